@@ -1,0 +1,111 @@
+"""The gate to the compiled kernels: picks the build for this processor, counts threads, limits BLAS.
+
+``from skml._kernels import kmeans`` gives the family ``kmeans`` at the best level the processor has (x86-64-v4,
+-v3, -v2, or the plain build), or its NumPy twin from ``skml._kernels.reference`` when the environment variable
+``SKML_KERNELS`` is ``reference``. ``SKML_KERNELS`` may also name a lower level (``v2``, ``v3``) for comparisons.
+"""
+
+import importlib
+import os
+import threading
+from contextlib import contextmanager
+
+from threadpoolctl import ThreadpoolController
+
+from skml._kernels import cpu_base
+from skml._sklearn import openmp_threads
+
+LEVELS = ("base", "v2", "v3", "v4")
+_asked = os.environ.get("SKML_KERNELS", "")
+if _asked not in ("", "reference", *LEVELS):
+    raise ImportError(f"SKML_KERNELS={_asked!r} is unknown; use 'reference', or one of {', '.join(LEVELS)}.")
+
+CPU_LEVEL = cpu_base.level()
+if _asked in LEVELS and LEVELS.index(_asked) > LEVELS.index(CPU_LEVEL):
+    raise ImportError(f"SKML_KERNELS={_asked!r} asks for more than this processor has ({CPU_LEVEL}).")
+LEVEL = _asked or CPU_LEVEL
+
+_forked = False
+
+
+def _after_fork_in_child():
+    # OpenMP's worker threads do not survive a fork: a child that asked for them would wait for ever.
+    global _forked, _limits
+    _forked = True
+    _limits = _BlasLimits()
+
+
+def __getattr__(family):
+    """Return the module of a kernel family at the level in use (PEP 562)."""
+    if family.startswith("_"):
+        raise AttributeError(f"module 'skml._kernels' has no attribute {family!r}")
+    module = _load(family)
+    globals()[family] = module
+    return module
+
+
+def _load(family):
+    if LEVEL == "reference":
+        return importlib.import_module(f"skml._kernels.reference.{family}")
+    at_most = LEVELS[LEVELS.index(LEVEL) :: -1]
+    for level in (*at_most, "base"):
+        name = f"skml._kernels.{family}_{level}"
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+    raise AttributeError(f"module 'skml._kernels' has no kernel family {family!r}")
+
+
+def n_threads():
+    """Return the number of threads to hand to a kernel: OpenMP's limit, and 1 in a forked child."""
+    return 1 if _forked else openmp_threads()
+
+
+class _BlasLimits:
+    """Nested and concurrent limits of BLAS threads: the strictest holds, the last one out restores."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.asked = []
+        self.controller = None
+        self.saved = None
+
+    def enter(self, n):
+        with self.lock:
+            if self.controller is None:
+                self.controller = ThreadpoolController().select(user_api="blas")
+            if not self.asked:
+                self.saved = [library.num_threads for library in self.controller.lib_controllers]
+            self.asked.append(n)
+            self._apply()
+
+    def leave(self, n):
+        with self.lock:
+            self.asked.remove(n)
+            self._apply()
+
+    def _apply(self):
+        limit = min(self.asked, default=None)
+        for library, saved in zip(self.controller.lib_controllers, self.saved):
+            library.set_num_threads(saved if limit is None else limit)
+
+
+_limits = _BlasLimits()
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+@contextmanager
+def blas_threads(n):
+    """Limit BLAS to `n` threads inside the block; nested and concurrent blocks are safe.
+
+    The limit is a property of the process, so while blocks overlap the smallest holds for all of them;
+    the thread counts found by the first are restored by the last.
+    """
+    limits = _limits
+    limits.enter(n)
+    try:
+        yield
+    finally:
+        limits.leave(n)
