@@ -1,7 +1,14 @@
-"""The adapter: every import from scikit-learn that is not public API, and nothing else."""
+"""The adapter: every import from scikit-learn that is not public API, and every reliance on its private names.
+
+Callbacks in scikit-learn 1.9: a hook's wish to stop (``on_fit_task_end`` returning True) comes back from
+``CallbackContext.call_on_fit_task_end``; scikit-learn's own estimators don't act on it yet, skml's do
+(:func:`skml.base.run_steps`). ``_fit_context`` tears callbacks down after a fit, so ``with_callbacks`` isn't needed
+where it is used.
+"""
+
+import copy
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.callback._callback_context import get_context_path
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as openmp_threads
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -23,7 +30,17 @@ __all__ = [
     "StrOptions",
     "check_sample_weight",
     "fit_context",
-    "get_context_path",
     "openmp_threads",
     "validate_params",
+    "without_callback_state",
 ]
+
+_CALLBACK_STATE = ("_callback_fit_ctx", "_parent_callback_ctx", "_skl_callbacks", "_skl_callbacks_to_teardown")
+
+
+def without_callback_state(estimator):
+    """Return a shallow copy of an estimator without what a fit in progress hangs on it."""
+    bare = copy.copy(estimator)
+    for name in _CALLBACK_STATE:
+        vars(bare).pop(name, None)
+    return bare

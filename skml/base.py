@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 from sklearn import get_config
-from sklearn.callback import with_callbacks
 from sklearn.utils.validation import validate_data
 
 from skml._sklearn import check_sample_weight, fit_context
@@ -262,7 +261,7 @@ def fitting(method):
     method : function
         The decorated method.
     """
-    managed = with_callbacks(fit_context(prefer_skip_nested_validation=True)(method))
+    managed = fit_context(prefer_skip_nested_validation=True)(method)
 
     @functools.wraps(method)
     def all_or_nothing(estimator, *args, **kwargs):
@@ -327,7 +326,9 @@ class Step:
 
 
 Run = namedtuple("Run", ["state", "history", "stopped"])
-Run.__doc__ = """The outcome of :func:`run_steps`: last state, history, and who stopped it (None, "callback" or "interrupt")."""
+Run.__doc__ = (
+    """The outcome of :func:`run_steps`: last state, history, and who stopped it (None, "callback" or "interrupt")."""
+)
 
 
 def run_steps(estimator, context, steps, *, task, attributes, X=None, y=None, sample_weight=None, history=None):
