@@ -3,7 +3,6 @@
 import functools
 import os
 import warnings
-from collections import namedtuple
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -150,8 +149,7 @@ def _with_small_indices(X):
     if max(X.nnz, *X.shape) > np.iinfo(np.int32).max:
         raise ValueError(f"X has {X.nnz} stored values; sparse input holds at most {np.iinfo(np.int32).max}.")
     parts = (X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32))
-    small = type(X)(parts, shape=X.shape, copy=False)
-    return small
+    return type(X)(parts, shape=X.shape, copy=False)
 
 
 def validate_weights(sample_weight, X, *, dtype=np.float64):
@@ -325,10 +323,23 @@ class Step:
     last: bool = False
 
 
-Run = namedtuple("Run", ["state", "history", "stopped"])
-Run.__doc__ = (
-    """The outcome of :func:`run_steps`: last state, history, and who stopped it (None, "callback" or "interrupt")."""
-)
+@dataclass(frozen=True)
+class Run:
+    """The outcome of :func:`run_steps`.
+
+    Attributes
+    ----------
+    state : object
+        The state of the last finished step.
+    history : dict of str to list
+        The figures of all steps.
+    stopped : {None, "callback", "interrupt"}
+        Who stopped the run before its end, if anybody did.
+    """
+
+    state: object
+    history: dict
+    stopped: str | None
 
 
 def run_steps(estimator, context, steps, *, task, attributes, X=None, y=None, sample_weight=None, history=None):

@@ -1,4 +1,4 @@
-"""EarlyStopping, TimeBudget, History, Checkpoint and the step-wise fit, on an estimator whose answer is known by hand."""
+"""EarlyStopping, TimeBudget, History, Checkpoint and step-wise fits, on an estimator whose answer is known by hand."""
 
 import os
 import stat
