@@ -1,0 +1,1 @@
+"""What the contract tests share: the estimators and variants they run over, data, answers, child processes."""

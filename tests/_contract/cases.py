@@ -1,0 +1,157 @@
+"""The estimators and variants that the contract tests run over, their data, and their answers."""
+
+import inspect
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.base import is_classifier, is_regressor
+from sklearn.utils import get_tags
+
+import skml
+
+# Settings that lead to other code than the defaults do. A class that isn't named here runs with its defaults alone.
+VARIANTS = {
+    "KMeansPP": [
+        *({"algorithm": name, "n_clusters": 5} for name in ("lloyd", "elkan", "hamerly", "exponion", "yinyang")),
+        *({"init": name, "n_clusters": 5} for name in ("random", "farthest", "k-means||")),
+        {"metric": "cosine", "n_clusters": 5},
+        {"n_init": 3, "n_clusters": 5},
+    ],
+    "LinearAutoencoder": [
+        {"solver": "exact", "n_components": 3},
+        {"solver": "als", "n_components": 3},
+        {"solver": "sgd", "n_components": 3},
+        {"solver": "exact", "n_components": 1, "tied": True},
+    ],
+    "PCA": [
+        *({"svd_solver": name, "n_components": 3} for name in ("full", "covariance_eigh", "arpack", "randomized")),
+        *({"svd_solver": name, "n_components": 3} for name in ("gram", "em")),
+        {"n_components": 0.8},
+        {"n_components": "mle"},
+        {"n_components": 3, "whiten": True},
+    ],
+}
+
+# Methods that answer for rows of X; every one that an estimator has is compared.
+ROW_METHODS = (
+    "predict",
+    "predict_proba",
+    "decision_function",
+    "transform",
+    "score_samples",
+    "reconstruction_error",
+    "quantization_error",
+)
+
+
+def classes():
+    """Return every public estimator class, sorted by name."""
+    return [cls for _, cls in skml.all_estimators()]
+
+
+def find(name):
+    """Return the public estimator class of a name."""
+    return dict(skml.all_estimators())[name]
+
+
+def settings(name):
+    """Return the parameter settings to test a class with; the first is empty, the defaults."""
+    return [{}, *VARIANTS.get(name, [])]
+
+
+def label(params):
+    """Return the test id of a setting."""
+    return "-".join(f"{key}={value}" for key, value in params.items()) or "default"
+
+
+def make(cls, params=None, random_state=0):
+    """Return an unfitted estimator with a fixed random state."""
+    estimator = cls(**(params or {}))
+    if "random_state" in estimator.get_params():
+        estimator.set_params(random_state=random_state)
+    return estimator
+
+
+
+
+each_class = pytest.mark.parametrize("cls", classes(), ids=lambda cls: cls.__name__)
+each_variant = pytest.mark.parametrize(
+    ("cls", "params"),
+    [pytest.param(cls, p, id=f"{cls.__name__}-{label(p)}") for cls in classes() for p in settings(cls.__name__)],
+)
+
+
+def accepts(cls, tag):
+    """Tell whether an input tag such as "sparse" or "allow_nan" is set."""
+    return getattr(get_tags(cls()).input_tags, tag)
+
+
+def takes_weights(cls):
+    """Tell whether ``fit`` has `sample_weight` in its signature."""
+    return "sample_weight" in inspect.signature(cls.fit).parameters
+
+
+def data(cls, rng, n=90, p=8):
+    """Return X with five groups of rows and well separated directions, and a y that fits the kind of estimator."""
+    groups = rng.integers(0, 5, size=n)
+    groups[:5] = range(5)
+    centres = rng.normal(size=(5, p)) * 6
+    # Unequal scales keep the directions apart: with nearly equal ones a rounding error could turn them.
+    X = (centres[groups] + rng.normal(size=(n, p))) * 1.6 ** -np.arange(p)
+    return X, target(cls, X, groups)
+
+
+def target(cls, X, groups):
+    """Return the y that suits an estimator: classes, numbers, or None."""
+    if is_classifier(cls()):
+        return groups % 3
+    if is_regressor(cls()):
+        return X @ np.ones(X.shape[1])
+    return None
+
+
+def answers(estimator, X, rows=slice(None)):
+    """Return what each method of a fitted estimator says about rows of X."""
+    said = {name: getattr(estimator, name)(X[rows]) for name in ROW_METHODS if hasattr(estimator, name)}
+    if hasattr(estimator, "inverse_transform"):
+        # Codes are what transform or, for a quantizer, predict gives.
+        code = said["predict"] if "predict" in said else said["transform"]
+        said["inverse_transform"] = estimator.inverse_transform(code)
+    return {name: dense(value) for name, value in said.items()}
+
+
+def dense(value):
+    """Return an array of an answer."""
+    return value.toarray() if sp.issparse(value) else np.asarray(value)
+
+
+def state(estimator):
+    """Return the fitted attributes."""
+    return {name: value for name, value in vars(estimator).items() if name.endswith("_") and not name.startswith("_")}
+
+
+def assert_same(ours, theirs):
+    """Assert that two sets of answers are the same to the last bit."""
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name, strict=True)
+
+
+def assert_close(ours, theirs, rtol=1e-6):
+    """Assert that decisions are equal, and numbers to rounding at the scale of the answer."""
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        other = theirs[name]
+        if value.dtype.kind in "fc":
+            scale = max(np.max(np.abs(value), initial=0), 1e-300)
+            np.testing.assert_allclose(value, other, rtol=rtol, atol=rtol * scale, err_msg=name)
+        else:
+            np.testing.assert_array_equal(value, other, err_msg=name)
+
+
+def assert_finite(said):
+    """Assert that no answer holds NaN or infinity."""
+    for name, value in said.items():
+        if value.dtype.kind == "f":
+            assert np.isfinite(value).all(), f"{name} is not finite"

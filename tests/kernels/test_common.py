@@ -1,0 +1,177 @@
+"""The gate to the kernels: which build is taken, how many threads run, and that twins do for the whole library."""
+
+import inspect
+import json
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+from _contract.cases import each_class
+from _contract.children import finish, run, script, start
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from skml import _kernels
+
+
+def blas_counts():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+# ------------------------------------------------------------------------------------------------ builds
+
+
+@each_class
+def test_the_library_runs_on_twins(cls):
+    program = [script("parallel.py"), "fit", cls.__name__]
+    compiled, twins = (json.loads(run(program, SKML_KERNELS=build)) for build in ("", "reference"))
+    assert compiled.keys() == twins.keys()
+    for name, (kind, value) in compiled.items():
+        assert kind == twins[name][0]
+        scale = np.max(np.abs(value), initial=1e-300)
+        np.testing.assert_allclose(twins[name][1], value, rtol=0, atol=1e-6 * scale if kind == "f" else 0, err_msg=name)
+
+
+def test_reference_means_twins():
+    out = run(["-c", "from skml import _kernels; print(_kernels.LEVEL, _kernels.cpu.__name__)"], SKML_KERNELS="reference")
+    assert out.split() == ["reference", "skml._kernels.reference.cpu"]
+
+
+@pytest.mark.parametrize("value", ["fast", "REFERENCE", "v9", " "])
+def test_an_unknown_build_is_refused(value):
+    code, _, err = finish(start(["-c", "from skml import _kernels"], SKML_KERNELS=value))
+    assert code == 1
+    assert f"ImportError: SKML_KERNELS={value!r} is unknown" in err
+
+
+def test_lower_levels_can_be_asked_for_and_higher_ones_cannot():
+    mine = _kernels.LEVELS.index(_kernels.CPU_LEVEL)
+    for level in _kernels.LEVELS[1:]:
+        code, out, err = finish(start(["-c", "from skml import _kernels; print(_kernels.LEVEL)"], SKML_KERNELS=level))
+        if _kernels.LEVELS.index(level) <= mine:
+            assert (code, out.strip()) == (0, level), err
+        else:
+            assert code == 1
+            assert "more than this processor has" in err
+
+
+def test_an_unknown_family_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        _kernels.nothing_of_the_kind  # noqa: B018
+    assert not hasattr(_kernels, "_private")
+
+
+def test_a_family_is_loaded_once():
+    assert _kernels.cpu is _kernels.cpu
+    assert inspect.ismodule(_kernels.cpu)
+
+
+# ----------------------------------------------------------------------------------------------- threads
+
+
+def test_n_threads_follows_the_limits():
+    for count in (1, 2):
+        with threadpool_limits(count, user_api="openmp"):
+            assert _kernels.n_threads() == count
+
+
+def test_n_threads_follows_the_environment():
+    program = ["-c", "from skml import _kernels; print(_kernels.n_threads())"]
+    assert run(program, OMP_NUM_THREADS=1).strip() == "1"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_forked_child_uses_one_thread():
+    program = (
+        "import os\n"
+        "from skml import _kernels\n"
+        "from threadpoolctl import threadpool_limits\n"
+        "threadpool_limits(2)\n"
+        "assert _kernels.n_threads() == 2\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    with _kernels.blas_threads(1):\n"
+        "        os._exit(_kernels.n_threads())\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), _kernels.n_threads())\n"
+    )
+    assert run(["-c", program], OMP_NUM_THREADS=2).split() == ["1", "2"]
+
+
+def test_a_fork_while_limits_change_does_not_hang():
+    # The child must not inherit a lock that another thread held.
+    program = (
+        "import os, threading\n"
+        "from skml import _kernels\n"
+        "done = threading.Event()\n"
+        "def busy():\n"
+        "    while not done.is_set():\n"
+        "        with _kernels.blas_threads(1):\n"
+        "            pass\n"
+        "thread = threading.Thread(target=busy)\n"
+        "thread.start()\n"
+        "codes = []\n"
+        "for _ in range(20):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        with _kernels.blas_threads(1):\n"
+        "            os._exit(0)\n"
+        "    codes.append(os.waitpid(child, 0)[1])\n"
+        "done.set()\n"
+        "thread.join()\n"
+        "print(codes)\n"
+    )
+    if hasattr(os, "fork"):
+        assert run(["-c", program], timeout=60).strip() == str([0] * 20)
+
+
+def test_blas_limits_nest_and_restore():
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_counts()
+        with _kernels.blas_threads(2):
+            with _kernels.blas_threads(1):
+                assert set(blas_counts()) == {1}
+                with _kernels.blas_threads(2):
+                    assert set(blas_counts()) == {1}  # the smallest holds
+            assert set(blas_counts()) == {2}
+        assert blas_counts() == before == [2] * len(before)
+
+
+def test_blas_limits_are_restored_after_an_error():
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_counts()
+        with pytest.raises(ZeroDivisionError), _kernels.blas_threads(1):
+            raise ZeroDivisionError
+        assert blas_counts() == before
+
+
+def test_blas_limits_of_many_threads_restore():
+    seen = []
+
+    def limited(order):
+        for _ in range(20):
+            with _kernels.blas_threads(1 + order % 2):
+                seen.append(max(blas_counts()))
+
+    with threadpool_limits(3, user_api="blas"):
+        before = blas_counts()
+        threads = [threading.Thread(target=limited, args=(order,)) for order in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert blas_counts() == before
+    assert max(seen) <= 2
+
+
+def test_blas_limits_overlap_in_any_order():
+    with threadpool_limits(3, user_api="blas"):
+        before = blas_counts()
+        first, second = _kernels.blas_threads(1), _kernels.blas_threads(2)
+        first.__enter__()
+        second.__enter__()
+        assert set(blas_counts()) == {1}
+        first.__exit__(None, None, None)
+        assert set(blas_counts()) == {2}
+        second.__exit__(None, None, None)
+        assert blas_counts() == before
