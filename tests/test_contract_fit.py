@@ -4,7 +4,18 @@ import warnings
 
 import numpy as np
 import pytest
-from _contract.cases import VARIANTS, answers, assert_finite, assert_same, classes, data, each_class, each_variant, make, state
+from _contract.cases import (
+    VARIANTS,
+    answers,
+    assert_finite,
+    assert_same,
+    classes,
+    data,
+    each_class,
+    each_variant,
+    make,
+    state,
+)
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
@@ -214,7 +225,9 @@ def test_monitors_inside_pipeline_and_grid_search(cls, params, rng):
     assert len(rows) >= steps
     assert all(np.isfinite(row["score"]) for row in rows)
     assert len(history.records) == steps
-    search = GridSearchCV(estimator, {"n_components" if "n_components" in params else "n_clusters": [2, 3]}, scoring=scorer, cv=2)
+    search = GridSearchCV(
+        estimator, {"n_components" if "n_components" in params else "n_clusters": [2, 3]}, scoring=scorer, cv=2
+    )
     search.fit(X, y)
     assert len(history.records) > steps
     assert len(monitor.get_logs("all")) >= 2

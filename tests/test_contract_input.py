@@ -47,8 +47,6 @@ def memmap(X, folder):
     return np.memmap(folder / "X", dtype=X.dtype, mode="r", shape=X.shape)
 
 
-
-
 def big_endian(X):
     return X.astype(">f8")
 

@@ -70,7 +70,9 @@ def test_the_training_set_is_not_kept(cls, rng):
         X, y = data(cls, rng, n=n, p=30)
         estimator = make(cls).fit(X, y)
         sizes.append(len(pickle.dumps(estimator)))
-        assert not any(np.shares_memory(X, value) for value in vars(estimator).values() if isinstance(value, np.ndarray))
+        assert not any(
+            np.shares_memory(X, value) for value in vars(estimator).values() if isinstance(value, np.ndarray)
+        )
     # Labels of the rows may grow with them; the rows themselves are 240 bytes each.
     assert sizes[1] - sizes[0] < 1000 * 30 * 8 / 4
 

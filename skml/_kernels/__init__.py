@@ -89,7 +89,19 @@ class _BlasLimits:
     def _apply(self):
         limit = min(self.asked, default=None)
         for library, saved in zip(self.controller.lib_controllers, self.saved):
-            library.set_num_threads(saved if limit is None else limit)
+            _set_threads(library, saved if limit is None else limit)
+
+
+def _set_threads(library, n):
+    """Set a BLAS library's threads from whichever thread this is.
+
+    threadpoolctl 3.8 gives OpenBLAS to the first thread that sets its limit and ignores all others while that one
+    lives. The counts above already keep threads from undoing each other, so ownership is given up before and after.
+    """
+    disown = getattr(library, "clear_controlling_thread", lambda force: None)
+    disown(force=True)
+    library.set_num_threads(n)
+    disown(force=True)
 
 
 _limits = _BlasLimits()

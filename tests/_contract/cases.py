@@ -73,8 +73,6 @@ def make(cls, params=None, random_state=0):
     return estimator
 
 
-
-
 each_class = pytest.mark.parametrize("cls", classes(), ids=lambda cls: cls.__name__)
 each_variant = pytest.mark.parametrize(
     ("cls", "params"),

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import pathlib
 import sys
 import threading
 
@@ -13,6 +14,7 @@ from _contract.children import finish, run, script, start
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from skml import _kernels
+from skml._kernels import reference
 
 
 def blas_counts():
@@ -33,9 +35,16 @@ def test_the_library_runs_on_twins(cls):
         np.testing.assert_allclose(twins[name][1], value, rtol=0, atol=1e-6 * scale if kind == "f" else 0, err_msg=name)
 
 
-def test_reference_means_twins():
-    out = run(["-c", "from skml import _kernels; print(_kernels.LEVEL, _kernels.cpu.__name__)"], SKML_KERNELS="reference")
-    assert out.split() == ["reference", "skml._kernels.reference.cpu"]
+FAMILIES = sorted(path.stem for path in pathlib.Path(reference.__file__).parent.glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_is_there_compiled_and_as_twin(family):
+    program = f"from skml import _kernels; print(_kernels.LEVEL, _kernels.{family}.__name__)"
+    level, name = run(["-c", program], SKML_KERNELS="reference").split()
+    assert (level, name) == ("reference", f"skml._kernels.reference.{family}")
+    level, name = run(["-c", program], SKML_KERNELS="").split()
+    assert name in (f"skml._kernels.{family}_{level}", f"skml._kernels.{family}_base")
 
 
 @pytest.mark.parametrize("value", ["fast", "REFERENCE", "v9", " "])
