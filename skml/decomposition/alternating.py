@@ -1,0 +1,155 @@
+"""Alternating least squares for linear codes: codes given the decoder, decoder given the codes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skml.base import Step
+from skml.decomposition.autoencoding import LinearCode, Trained, encode_incomplete, gains, solve_systems
+from skml.decomposition.centred import has_missing, open_block, row_blocks
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Sums over all rows from which one alternation makes the next decoder.
+
+    Attributes
+    ----------
+    errors : float
+        Weighted mean of the squared errors of the present code.
+    mean, covariance : ndarray of shape (k,), (k, k)
+        Of the scores.
+    slopes : ndarray of shape (k + 1, n_features)
+        Least-squares decoder of the observed values, the intercept last.
+    """
+
+    errors: float
+    mean: np.ndarray
+    covariance: np.ndarray
+    slopes: np.ndarray
+
+
+def start_alternation(moments, n_components, seed):
+    """Return the memory before a first iteration: a random basis, whatever the number and order of rows.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the data.
+    n_components : int
+        The size of a code.
+    seed : int
+        Draws the basis.
+
+    Returns
+    -------
+    memory : dict
+        What :func:`alternating_steps` goes on from: the "basis" U (n_features, n_components), the "variances" along
+        it and the "mean" of the next iteration, "n_iter", "loss" and "converged" of the last.
+    """
+    noise = np.random.default_rng(seed).standard_normal((len(moments.mean), n_components))
+    variances = np.full(n_components, np.inf)
+    start = {"basis": np.linalg.qr(noise)[0], "variances": variances, "mean": moments.mean}
+    return {**start, "n_iter": 0, "loss": np.inf, "converged": False}
+
+
+def alternation_done(memory, max_iter):
+    """Tell whether there is nothing left to iterate."""
+    return memory["converged"] or memory["n_iter"] >= max_iter
+
+
+def alternating_steps(X, weights, moments, memory, *, alpha, max_iter, tol):
+    """Alternate between codes and decoder until the loss stops to fall.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data; NaN is missing.
+    weights : ndarray of shape (n_samples,)
+        Summing to one.
+    moments : Moments
+        Of the data.
+    memory : dict
+        From :func:`start_alternation` or an earlier step.
+    alpha : float
+        The penalty, in the units of X squared.
+    max_iter : int
+        At most so many iterations, earlier ones included.
+    tol : float
+        Ends when the loss changes by less than `tol` times itself, or by less than rounding.
+
+    Yields
+    ------
+    step : Step
+        State :class:`Trained`, metric "loss".
+    """
+    regress = _regress_incomplete if has_missing(X) else _regress_complete
+    unit = moments.scale**2
+    rounding = np.finfo(X.dtype).eps * moments.total
+    while not alternation_done(memory, max_iter):
+        roots = np.sqrt(gains(memory["variances"], alpha / unit))
+        code = _as_code(memory, roots, X.dtype)
+        sums = regress(X, weights, moments, memory, roots)
+        loss = sums.errors + 2 * (alpha / unit) * float(roots @ roots)
+        converged = abs(memory["loss"] / unit - loss) <= max(tol * loss, rounding)
+        progress = {"n_iter": memory["n_iter"] + 1, "loss": loss * unit, "converged": bool(converged)}
+        memory = _next_memory(memory, sums, moments.scale) | progress
+        yield Step(Trained(code, memory["n_iter"], memory), {"loss": loss * unit}, alternation_done(memory, max_iter))
+
+
+def _as_code(memory, roots, dtype):
+    encoder = (memory["basis"] * roots).astype(dtype)
+    return LinearCode(encoder, np.ascontiguousarray(encoder.T), memory["mean"].astype(dtype))
+
+
+def _next_memory(memory, sums, scale):
+    """Turn the least-squares decoder B into principal form: root(cov) B = Q sqrt(variances) U'."""
+    slopes, intercept = sums.slopes[:-1], sums.slopes[-1]
+    values, vectors = np.linalg.eigh(sums.covariance)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    _, singular, directions = np.linalg.svd(root @ slopes, full_matrices=False)
+    mean = memory["mean"] + scale * (intercept + sums.mean @ slopes)
+    return {"basis": np.ascontiguousarray(directions.T), "variances": singular**2, "mean": mean}
+
+
+def _regress_complete(X, weights, moments, memory, roots):
+    """Regress complete rows on their scores y = x U."""
+    basis, mean = memory["basis"].astype(X.dtype), moments.mean.astype(X.dtype)
+    k = basis.shape[1]
+    covariance, cross = np.zeros((k, k)), np.zeros((X.shape[1], k))
+    for rows in row_blocks(X):
+        block = open_block(X, rows, mean, moments.scale)
+        scores = block.times(basis)
+        weighted = scores * weights[rows, None].astype(X.dtype)
+        covariance += weighted.T @ scores
+        cross += block.transposed_times(weighted)
+    gain = roots**2
+    # |x - x U g U'|^2 = |x|^2 - 2 y g y' + y g g y'
+    errors = max(0.0, moments.total - float(np.diag(covariance) @ (gain * (2 - gain))))
+    size = np.trace(covariance) or 1.0
+    slopes = solve_systems(covariance[None] / size, cross.T[None] / size)[0]
+    return Regression(errors, np.zeros(k), covariance, np.vstack([slopes, np.zeros(X.shape[1])]))
+
+
+def _regress_incomplete(X, weights, moments, memory, roots):
+    """Regress the observed values of each feature on the scores of their rows and a constant."""
+    code, p, k = _as_code(memory, roots, np.float64), *memory["basis"].shape
+    grams, cross, errors = np.zeros((p, (k + 1) ** 2)), np.zeros((p, k + 1)), 0.0
+    total = np.zeros((k + 1, k + 1))
+    for rows in row_blocks(X):
+        values = (X[rows] - memory["mean"]) / moments.scale
+        observed = ~np.isnan(values)
+        values[~observed] = 0.0
+        fitted = encode_incomplete(values, observed, code) @ code.decoder
+        residuals = np.where(observed, values - fitted, 0.0)
+        errors += weights[rows] @ np.einsum("ij,ij->i", residuals, residuals)
+        completed = np.where(observed, values, fitted)
+        scores = np.column_stack([completed @ memory["basis"], np.ones(len(values))])
+        weighted = scores * weights[rows, None]
+        total += weighted.T @ scores
+        grams += observed.T.astype(np.float64) @ (weighted[:, :, None] * scores[:, None, :]).reshape(len(scores), -1)
+        cross += values.T @ weighted
+    size = np.trace(total[:k, :k]) or 1.0
+    slopes = solve_systems(grams.reshape(p, k + 1, k + 1) / size, cross[:, :, None] / size)[:, :, 0].T
+    mean = total[k, :k]
+    return Regression(float(errors), mean, total[:k, :k] - np.outer(mean, mean), slopes)
