@@ -35,7 +35,6 @@ from skml.decomposition.gradient import (
 )
 from skml.decomposition.principal import principal_directions
 
-
 # Deviations whose squares, summed over features, are still ordinary numbers.
 LARGEST_SPREAD = 1e153
 
