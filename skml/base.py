@@ -177,7 +177,8 @@ def validate_weights(sample_weight, X, *, dtype=np.float64):
     if sample_weight is None:
         return None
     weights = check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
-    total = weights.sum(dtype=np.float64)
+    with np.errstate(over="ignore"):
+        total = weights.sum(dtype=np.float64)
     if not np.isfinite(total):
         raise ValueError("The sum of sample_weight is not finite; divide the weights by their largest.")
     return weights

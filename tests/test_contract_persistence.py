@@ -1,4 +1,4 @@
-"""A fitted estimator copied, pickled, saved or sent to another process gives the same bits, and holds no training data."""
+"""A fitted estimator copied, pickled, saved or sent elsewhere gives the same bits, and holds no training data."""
 
 import copy
 import pickle

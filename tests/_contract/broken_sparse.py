@@ -1,13 +1,14 @@
 """Give an estimator broken sparse matrices, one after another, and print what it says about each.
 
-Usage: python broken_sparse.py CLASS FIRST_CASE. Prints a line of NUMBER, CASE and OUTCOME with tabs between per case, from FIRST_CASE on; the
-parent sees from the last line where the process died, if it did.
+Usage: python broken_sparse.py CLASS FIRST_CASE. Prints a line of number, case and outcome, with tabs between, for each
+case from FIRST_CASE on; the parent sees from the last line where the process died, if it did.
 """
 
 import sys
 
 import numpy as np
 import scipy.sparse as sp
+
 from _contract.cases import ROW_METHODS, accepts, data, find, make
 
 

@@ -13,8 +13,9 @@ import time
 import warnings
 
 import numpy as np
-from _contract.cases import answers, data, find, label, make, settings, state
 from threadpoolctl import threadpool_limits
+
+from _contract.cases import answers, data, find, label, make, settings, state
 
 FORK_SECONDS = 60
 
