@@ -116,7 +116,7 @@ def test_sparse_gives_equal_answers(cls, form, container, rng):
 def test_sparse_gives_equal_answers_in_every_variant(cls, params, rng):
     X, y = whole_numbers(cls, rng)
     X[rng.random(X.shape) < 0.4] = 0
-    if not accepts(cls, "sparse"):
+    if not accepts(cls, "sparse", params):
         return
     try:
         estimator = make(cls, params).fit(sp.csr_array(X), y)
@@ -158,6 +158,10 @@ def test_unusual_but_sound_csr(cls, kind, rng):
         np.testing.assert_array_equal(getattr(sparse, part), getattr(kept, part), err_msg=f"{part} was changed")
 
 
+# One figure per row, of squares that may leave float32's range: float64 is allowed.
+FIGURES = ("score_samples", "reconstruction_error", "quantization_error")
+
+
 @each_variant
 def test_float32_stays_float32(cls, params, rng):
     X, y = data(cls, rng)
@@ -165,6 +169,8 @@ def test_float32_stays_float32(cls, params, rng):
     single = make(cls, params).fit(X.astype(np.float32), y)
     for estimator, dtype in ((single, np.float32), (double, np.float64)):
         for name, value in answers(estimator, X.astype(dtype)).items():
+            if name in FIGURES:
+                continue
             assert value.dtype.kind != "f" or value.dtype == dtype, f"{name} is {value.dtype}"
     for name, value in state(single).items():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim == 2:
@@ -255,7 +261,7 @@ def test_nan_is_missing_or_refused(cls, params, rng):
     X, y = data(cls, rng)
     holes = X.copy()
     holes[rng.random(X.shape) < 0.05] = np.nan
-    if not accepts(cls, "allow_nan"):
+    if not accepts(cls, "allow_nan", params):
         with pytest.raises(ValueError, match="NaN"):
             make(cls, params).fit(holes, y)
         estimator = make(cls, params).fit(X, y)
@@ -317,7 +323,7 @@ DEGENERATE = {
 def test_degenerate_data_gives_a_finite_answer_or_a_sentence(cls, params, kind, rng):
     X, _ = data(cls, rng, n=40, p=5)
     X = DEGENERATE[kind](X)
-    outcome(cls, params, X, target(cls, np.nan_to_num(X / 1e300), np.arange(len(X)) % 3))
+    outcome(cls, params, X, target(cls, X.astype(float) / 1e300, np.arange(len(X)) % 3))
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -326,7 +332,7 @@ def test_a_column_of_nan(cls, params, rng):
     X, y = data(cls, rng, n=40, p=5)
     X[:, 2] = np.nan
     said = outcome(cls, params, X, y)
-    assert said is None or accepts(cls, "allow_nan")
+    assert said is None or accepts(cls, "allow_nan", params)
 
 
 # ------------------------------------------------------------------------------------- columns and order

@@ -61,7 +61,7 @@ BAD = {
     "2-D": (lambda w: np.c_[w, w], "(?i)1D|1-D|dim"),
     "text": (lambda w: np.full(len(w), "much"), "(?i)string|float|dtype|number"),
     "complex": (lambda w: w + 1j, "(?i)complex"),
-    "sum-overflows": (lambda w: w * 1e308, "(?i)finite|large"),
+    "sum-overflows": (lambda w: w * 8e307, "(?i)finite|large"),
 }
 
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import scipy.sparse as sp
 
-from _contract.cases import ROW_METHODS, accepts, data, find, make
+from _contract.cases import ROW_METHODS, accepts, data, find, make, settings
 
 
 def sound(form, index_type, rng_seed=0):
@@ -108,10 +108,20 @@ def coordinate_faults():
     }
 
 
+def learners(cls):
+    """Return {method: parameters with which the class has it} of the methods that fit."""
+    return {
+        name: params
+        for name in ("fit", "partial_fit")
+        for params in reversed(settings(cls.__name__))
+        if hasattr(make(cls, params), name)
+    }
+
+
 def cases(cls):
     """Return (description, method, broken matrix) for every format, fault, index type and method."""
     found = []
-    methods = ["fit", *(name for name in ("partial_fit", *ROW_METHODS) if hasattr(cls, name))]
+    methods = [*learners(cls), *(name for name in ROW_METHODS if hasattr(make(cls), name))]
     for form in ("csr", "csc", "bsr", "coo"):
         for fault, spoil in (coordinate_faults() if form == "coo" else compressed_faults()).items():
             for index_type in (np.int32, np.int64):
@@ -125,7 +135,7 @@ def main(name, first):
     """Run the cases from number `first` on."""
     cls = find(name)
     X, y = data(cls, np.random.default_rng(0), n=30, p=8)
-    fitted = make(cls).fit(X, y)
+    fitted, fits = make(cls).fit(X, y), learners(cls)
     if accepts(cls, "sparse"):
         make(cls).fit(sound("csr", np.int64), y)  # what isn't broken is accepted
     for number, (description, method, matrix) in enumerate(cases(cls)):
@@ -133,12 +143,8 @@ def main(name, first):
             continue
         print(number, description, "", sep="\t", end="", flush=True)
         try:
-            if method == "fit":
-                make(cls).fit(matrix, y)
-            elif method == "partial_fit":
-                make(cls).partial_fit(matrix, y)
-            else:
-                getattr(fitted, method)(matrix)
+            target = make(cls, fits[method]) if method in fits else fitted
+            getattr(target, method)(matrix, *([y] if method in fits else []))
             outcome = "accepted"
         except (ValueError, TypeError) as error:
             outcome = "refused" if len(str(error).split()) > 3 else f"not a sentence: {error}"

@@ -80,9 +80,9 @@ each_variant = pytest.mark.parametrize(
 )
 
 
-def accepts(cls, tag):
+def accepts(cls, tag, params=None):
     """Tell whether an input tag such as "sparse" or "allow_nan" is set."""
-    return getattr(get_tags(cls()).input_tags, tag)
+    return getattr(get_tags(make(cls, params)).input_tags, tag)
 
 
 def takes_weights(cls):
@@ -109,9 +109,10 @@ def target(cls, X, groups):
     return None
 
 
-def answers(estimator, X, rows=slice(None)):
-    """Return what each method of a fitted estimator says about rows of X."""
-    said = {name: getattr(estimator, name)(X[rows]) for name in ROW_METHODS if hasattr(estimator, name)}
+def answers(estimator, X, rows=None):
+    """Return what each method of a fitted estimator says about X, or some rows of it."""
+    X = X if rows is None else X[rows]
+    said = {name: getattr(estimator, name)(X) for name in ROW_METHODS if hasattr(estimator, name)}
     if hasattr(estimator, "inverse_transform"):
         # Codes are what transform or, for a quantizer, predict gives.
         code = said["predict"] if "predict" in said else said["transform"]
