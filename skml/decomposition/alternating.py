@@ -8,6 +8,10 @@ from skml.base import Step
 from skml.decomposition.autoencoding import LinearCode, Trained, encode_incomplete, gains, solve_systems
 from skml.decomposition.centred import has_missing, open_block, row_blocks
 
+# With missing values the first iterations work with a penalty of their own, in units of the mean variance, that
+# dies out: a code that few values determine could otherwise run away and take a component with it.
+CAUTION, CAUTIOUS_STEPS = 0.7, 50
+
 
 @dataclass(frozen=True)
 class Regression:
@@ -48,7 +52,7 @@ def start_alternation(moments, n_components, seed):
         it and the "mean" of the next iteration, "n_iter", "loss" and "converged" of the last.
     """
     noise = np.random.default_rng(seed).standard_normal((len(moments.mean), n_components))
-    variances = np.full(n_components, np.inf)
+    variances = np.full(n_components, 2.0)
     start = {"basis": np.linalg.qr(noise)[0], "variances": variances, "mean": moments.mean}
     return {**start, "n_iter": 0, "loss": np.inf, "converged": False}
 
@@ -83,18 +87,24 @@ def alternating_steps(X, weights, moments, memory, *, alpha, max_iter, tol):
     step : Step
         State :class:`Trained`, metric "loss".
     """
-    regress = _regress_incomplete if has_missing(X) else _regress_complete
+    incomplete = has_missing(X)
+    regress = _regress_incomplete if incomplete else _regress_complete
     unit = moments.scale**2
     rounding = np.finfo(X.dtype).eps * moments.total
     while not alternation_done(memory, max_iter):
-        roots = np.sqrt(gains(memory["variances"], alpha / unit))
+        caution = _caution(memory["n_iter"]) if incomplete else 0.0
+        roots = np.sqrt(gains(memory["variances"], max(alpha / unit, caution)))
         code = _as_code(memory, roots, X.dtype)
         sums = regress(X, weights, moments, memory, roots)
         loss = sums.errors + 2 * (alpha / unit) * float(roots @ roots)
-        converged = abs(memory["loss"] / unit - loss) <= max(tol * loss, rounding)
+        converged = abs(memory["loss"] / unit - loss) <= max(tol * loss, rounding) and caution <= alpha / unit
         progress = {"n_iter": memory["n_iter"] + 1, "loss": loss * unit, "converged": bool(converged)}
         memory = _next_memory(memory, sums, moments.scale) | progress
         yield Step(Trained(code, memory["n_iter"], memory), {"loss": loss * unit}, alternation_done(memory, max_iter))
+
+
+def _caution(n_iter):
+    return CAUTION ** (n_iter + 1) if n_iter < CAUTIOUS_STEPS else 0.0
 
 
 def _as_code(memory, roots, dtype):
@@ -134,8 +144,9 @@ def _regress_complete(X, weights, moments, memory, roots):
 def _regress_incomplete(X, weights, moments, memory, roots):
     """Regress the observed values of each feature on the scores of their rows and a constant."""
     code, p, k = _as_code(memory, roots, np.float64), *memory["basis"].shape
-    grams, cross, errors = np.zeros((p, (k + 1) ** 2)), np.zeros((p, k + 1)), 0.0
-    total = np.zeros((k + 1, k + 1))
+    upper = np.triu_indices(k + 1)
+    grams, cross, errors = np.zeros((p, len(upper[0]))), np.zeros((p, k + 1)), 0.0
+    total = np.zeros(len(upper[0]))
     for rows in row_blocks(X):
         values = (X[rows] - memory["mean"]) / moments.scale
         observed = ~np.isnan(values)
@@ -143,13 +154,20 @@ def _regress_incomplete(X, weights, moments, memory, roots):
         fitted = encode_incomplete(values, observed, code) @ code.decoder
         residuals = np.where(observed, values - fitted, 0.0)
         errors += weights[rows] @ np.einsum("ij,ij->i", residuals, residuals)
-        completed = np.where(observed, values, fitted)
-        scores = np.column_stack([completed @ memory["basis"], np.ones(len(values))])
-        weighted = scores * weights[rows, None]
-        total += weighted.T @ scores
-        grams += observed.T.astype(np.float64) @ (weighted[:, :, None] * scores[:, None, :]).reshape(len(scores), -1)
-        cross += values.T @ weighted
+        scores = np.column_stack([np.where(observed, values, fitted) @ memory["basis"], np.ones(len(values))])
+        products = scores[:, upper[0]] * scores[:, upper[1]] * weights[rows, None]
+        total += products.sum(axis=0)
+        grams += observed.T.astype(np.float64) @ products
+        cross += values.T @ (scores * weights[rows, None])
+    grams, total = _symmetric(grams, upper, k + 1), _symmetric(total[None], upper, k + 1)[0]
     size = np.trace(total[:k, :k]) or 1.0
-    slopes = solve_systems(grams.reshape(p, k + 1, k + 1) / size, cross[:, :, None] / size)[:, :, 0].T
+    slopes = solve_systems(grams / size, cross[:, :, None] / size)[:, :, 0].T
     mean = total[k, :k]
     return Regression(float(errors), mean, total[:k, :k] - np.outer(mean, mean), slopes)
+
+
+def _symmetric(packed, upper, size):
+    full = np.empty((len(packed), size, size))
+    full[:, upper[0], upper[1]] = packed
+    full[:, upper[1], upper[0]] = packed
+    return full

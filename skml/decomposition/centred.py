@@ -93,8 +93,6 @@ class Moments:
         The power of two next to the root mean square deviation; 1 if all rows are equal.
     total : float
         Sum over features of the weighted mean of squares of (x - mean) / scale, missing values counting zero.
-    peak : float
-        A power of two that no value is more than twice as large as.
     weight : float
         The sum of the weights.
     """
@@ -102,7 +100,6 @@ class Moments:
     mean: np.ndarray
     scale: float
     total: float
-    peak: float
     weight: float
 
 
@@ -140,7 +137,7 @@ def moments(X, weights, index=None):
         squares += weights[rows] @ _squared_norms(X[source], mean, peak)
     spread = squares / weights.sum()
     scale = max(_power_of_two(peak * np.sqrt(spread / X.shape[1])), SMALLEST_SCALE[X.dtype.char])
-    return Moments(mean, scale, spread * (peak / scale) ** 2, peak, float(weights.sum()))
+    return Moments(mean, scale, spread * (peak / scale) ** 2, float(weights.sum()))
 
 
 def _largest(X):

@@ -218,15 +218,42 @@ def epoch(descent, batches, alpha, learning_rate):
     for rows, weights in batches.epoch(descent.seed, descent.n_iter):
         block = open_block(batches.X, rows, descent.mean, descent.scale)
         G, error = gradient(block, (weights / len(rows)).astype(P.dtype)[:, None], P)
-        G += P.dtype.type(2 * copies * alpha) * P
+        if alpha:
+            G += (2 * copies * alpha) * P
         loss += (error + copies * alpha * float(np.vdot(P, P))) * len(rows)
         t += 1
-        first += (1 - BETA1) * (G - first)
-        second += (1 - BETA2) * (G * G - second)
-        rate = learning_rate / (1 + (t - 1) / DECAY_STEPS) / (1 - BETA1**t)
-        P -= P.dtype.type(rate) * first / (np.sqrt(second * (1 / (1 - BETA2**t))) + EPSILON)
+        rate = learning_rate / (1 + (t - 1) / DECAY_STEPS)
+        adam(P, G, first, second, t, rate)
     after = replace(descent, parameters=P, first=first, second=second, n_updates=t, n_iter=descent.n_iter + 1)
     return after, loss / len(batches.index)
+
+
+def adam(P, G, first, second, t, rate):
+    """Take one step of Adam (Kingma & Ba 2015, algorithm 1).
+
+    Parameters
+    ----------
+    P, first, second : ndarray
+        Parameters and running means of the gradient and of its square; updated in place.
+    G : ndarray
+        The gradient; used up.
+    t : int
+        The number of this step, from 1.
+    rate : float
+        The length of the step.
+    """
+    first *= BETA1
+    first += (1 - BETA1) * G
+    second *= BETA2
+    G *= G
+    G *= 1 - BETA2
+    second += G
+    np.sqrt(second, out=G)
+    G *= 1 / np.sqrt(1 - BETA2**t)
+    G += EPSILON
+    np.divide(first, G, out=G)
+    G *= rate / (1 - BETA1**t)
+    P -= G
 
 
 def untied_gradient(block, weights, P):
@@ -255,7 +282,8 @@ def untied_gradient(block, weights, P):
     S, T = weighted.T @ codes, P[:, k:].T @ P[:, k:]
     gradient = block.transposed_times(np.hstack([weighted @ T - back * weights, -weighted]))
     gradient[:, k:] += P[:, k:] @ S
-    return 2 * gradient, float(np.vdot(S, T) - 2 * np.vdot(weighted, back))
+    gradient *= 2
+    return gradient, float(np.vdot(S, T) - 2 * np.vdot(weighted, back))
 
 
 def tied_gradient(block, weights, P):

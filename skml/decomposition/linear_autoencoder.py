@@ -35,8 +35,8 @@ from skml.decomposition.gradient import (
 )
 from skml.decomposition.principal import principal_directions
 
-# Deviations whose squares, summed over features, are still ordinary numbers.
-LARGEST_SPREAD = 1e153
+# Deviations whose squares are still ordinary numbers.
+LARGEST_SPREAD = {"f": 1e18, "d": 1e153}
 
 
 def _learns_by_gradient(estimator):
@@ -79,7 +79,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     max_iter : int, default=100
         At most so many epochs ("sgd") or iterations ("als"), those of earlier fits with `warm_start` included.
     tol : float, default=1e-6
-        "als" ends when the loss falls by less than `tol` times itself; "sgd" when for 10 epochs none had a loss below
+        "als" ends when the loss changes by less than `tol` times itself; "sgd" when for 10 epochs none had a loss below
         (1 - tol) times the best.
     shuffle : bool, default=True
         Whether each epoch draws its own order of the rows ("sgd"); otherwise all take the same, which depends on
@@ -106,7 +106,8 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     n_iter_ : int
         Iterations or epochs done.
     history_ : dict of str to list
-        "loss" after each iteration ("als"), or of each epoch's batches before their updates ("sgd").
+        "loss" of each iteration ("als"; with missing values the first 50 penalise codes more than `alpha` says),
+        or of each epoch's batches before their updates ("sgd").
     loss_curve_ : list of float
         ``history_["loss"]``.
     pca_certificate_ : dict or None
@@ -312,8 +313,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     def _exact_steps(self, X, weights, n_components, memory):
         with np.errstate(over="ignore", invalid="ignore"):
             principal = principal_directions(X, weights, n_components, self._seed())
-        if not np.isfinite(principal[-1]):
-            raise ValueError("X has values too large to be squared; divide X by a constant.")
+        _check_spread(np.sqrt(principal[-1]), X)
         return closed_form_steps(principal, float(self.alpha))
 
     def _als_steps(self, X, weights, n_components, memory):
@@ -403,13 +403,14 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
         Returns
         -------
-        errors : ndarray of shape (n_samples,), float64
+        errors : ndarray of shape (n_samples,)
             Mean over the row's observed values of the squared difference between value and reconstruction; zero
             for a row without any value.
         """
         check_is_fitted(self)
         errors, counts = squared_errors(self._validated(X, reset=False), self._code())
-        return errors / np.maximum(counts, 1)
+        with np.errstate(over="ignore"):  # rows far beyond those of fit may be infinitely wrong in float32
+            return (errors / np.maximum(counts, 1)).astype(self.encoder_.dtype)
 
     def score(self, X, y=None, sample_weight=None):
         """Return the negative mean squared reconstruction error.
@@ -448,6 +449,10 @@ def _checked(centre, X):
     if np.isnan(centre.mean).any():
         column = int(np.argmax(np.isnan(centre.mean)))
         raise ValueError(f"X has no value in column {column}; drop columns where all rows of positive weight are NaN.")
-    if np.sqrt(centre.total) * centre.scale > LARGEST_SPREAD or centre.peak > np.finfo(X.dtype).max / 8:
-        raise ValueError(f"X has values near {centre.peak:.3g}, too large to be squared; divide X by a constant.")
+    _check_spread(np.sqrt(centre.total) * centre.scale, X)
     return centre
+
+
+def _check_spread(spread, X):
+    if not spread <= LARGEST_SPREAD[X.dtype.char]:
+        raise ValueError(f"X has values too large to be squared as {X.dtype}; divide X by a constant.")
