@@ -42,8 +42,8 @@ def validate_X(estimator, X, *, reset, accept_sparse=False, allow_nan=False, **c
     reset : bool
         Whether X defines the features (fit) or is compared with them.
     accept_sparse : bool, default=False
-        Whether sparse X is allowed; it comes back as CSR with sorted structure checked and 32-bit indices
-        where they fit.
+        Whether sparse X is allowed; it comes back as canonical CSR (indices sorted, duplicates added up) with
+        32-bit indices.
     allow_nan : bool, default=False
         Whether NaN (missing) is allowed; infinity never is.
     **check_params : dict
@@ -78,7 +78,7 @@ def validate_X(estimator, X, *, reset, accept_sparse=False, allow_nan=False, **c
     )
     if sp.issparse(X):
         check_sparse_structure(X)
-        X = _with_small_indices(X)
+        X = _canonical(_with_small_indices(X))
     return X
 
 
@@ -150,6 +150,14 @@ def _with_small_indices(X):
         raise ValueError(f"X has {X.nnz} stored values; sparse input holds at most {np.iinfo(np.int32).max}.")
     parts = (X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32))
     return type(X)(parts, shape=X.shape, copy=False)
+
+
+def _canonical(X):
+    """Return X with sorted indices, each at most once per row; the caller's matrix is left as it is."""
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 def validate_weights(sample_weight, X, *, dtype=np.float64):
