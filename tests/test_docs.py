@@ -6,6 +6,7 @@ import inspect
 import pkgutil
 import re
 import textwrap
+from dataclasses import is_dataclass
 
 import pytest
 from _contract.cases import each_class, make
@@ -111,7 +112,7 @@ def test_class_is_described(name):
     assert "".join(doc["Summary"]).strip()
     if issubclass(cls, Warning):
         return
-    documented = names(doc["Parameters"]) or names(doc["Attributes"])  # a dataclass documents its fields
+    documented = names(doc["Attributes" if is_dataclass(cls) else "Parameters"])  # a dataclass documents its fields
     assert documented == wanted(cls)
     assert all("".join(entry.desc).strip() and entry.type for entry in doc["Parameters"] + doc["Attributes"])
 
@@ -124,6 +125,8 @@ def test_public_name_has_an_example(name):
 @pytest.mark.parametrize("name", sorted({*CLASSES, *FUNCTIONS}))
 def test_documented_defaults_are_those_of_the_signature(name):
     value = PUBLIC[name]
+    if inspect.isclass(value) and issubclass(value, Warning):
+        return
     entries = (ClassDoc(value) if inspect.isclass(value) else FunctionDoc(value))["Parameters"]
     for parameter in inspect.signature(value).parameters.values():
         text = next((entry.type for entry in entries if parameter.name in names([entry])), None)
@@ -132,7 +135,7 @@ def test_documented_defaults_are_those_of_the_signature(name):
         said = re.search(r"default=(.+)$", text)
         if parameter.default is parameter.empty:
             assert said is None, f"{parameter.name} has no default"
-        else:
+        elif not (said is None and parameter.default is None and text.endswith("or None")):
             assert said, f"the default of {parameter.name} is not documented"
             assert written(said[1]) == written(parameter.default), parameter.name
 
