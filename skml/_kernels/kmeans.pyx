@@ -1,0 +1,298 @@
+"""Nearest centres, plain and pruned by bounds, and the exact sums behind new centres."""
+
+from cython cimport floating
+from cython.parallel cimport prange
+from libc.stdint cimport int32_t, int64_t
+
+cdef extern from "kmeans_bounds.hpp" namespace "skml_kmeans" nogil:
+    const int NARROW
+    const int BLOCK
+    const int VECTOR_BYTES
+    cdef cppclass Problem[T]:
+        const T* centers
+        const T* packed
+        Py_ssize_t k, kp, d
+        const T* drift
+        const T* half
+        T slack, drift_first, drift_second
+        int32_t drift_owner
+    cdef cppclass Groups[T]:
+        const int32_t* members
+        const int32_t* starts
+        const int32_t* group_of
+        const T* fallen
+        Py_ssize_t t
+    cdef cppclass Rows[T]:
+        const T* X
+        Py_ssize_t n
+        int32_t* labels
+        T* upper
+        T* lower
+        bint missing
+    void nearest_at[T](const Problem[T]&, const Rows[T]&, Py_ssize_t) noexcept
+    void own_at[T](const Problem[T]&, const Rows[T]&, Py_ssize_t) noexcept
+    void all_at[T](const Problem[T]&, const Rows[T]&, T*, Py_ssize_t) noexcept
+    void first_at[T](const Problem[T]&, const Rows[T]&, Py_ssize_t) noexcept
+    void hamerly_at[T](const Problem[T]&, const Rows[T]&, Py_ssize_t) noexcept
+    void exponion_at[T](const Problem[T]&, const Rows[T]&, const int32_t*, const T*, Py_ssize_t) noexcept
+    void group_at[T](const Problem[T]&, const Groups[T]&, const Rows[T]&, T*, Py_ssize_t) noexcept
+
+cdef extern from "kmeans_sums.hpp" namespace "skml_kmeans" nogil:
+    void move_share[T](int, const T*, const double*, const int32_t*, const int32_t*, Py_ssize_t, Py_ssize_t,
+                       const double*, double, int, int, int64_t*, int64_t*) noexcept
+
+
+def layout(floating[:, ::1] centers):  # in: only its dtype is used
+    """Return (widest narrow row, lanes per vector, rows per block) of this build for the dtype of `centers`."""
+    return NARROW, VECTOR_BYTES // sizeof(floating), BLOCK
+
+
+cdef Py_ssize_t _same(tuple sizes, str names) except -1:
+    """Raise unless all sizes are equal."""
+    if len(set(sizes)) > 1:
+        raise ValueError(f"{names} must agree in length, got {sizes}.")
+    return sizes[0]
+
+
+cdef int _check_labels(const int32_t[::1] labels, Py_ssize_t least, Py_ssize_t k) except -1 nogil:
+    cdef Py_ssize_t i
+    for i in range(labels.shape[0]):
+        if labels[i] < least or labels[i] >= k:
+            with gil:
+                raise ValueError(f"labels[{i}] is {labels[i]}, outside {least} to {k - 1}.")
+    return 0
+
+
+cdef int _set_problem(Problem[floating]* p, const floating[:, ::1] centers, const floating[:, ::1] packed) except -1:
+    p.k, p.d, p.kp = centers.shape[0], centers.shape[1], packed.shape[1]
+    if p.k == 0 or p.d == 0:
+        raise ValueError("centers must have at least one row and one column.")
+    if p.d <= NARROW:
+        if packed.shape[0] != p.d or p.kp < p.k or p.kp % (VECTOR_BYTES // <int> sizeof(floating)):
+            raise ValueError(f"packed must hold the {p.d} x {p.k} transposed centers, padded to whole vectors.")
+        p.packed = &packed[0, 0]
+    p.centers = &centers[0, 0]
+    return 0
+
+
+cdef int _set_moves(Problem[floating]* p, const floating[::1] drift, const floating[::1] half, double slack) except -1:
+    _same((p.k, drift.shape[0], half.shape[0]), "centers, drift and half")
+    cdef Py_ssize_t j
+    p.drift, p.half, p.slack = &drift[0], &half[0], slack
+    for j in range(p.k):
+        if drift[j] > p.drift_first or p.drift_owner < 0:
+            p.drift_second, p.drift_first, p.drift_owner = p.drift_first, drift[j], j
+        elif drift[j] > p.drift_second:
+            p.drift_second = drift[j]
+    return 0
+
+
+cdef int _set_rows(Rows[floating]* s, const floating[:, ::1] X, int32_t[::1] labels, floating[::1] upper,
+                   floating[::1] lower, bint missing, Py_ssize_t d) except -1:
+    s.n = _same((X.shape[0], labels.shape[0], upper.shape[0], lower.shape[0]), "X, labels and the bounds")
+    if X.shape[1] != d:
+        raise ValueError(f"X has {X.shape[1]} columns, the centers have {d}.")
+    s.missing = missing
+    if s.n:
+        s.X, s.labels, s.upper, s.lower = &X[0, 0], &labels[0], &upper[0], &lower[0]
+    return 0
+
+
+def nearest(
+    const floating[:, ::1] X,  # in
+    const floating[:, ::1] centers,  # in
+    const floating[:, ::1] packed,  # in, see pack
+    bint missing,  # whether NaN in X means missing
+    int32_t[::1] labels,  # out
+    floating[::1] squared,  # out
+    int n_threads,
+):
+    """Write each row's nearest centre (the lowest index on ties) and the squared distance to it."""
+    cdef Problem[floating] p
+    cdef Rows[floating] s
+    cdef Py_ssize_t b
+    _set_problem(&p, centers, packed)
+    _set_rows(&s, X, labels, squared, squared, missing, p.d)
+    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
+        nearest_at(p, s, b)
+
+
+def own_distances(
+    const floating[:, ::1] X,  # in
+    const floating[:, ::1] centers,  # in
+    int32_t[::1] labels,  # in
+    bint missing,
+    floating[::1] squared,  # out
+    int n_threads,
+):
+    """Write each row's squared distance to the centre that its label names."""
+    cdef Problem[floating] p
+    cdef Rows[floating] s
+    cdef Py_ssize_t b
+    p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
+    _set_rows(&s, X, labels, squared, squared, missing, p.d)
+    _check_labels(labels, 0, p.k)
+    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="static"):
+        own_at(p, s, b)
+
+
+def all_distances(
+    const floating[:, ::1] X,  # in
+    const floating[:, ::1] centers,  # in
+    bint missing,
+    floating[:, ::1] squared,  # out
+    int n_threads,
+):
+    """Write the squared distances of all rows to all centres."""
+    cdef Problem[floating] p
+    cdef Rows[floating] s
+    cdef Py_ssize_t i
+    p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
+    if X.shape[1] != p.d or squared.shape[0] != X.shape[0] or squared.shape[1] != p.k:
+        raise ValueError("X, centers and squared disagree in shape.")
+    s.n, s.missing = X.shape[0], missing
+    if s.n:
+        s.X = &X[0, 0]
+    for i in prange(s.n, nogil=True, num_threads=n_threads, schedule="static"):
+        all_at(p, s, &squared[0, 0], i)
+
+
+def first_bounds(
+    const floating[:, ::1] X,  # in
+    const floating[:, ::1] centers,  # in
+    const floating[:, ::1] packed,  # in
+    bint missing,
+    double slack,  # relative rounding of one distance, doubled
+    int32_t[::1] labels,  # out
+    floating[::1] upper,  # out: at least the distance to the own centre
+    floating[::1] lower,  # out: at most the distance to any other
+    int n_threads,
+):
+    """Nearest centres by a full scan, with the bounds that the pruned passes keep."""
+    cdef Problem[floating] p
+    cdef Rows[floating] s
+    cdef Py_ssize_t b
+    _set_problem(&p, centers, packed)
+    p.slack = slack
+    _set_rows(&s, X, labels, upper, lower, missing, p.d)
+    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
+        first_at(p, s, b)
+
+
+def hamerly_pass(
+    const floating[:, ::1] X,  # in
+    const floating[:, ::1] centers,  # in
+    const floating[:, ::1] packed,  # in
+    bint missing,
+    const floating[::1] drift,  # in: how far each centre moved, rounded up
+    const floating[::1] half,  # in: half the distance to the nearest other centre, rounded down
+    double slack,
+    int32_t[::1] labels,  # in, out
+    floating[::1] upper,  # in, out
+    floating[::1] lower,  # in, out
+    int n_threads,
+):
+    """Nearest centres after a move: rows whose bounds cross scan all centres."""
+    cdef Problem[floating] p
+    cdef Rows[floating] s
+    cdef Py_ssize_t b
+    _set_problem(&p, centers, packed)
+    _set_moves(&p, drift, half, slack)
+    _set_rows(&s, X, labels, upper, lower, missing, p.d)
+    _check_labels(labels, 0, p.k)
+    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=8):
+        hamerly_at(p, s, b)
+
+
+def exponion_pass(
+    const floating[:, ::1] X,  # in
+    const floating[:, ::1] centers,  # in
+    const int32_t[:, ::1] order,  # in: per centre, all centres by distance
+    const floating[:, ::1] apart,  # in: these distances, rounded down
+    const floating[::1] drift,  # in
+    const floating[::1] half,  # in
+    double slack,
+    int32_t[::1] labels,  # in, out
+    floating[::1] upper,  # in, out
+    floating[::1] lower,  # in, out
+    int n_threads,
+):
+    """Nearest centres after a move: rows whose bounds cross scan the centres around their own."""
+    cdef Problem[floating] p
+    cdef Rows[floating] s
+    cdef Py_ssize_t b
+    p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
+    _set_moves(&p, drift, half, slack)
+    _set_rows(&s, X, labels, upper, lower, False, p.d)
+    _check_labels(labels, 0, p.k)
+    _same((p.k, order.shape[0], order.shape[1], apart.shape[0], apart.shape[1]), "centers, order and apart")
+    for b in range(p.k):
+        _check_labels(order[b], 0, p.k)
+    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=8):
+        exponion_at(p, s, &order[0, 0], &apart[0, 0], b)
+
+
+def group_pass(
+    const floating[:, ::1] X,  # in
+    const floating[:, ::1] centers,  # in
+    const int32_t[::1] members,  # in: the centres, group by group
+    const int32_t[::1] starts,  # in: where each group begins, and the end
+    const int32_t[::1] group_of,  # in: the group of each centre
+    const floating[::1] fallen,  # in: per group, the sum of its largest drifts so far
+    bint missing,
+    const floating[::1] drift,  # in
+    const floating[::1] half,  # in
+    double slack,
+    int32_t[::1] labels,  # in, out
+    floating[::1] upper,  # in, out
+    floating[::1] lower,  # in, out
+    floating[:, ::1] floor,  # in, out: per row and group, a lower bound plus `fallen` when it was set
+    int n_threads,
+):
+    """Nearest centres after a move: rows whose bounds cross scan the groups whose own bound does."""
+    cdef Problem[floating] p
+    cdef Groups[floating] g
+    cdef Rows[floating] s
+    cdef Py_ssize_t b
+    p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
+    _set_moves(&p, drift, half, slack)
+    _set_rows(&s, X, labels, upper, lower, missing, p.d)
+    _check_labels(labels, 0, p.k)
+    _same((p.k, members.shape[0], group_of.shape[0]), "centers, members and group_of")
+    g.t = _same((fallen.shape[0], starts.shape[0] - 1, floor.shape[1]), "fallen, starts and floor")
+    _check_labels(members, 0, p.k)
+    _check_labels(group_of, 0, g.t)
+    _check_labels(starts, 0, p.k + 1)
+    if floor.shape[0] != s.n:
+        raise ValueError(f"floor has {floor.shape[0]} rows, X has {s.n}.")
+    g.members, g.starts, g.group_of, g.fallen = &members[0], &starts[0], &group_of[0], &fallen[0]
+    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=8):
+        group_at(p, g, s, &floor[0, 0], b)
+
+
+def move_sums(
+    const floating[:, ::1] X,  # in
+    const double[::1] weights,  # in: one per row, or empty for ones
+    const int32_t[::1] before,  # in: cluster each row leaves, negative for none
+    const int32_t[::1] after,  # in: cluster each row joins, negative for none
+    int mode,  # 0: x; 1: x, or 0 where missing; 2: 0 where missing, else 1
+    const double[::1] scale,  # in: units per 1, a power of two per feature
+    double fine,  # low units per high unit, a power of two
+    int64_t[:, ::1] high,  # in, out
+    int64_t[:, ::1] low,  # in, out
+    int n_threads,
+):
+    """Keep exact fixed-point sums of weight * x per cluster while rows change clusters."""
+    cdef Py_ssize_t n = _same((X.shape[0], before.shape[0], after.shape[0]), "X, before and after"), d = X.shape[1]
+    cdef int share
+    cdef const double* w = NULL
+    if weights.shape[0]:
+        _same((n, weights.shape[0]), "X and weights")
+        w = &weights[0]
+    if high.shape[0] != low.shape[0] or _same((d, scale.shape[0], high.shape[1], low.shape[1]), "columns") == 0 or n == 0:
+        return
+    _check_labels(before, -1, high.shape[0])
+    _check_labels(after, -1, high.shape[0])
+    for share in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
+        move_share(mode, &X[0, 0], w, &before[0], &after[0], n, d, &scale[0], fine, share, n_threads,
+                             &high[0, 0], &low[0, 0])

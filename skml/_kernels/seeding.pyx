@@ -1,0 +1,119 @@
+"""Seeding without an order: content hashes, and several candidate centres tried in one pass. Sparse rows."""
+
+import numpy as np
+
+from cython cimport floating
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+cdef extern from "kmeans_sparse.hpp" namespace "skml_kmeans" nogil:
+    uint64_t row_hash[T](const T*, Py_ssize_t, bint) noexcept
+    uint64_t sparse_hash[T](const T*, const int32_t*, Py_ssize_t, Py_ssize_t, bint) noexcept
+    void trial_at[T](bint, const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const T*, const T*,
+                     Py_ssize_t, const T*, double, T*, int64_t*) noexcept
+    void sparse_row[T](const T*, const int32_t*, Py_ssize_t, Py_ssize_t, const double*, const double*, Py_ssize_t,
+                       Py_ssize_t, double*) noexcept
+
+cdef int _check_structure(const int32_t[::1] indices, const int32_t[::1] indptr, Py_ssize_t n_values,
+                          Py_ssize_t n_columns) except -1:
+    cdef Py_ssize_t i
+    if indptr.shape[0] == 0 or indptr[0] != 0 or indptr[indptr.shape[0] - 1] != n_values or indices.shape[0] != n_values:
+        raise ValueError("indptr, indices and data are not those of a CSR matrix.")
+    for i in range(indptr.shape[0] - 1):
+        if indptr[i] > indptr[i + 1]:
+            raise ValueError(f"indptr decreases after entry {i}.")
+    for i in range(n_values):
+        if indices[i] < 0 or indices[i] >= n_columns:
+            raise ValueError(f"indices[{i}] is {indices[i]}, outside 0 to {n_columns - 1}.")
+    return 0
+
+
+def hash_rows(
+    const floating[:, ::1] X,  # in
+    bint coarse,  # hash the values rounded to float32
+    uint64_t[::1] hashes,  # out
+    int n_threads,
+):
+    """Write a 64-bit hash of each row's values; zeros of either sign count as absent, any NaN as the same."""
+    cdef Py_ssize_t i, n = X.shape[0], d = X.shape[1]
+    if hashes.shape[0] != n:
+        raise ValueError(f"hashes has {hashes.shape[0]} entries for {n} rows.")
+    for i in prange(n, nogil=True, num_threads=n_threads, schedule="static"):
+        hashes[i] = row_hash(&X[i, 0], d, coarse)
+
+
+def hash_sparse_rows(
+    const floating[::1] data,  # in
+    const int32_t[::1] indices,  # in
+    const int32_t[::1] indptr,  # in
+    Py_ssize_t n_columns,
+    bint coarse,
+    uint64_t[::1] hashes,  # out
+    int n_threads,
+):
+    """Write the hash of each CSR row (without duplicate entries): that of its dense twin."""
+    cdef Py_ssize_t i, n = indptr.shape[0] - 1
+    _check_structure(indices, indptr, data.shape[0], n_columns)
+    if hashes.shape[0] != n:
+        raise ValueError(f"hashes has {hashes.shape[0]} entries for {n} rows.")
+    cdef const floating* values = NULL
+    cdef const int32_t* columns = NULL
+    if data.shape[0]:
+        values, columns = &data[0], &indices[0]
+    for i in prange(n, nogil=True, num_threads=n_threads, schedule="static"):
+        hashes[i] = sparse_hash(values, columns, indptr[i], indptr[i + 1], coarse)
+
+
+def try_centers(
+    const floating[:, ::1] X,  # in
+    const double[::1] weights,  # in
+    const floating[::1] closest,  # in: squared distance to the nearest centre so far
+    const floating[:, ::1] candidates,  # in
+    const floating[::1] fill,  # in: d / observed per row where NaN means missing, else empty
+    double unit,  # fixed-point units per 1 of weight * distance
+    floating[:, ::1] trial,  # out: per candidate, `closest` with the candidate added
+    int64_t[::1] total,  # out: per candidate, the sum of weight * trial in units
+    int n_threads,
+):
+    """Try several new centres in one pass over X; the totals are integers, so the rows' order cannot show."""
+    cdef Py_ssize_t n = X.shape[0], d = X.shape[1], trials = candidates.shape[0], b, c, block = 256
+    cdef Py_ssize_t n_blocks = (n + block - 1) // block
+    cdef bint missing = fill.shape[0] > 0
+    if (weights.shape[0] != n or closest.shape[0] != n or candidates.shape[1] != d or trial.shape[0] != trials
+            or trial.shape[1] != n or total.shape[0] != trials or (missing and fill.shape[0] != n)):
+        raise ValueError("X, weights, closest, candidates, fill, trial and total disagree in shape.")
+    if n == 0 or trials == 0:
+        return
+    cdef int64_t[:, ::1] partial = np.zeros((n_blocks, trials), dtype=np.int64)
+    cdef const floating* stretch = NULL
+    if missing:
+        stretch = &fill[0]
+    for b in prange(n_blocks, nogil=True, num_threads=n_threads, schedule="static"):
+        trial_at(missing, &X[0, 0], block, b, n, d, &weights[0], &closest[0], &candidates[0, 0], trials,
+                           stretch, unit, &trial[0, 0], &partial[0, 0])
+    for c in range(trials):
+        total[c] = 0
+        for b in range(n_blocks):
+            total[c] += partial[b, c]
+
+
+def sparse_distances(
+    const floating[::1] data,  # in
+    const int32_t[::1] indices,  # in
+    const int32_t[::1] indptr,  # in
+    const double[:, ::1] transposed,  # in: (n_features, n_centers)
+    const double[::1] norms,  # in: squared norm of each centre
+    double[:, ::1] squared,  # out
+    int n_threads,
+):
+    """Write the squared distances of CSR rows to dense centres."""
+    cdef Py_ssize_t i, n = indptr.shape[0] - 1, k = transposed.shape[1]
+    _check_structure(indices, indptr, data.shape[0], transposed.shape[0])
+    if squared.shape[0] != n or squared.shape[1] != k or norms.shape[0] != k or k == 0:
+        raise ValueError("X, transposed, norms and squared disagree in shape.")
+    cdef const floating* values = NULL
+    cdef const int32_t* columns = NULL
+    if data.shape[0]:
+        values, columns = &data[0], &indices[0]
+    for i in prange(n, nogil=True, num_threads=n_threads, schedule="static"):
+        sparse_row(values, columns, indptr[i], indptr[i + 1], &transposed[0, 0], &norms[0], k, k, &squared[i, 0])

@@ -1,0 +1,222 @@
+// Pruned assignment of one block of rows: who can be shown to keep its centre is not looked at.
+//
+// Bounds are kept on distances, not squares, and carry their own rounding: an upper bound is the true
+// distance times at least (1 + g), a lower bound at most (1 - g), where g covers the rounding of one computed
+// distance. Hence upper < lower proves that the *computed* squares compare the same way, strictly, and the
+// label is Lloyd's, ties included. `slack` is 2g; TINY covers squares that underflow.
+#pragma once
+#include "kmeans_pairs.hpp"
+
+namespace skml_kmeans {
+
+template <class T> struct Problem {  // the current centres, in the layouts the scans want
+    const T* centers = nullptr; const T* packed = nullptr; ptrdiff_t k = 0, kp = 0, d = 0;
+    const T* drift = nullptr;      // k: how far each centre moved since the last pass, rounded up
+    const T* half = nullptr;       // k: half the distance to the nearest other centre, rounded down; zeros if unknown
+    T slack = 0;
+    T drift_first = 0, drift_second = 0; int32_t drift_owner = -1;  // the largest two drifts, and whose the first is
+};
+
+template <class T> static inline T tiny() { return std::sqrt(std::numeric_limits<T>::min()); }
+template <class T> static inline T above(T square, T slack) { return std::sqrt(square) * (1 + slack) + tiny<T>(); }
+template <class T> static inline T below(T square, T slack) {
+    T v = std::sqrt(square) * (1 - slack) - tiny<T>();
+    return v > 0 ? v : 0;
+}
+template <class T> static inline T raised(T upper, T drift) { return (upper + drift) * (1 + 2 * std::numeric_limits<T>::epsilon()); }
+template <class T> static inline T lowered(T lower, T drift) {
+    T v = (lower - drift) * (1 - 2 * std::numeric_limits<T>::epsilon());
+    return v > 0 ? v : 0;
+}
+
+// Move the bounds of all rows of a block with the centres; list those whose bounds cross, then those that
+// still cross with the exact distance to their own centre.
+template <class T, bool M>
+static inline int crossing(const Problem<T>& p, const T* X, ptrdiff_t rows, const int32_t* labels, T* upper, T* lower,
+                           int* list) {
+    const T* xs[BLOCK]; const T* cs[BLOCK]; T D[BLOCK];
+    int n = 0, left = 0;
+    for (int r = 0; r < rows; r++) {
+        int32_t a = labels[r];
+        T u = raised(upper[r], p.drift[a]);
+        T l = lowered(lower[r], a == p.drift_owner ? p.drift_second : p.drift_first);
+        upper[r] = u; lower[r] = l;
+        T m = l > p.half[a] ? l : p.half[a];
+        list[n] = r;
+        n += !(u < m);
+    }
+    for (int i = 0; i < n; i++) { xs[i] = X + list[i] * p.d; cs[i] = p.centers + labels[list[i]] * p.d; }
+    pair_list<T, M>(xs, cs, n, p.d, D);
+    for (int i = 0; i < n; i++) {
+        int r = list[i];
+        T u = above(D[i], p.slack), h = p.half[labels[r]];
+        upper[r] = u;
+        list[left] = r;
+        left += !(u < (lower[r] > h ? lower[r] : h));
+    }
+    return left;
+}
+
+// Hamerly (2010): one lower bound per row, on all centres but its own.
+template <class T, bool M>
+static inline void hamerly_block(const Problem<T>& p, const T* X, ptrdiff_t rows, int32_t* labels, T* upper, T* lower) {
+    int list[BLOCK + 1]; const T* xs[BLOCK]; Nearest<T> best[BLOCK];
+    int n = crossing<T, M>(p, X, rows, labels, upper, lower, list);
+    for (int i = 0; i < n; i++) xs[i] = X + list[i] * p.d;
+    scan_rows<T, M>(xs, n, p.centers, p.packed, p.k, p.kp, p.d, best);
+    for (int i = 0; i < n; i++) {
+        int r = list[i];
+        labels[r] = best[i].label; upper[r] = above(best[i].first, p.slack); lower[r] = below(best[i].second, p.slack);
+    }
+}
+
+// The first pass of every pruned algorithm: scan all, set the bounds.
+template <class T, bool M>
+static inline void first_block(const Problem<T>& p, const T* X, ptrdiff_t rows, int32_t* labels, T* upper, T* lower) {
+    const T* xs[BLOCK]; Nearest<T> best[BLOCK];
+    for (int r = 0; r < rows; r++) xs[r] = X + r * p.d;
+    scan_rows<T, M>(xs, rows, p.centers, p.packed, p.k, p.kp, p.d, best);
+    for (int r = 0; r < rows; r++) {
+        labels[r] = best[r].label; upper[r] = above(best[r].first, p.slack); lower[r] = below(best[r].second, p.slack);
+    }
+}
+
+// Exponion (Newling & Fleuret 2016): a row whose bounds cross looks only at centres within 2u + 2 half of its
+// own; `order` (k x k) and `apart` (k x k) hold, per centre, all centres by distance and these distances,
+// rounded down. Needs true distances (no missing values).
+template <class T>
+static inline void exponion_block(const Problem<T>& p, const T* X, ptrdiff_t rows, int32_t* labels, T* upper, T* lower,
+                                  const int32_t* order, const T* apart) {
+    int list[BLOCK + 1]; const T* xs[BLOCK]; const T* cs[BLOCK]; T D[BLOCK];
+    int n = crossing<T, false>(p, X, rows, labels, upper, lower, list);
+    for (int i = 0; i < n; i++) {
+        int r = list[i]; ptrdiff_t a = labels[r];
+        T radius = (2 * upper[r] + 2 * p.half[a] * (1 + 2 * p.slack) + 2 * tiny<T>()) * (1 + 2 * p.slack);
+        Nearest<T> best;
+        for (ptrdiff_t q = 0; q < p.k && apart[a * p.k + q] <= radius;) {
+            int m = 0;
+            for (; m < 8 && q < p.k && apart[a * p.k + q] <= radius; m++, q++) {
+                xs[m] = X + r * p.d; cs[m] = p.centers + order[a * p.k + q] * p.d;
+            }
+            pair_list<T, false>(xs, cs, m, p.d, D);
+            for (int b = 0; b < m; b++) best.see(D[b], (int32_t)((cs[b] - p.centers) / p.d));
+        }
+        labels[r] = best.label; upper[r] = above(best.first, p.slack); lower[r] = below(best.second, p.slack);
+    }
+}
+
+// Groups of centres (Ding et al. 2015, Yinyang; one centre per group is Elkan 2003). `floor` (rows x t) holds a
+// lower bound per group plus the group's `fallen`, the sum of its largest drifts when the bound was set: so a
+// bound moves with the centres without being rewritten.
+template <class T> struct Groups { const int32_t* members = nullptr; const int32_t* starts = nullptr; const int32_t* group_of = nullptr; const T* fallen = nullptr; ptrdiff_t t = 0; };
+
+template <class T> static inline T standing(T floor, T fallen) {
+    T v = floor - fallen - 4 * std::numeric_limits<T>::epsilon() * floor;
+    return v > 0 ? v : 0;
+}
+
+template <class T, bool M>
+static inline void group_row(const Problem<T>& p, const Groups<T>& g, const T* x, int32_t* label, T* upper, T* lower, T* floor) {
+    const T* xs[8]; const T* cs[8]; T D[8];
+    const int32_t a = *label;
+    T u = *upper, least = std::numeric_limits<T>::infinity();
+    Nearest<T> best;
+    const T* own = p.centers + (ptrdiff_t)a * p.d;
+    T own_square; pair_list<T, M>(&x, &own, 1, p.d, &own_square);
+    best.first = own_square; best.label = a;
+    for (ptrdiff_t h = 0; h < g.t; h++) {
+        T bound = standing(floor[h], g.fallen[h]);
+        if (u < bound) continue;
+        // within the group: the two smallest, so that the loser's bound is known whoever wins
+        Nearest<T> in; in.label = std::numeric_limits<int32_t>::max();
+        for (int32_t q = g.starts[h]; q < g.starts[h + 1];) {
+            int m = 0;
+            for (; m < 8 && q < g.starts[h + 1]; q++)
+                if (g.members[q] != a) { xs[m] = x; cs[m] = p.centers + (ptrdiff_t)g.members[q] * p.d; m++; }
+            pair_list<T, M>(xs, cs, m, p.d, D);
+            for (int b = 0; b < m; b++) in.see(D[b], (int32_t)((cs[b] - p.centers) / p.d));
+        }
+        if (in.first < best.first || (in.first == best.first && in.label < best.label)) {
+            // the old best becomes a loser of its own group
+            int32_t old = g.group_of[best.label];
+            T fell = below(best.first, p.slack) + g.fallen[old];
+            if (old == h) { T other = in.second < best.first ? in.second : best.first; floor[h] = below(other, p.slack) + g.fallen[h]; }
+            else {
+                if (fell < floor[old]) floor[old] = fell;
+                floor[h] = below(in.second, p.slack) + g.fallen[h];
+            }
+            best.first = in.first; best.label = in.label;
+            u = above(best.first, p.slack);
+        } else {
+            floor[h] = below(in.first, p.slack) + g.fallen[h];
+        }
+    }
+    for (ptrdiff_t h = 0; h < g.t; h++) { T b = standing(floor[h], g.fallen[h]); least = b < least ? b : least; }
+    *label = best.label; *upper = u; *lower = least;
+}
+
+template <class T, bool M>
+static inline void group_block(const Problem<T>& p, const Groups<T>& g, const T* X, ptrdiff_t rows, int32_t* labels,
+                               T* upper, T* lower, T* floor) {
+    int list[BLOCK + 1];
+    int n = crossing<T, M>(p, X, rows, labels, upper, lower, list);
+    for (int i = 0; i < n; i++) {
+        int r = list[i];
+        group_row<T, M>(p, g, X + r * p.d, labels + r, upper + r, lower + r, floor + r * g.t);
+    }
+}
+
+// ---- what the Cython entries call: block number b of the rows
+
+template <class T> struct Rows { const T* X = nullptr; ptrdiff_t n = 0; int32_t* labels = nullptr; T* upper = nullptr; T* lower = nullptr; bool missing = false; };
+
+template <class T> static inline ptrdiff_t rows_in(const Rows<T>& rows, ptrdiff_t b) {
+    ptrdiff_t left = rows.n - b * BLOCK;
+    return left < BLOCK ? left : BLOCK;
+}
+
+// Plain nearest centre; `upper` receives the squared distance.
+template <class T> static inline void nearest_at(const Problem<T>& p, const Rows<T>& s, ptrdiff_t b) {
+    const T* xs[BLOCK]; Nearest<T> best[BLOCK];
+    const ptrdiff_t o = b * BLOCK, m = rows_in(s, b);
+    for (ptrdiff_t r = 0; r < m; r++) xs[r] = s.X + (o + r) * p.d;
+    if (s.missing) scan_rows<T, true>(xs, m, p.centers, p.packed, p.k, p.kp, p.d, best);
+    else scan_rows<T, false>(xs, m, p.centers, p.packed, p.k, p.kp, p.d, best);
+    for (ptrdiff_t r = 0; r < m; r++) { s.labels[o + r] = best[r].label; s.upper[o + r] = best[r].first; }
+}
+
+#define SKML_BLOCK s.X + o * p.d, rows_in(s, b), s.labels + o, s.upper + o, s.lower + o
+template <class T> static inline void first_at(const Problem<T>& p, const Rows<T>& s, ptrdiff_t b) {
+    const ptrdiff_t o = b * BLOCK;
+    if (s.missing) first_block<T, true>(p, SKML_BLOCK); else first_block<T, false>(p, SKML_BLOCK);
+}
+template <class T> static inline void hamerly_at(const Problem<T>& p, const Rows<T>& s, ptrdiff_t b) {
+    const ptrdiff_t o = b * BLOCK;
+    if (s.missing) hamerly_block<T, true>(p, SKML_BLOCK); else hamerly_block<T, false>(p, SKML_BLOCK);
+}
+template <class T> static inline void exponion_at(const Problem<T>& p, const Rows<T>& s, const int32_t* order, const T* apart, ptrdiff_t b) {
+    const ptrdiff_t o = b * BLOCK;
+    exponion_block<T>(p, SKML_BLOCK, order, apart);
+}
+template <class T> static inline void group_at(const Problem<T>& p, const Groups<T>& g, const Rows<T>& s, T* floor, ptrdiff_t b) {
+    const ptrdiff_t o = b * BLOCK;
+    if (s.missing) group_block<T, true>(p, g, SKML_BLOCK, floor + o * g.t); else group_block<T, false>(p, g, SKML_BLOCK, floor + o * g.t);
+}
+#undef SKML_BLOCK
+
+// |x_i - centre[labels[i]]|^2, and all distances of a row.
+template <class T> static inline void own_at(const Problem<T>& p, const Rows<T>& s, ptrdiff_t b) {
+    const T* xs[BLOCK]; const T* cs[BLOCK];
+    const ptrdiff_t o = b * BLOCK, m = rows_in(s, b);
+    for (ptrdiff_t r = 0; r < m; r++) { xs[r] = s.X + (o + r) * p.d; cs[r] = p.centers + s.labels[o + r] * p.d; }
+    if (s.missing) pair_list<T, true>(xs, cs, m, p.d, s.upper + o); else pair_list<T, false>(xs, cs, m, p.d, s.upper + o);
+}
+template <class T> static inline void all_at(const Problem<T>& p, const Rows<T>& s, T* out, ptrdiff_t i) {
+    const T* xs[8]; const T* cs[8];
+    for (ptrdiff_t q = 0; q < p.k; q += 8) {
+        const ptrdiff_t m = p.k - q < 8 ? p.k - q : 8;
+        for (ptrdiff_t c = 0; c < m; c++) { xs[c] = s.X + i * p.d; cs[c] = p.centers + (q + c) * p.d; }
+        if (s.missing) pair_list<T, true>(xs, cs, m, p.d, out + i * p.k + q); else pair_list<T, false>(xs, cs, m, p.d, out + i * p.k + q);
+    }
+}
+}  // namespace skml_kmeans

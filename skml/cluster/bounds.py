@@ -1,0 +1,200 @@
+"""Who is nearest, without asking everybody: assignment pruned by bounds, and exact.
+
+Hamerly (2010) keeps one lower bound per row, exponion (Newling & Fleuret 2016) adds a search among the centres
+around the row's own, Yinyang (Ding et al. 2015) keeps a bound per group of centres, and Elkan (2003) one per
+centre. The bounds carry their own rounding errors (see ``kmeans_bounds.hpp``), so every algorithm gives the
+labels of a full scan, ties included.
+"""
+
+import numpy as np
+
+from skml import _kernels
+from skml.cluster.points import Points, call_slices, nearest, pack
+
+
+def assigner(points, n_clusters, algorithm):
+    """Return a callable object that gives labels for successive centres, by the algorithm of that name."""
+    if points.sparse or n_clusters == 1 or algorithm == "lloyd":
+        return FullScan(points)
+    if algorithm == "exponion" and points.missing:
+        algorithm = "hamerly"  # distances over different entries obey no triangle inequality between centres
+    if algorithm == "elkan":
+        return Grouped(points, n_clusters, n_clusters)
+    if algorithm == "yinyang":
+        return Grouped(points, n_clusters, max(1, n_clusters // 10))
+    return (Exponion if algorithm == "exponion" else Hamerly)(points, n_clusters)
+
+
+def choose(points, n_clusters):
+    """Return the algorithm that "auto" stands for, from the shape of the problem (see docs/algorithms/kmeans.md)."""
+    n_features = points.X.shape[1]
+    if points.sparse or n_clusters < 3:
+        return "lloyd"
+    if n_features <= 32:
+        return "exponion" if n_clusters >= 16 and not points.missing else "hamerly"
+    return "hamerly" if n_clusters < 40 else "elkan"
+
+
+class FullScan:
+    """Lloyd's assignment: every row asks every centre."""
+
+    def __init__(self, points):
+        self._points = points
+
+    def __call__(self, centers):
+        """Return the label of each row."""
+        return nearest(self._points, centers)[0]
+
+    def forget(self, rows):
+        """Nothing is remembered, so nothing need be forgotten."""
+
+
+class Hamerly:
+    """One upper and one lower bound per row."""
+
+    def __init__(self, points, n_clusters):
+        X = points.X
+        self.points, self.labels, self.centers = points, np.empty(X.shape[0], dtype=np.int32), None
+        self.upper, self.lower = np.empty(X.shape[0], dtype=X.dtype), np.empty(X.shape[0], dtype=X.dtype)
+        self.slack = rounding_slack(X)
+
+    def __call__(self, centers):
+        """Return the label of each row."""
+        if self.centers is None:
+            self.first(centers)
+        else:
+            self.again(centers, self.drift(centers))
+        self.centers = centers.copy()
+        return self.labels
+
+    def forget(self, rows):
+        """Drop what the bounds say about some rows."""
+        self.upper[rows], self.lower[rows] = np.inf, 0
+
+    def drift(self, centers):
+        """Return how far each centre moved, rounded up."""
+        moved = np.sqrt(((centers.astype(np.float64) - self.centers) ** 2).sum(axis=1))
+        return (moved * (1 + 4 * self.slack)).astype(centers.dtype)
+
+    def first(self, centers):
+        """Assign by a full scan and set the bounds."""
+        X, packed = self.points.X, pack(centers)
+        for rows in call_slices(len(X), centers.size):
+            _kernels.kmeans.first_bounds(
+                X[rows], centers, packed, self.points.missing, self.slack, *self.state(rows), _kernels.n_threads()
+            )
+
+    def again(self, centers, drift):
+        """Assign after the centres have moved by `drift`."""
+        X, packed, half = self.points.X, pack(centers), self.half(centers)
+        for rows in call_slices(len(X), centers.size):
+            _kernels.kmeans.hamerly_pass(
+                X[rows],
+                centers,
+                packed,
+                self.points.missing,
+                drift,
+                half,
+                self.slack,
+                *self.state(rows),
+                _kernels.n_threads(),
+            )
+
+    def state(self, rows):
+        """Return labels and bounds of a slice of rows."""
+        return self.labels[rows], self.upper[rows], self.lower[rows]
+
+    def half(self, centers):
+        """Return half the distance from each centre to its nearest other one, rounded down (0: unknown)."""
+        if self.points.missing:
+            return np.zeros(len(centers), dtype=centers.dtype)
+        apart = self.apart(centers)
+        np.fill_diagonal(apart, np.inf)
+        return apart.min(axis=1) / 2
+
+    def apart(self, centers):
+        """Return the distances between centres, rounded down."""
+        squared = np.empty((len(centers), len(centers)), dtype=centers.dtype)
+        _kernels.kmeans.all_distances(centers, centers, False, squared, _kernels.n_threads())
+        tiny = np.sqrt(np.finfo(centers.dtype).tiny)  # squares below it have lost digits
+        return np.maximum(np.sqrt(squared) * centers.dtype.type(1 - 4 * self.slack) - tiny, 0)
+
+
+class Exponion(Hamerly):
+    """Hamerly's bounds; a row in doubt asks only centres in a ball around its own."""
+
+    def again(self, centers, drift):
+        """Assign after the centres have moved by `drift`."""
+        X, apart = self.points.X, self.apart(centers)
+        order = np.argsort(apart, axis=1, kind="stable").astype(np.int32)
+        apart = np.take_along_axis(apart, order, axis=1)
+        half = apart[:, 1] / 2
+        for rows in call_slices(len(X), centers.size):
+            _kernels.kmeans.exponion_pass(
+                X[rows], centers, order, apart, drift, half, self.slack, *self.state(rows), _kernels.n_threads()
+            )
+
+
+class Grouped(Hamerly):
+    """A lower bound per row and group of centres."""
+
+    def __init__(self, points, n_clusters, n_groups):
+        super().__init__(points, n_clusters)
+        self.n_groups, self.floor = n_groups, None
+
+    def forget(self, rows):
+        """Drop what the bounds say about some rows."""
+        super().forget(rows)
+        self.floor[rows] = 0
+
+    def first(self, centers):
+        """Group the centres; the first pass proper is one in which no bound holds."""
+        self.group_of = group_centers(centers, self.n_groups)
+        self.members = np.argsort(self.group_of, kind="stable").astype(np.int32)
+        sizes = np.bincount(self.group_of)
+        self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        self.fallen = np.zeros(len(sizes))
+        super().first(centers)
+        self.floor = np.repeat(self.lower[:, None], len(sizes), axis=1)
+
+    def again(self, centers, drift):
+        """Assign after the centres have moved by `drift`."""
+        self.fallen += np.maximum.reduceat(drift[self.members].astype(np.float64), self.starts[:-1])
+        fallen = np.nextafter(self.fallen.astype(centers.dtype), np.inf, dtype=centers.dtype)
+        X, half = self.points.X, self.half(centers)
+        for rows in call_slices(len(X), centers.size):
+            _kernels.kmeans.group_pass(
+                X[rows],
+                centers,
+                self.members,
+                self.starts,
+                self.group_of,
+                fallen,
+                self.points.missing,
+                drift,
+                half,
+                self.slack,
+                *self.state(rows),
+                self.floor[rows],
+                _kernels.n_threads(),
+            )
+
+
+def rounding_slack(X):
+    """Return twice a bound on the relative rounding error of one computed distance."""
+    narrow, lanes, _ = _kernels.kmeans.layout(X[:0])
+    chain = X.shape[1] if X.shape[1] <= narrow else X.shape[1] // lanes + lanes
+    return float((chain + 16) * np.finfo(X.dtype).eps)
+
+
+def group_centers(centers, n_groups):
+    """Return a group for each centre, none empty, by a few rounds of k-means on the centres."""
+    if n_groups == len(centers):
+        return np.arange(n_groups, dtype=np.int32)
+    middles = centers[:: len(centers) // n_groups][:n_groups].copy()
+    for _ in range(5):
+        groups, _ = nearest(Points(centers), middles)
+        for g in range(n_groups):
+            if np.any(groups == g):
+                middles[g] = centers[groups == g].mean(axis=0)
+    return np.unique(groups, return_inverse=True)[1].astype(np.int32)

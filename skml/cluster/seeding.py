@@ -1,0 +1,231 @@
+"""Where to start: k-means++, k-means||, farthest-point, and random seeds.
+
+Draws are made over the distinct rows in an order that their content alone decides (a hash), with the weights of
+equal rows added up. So neither the order of the rows nor writing a row twice instead of weighting it 2 changes
+a seed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skml import _kernels
+from skml.cluster.points import Points, all_distances, call_slices, nearest, observed
+from skml.cluster.sums import column_means
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """The distinct rows of positive weight, in canonical order.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_distinct,)
+        One row index per distinct content.
+    mass : ndarray of shape (n_distinct,)
+        The total weight of the rows with that content.
+    spread_mass : ndarray of shape (n_samples,)
+        The mass at the chosen row, 0 at its copies.
+    filler : ndarray of shape (1, n_features) or None
+        The columns' means, to complete seeds that have missing entries.
+    """
+
+    rows: np.ndarray
+    mass: np.ndarray
+    spread_mass: np.ndarray
+    filler: np.ndarray | None = None
+
+    def take(self, points, which):
+        """Return some distinct rows as centres."""
+        centers = points.rows(self.rows[which])
+        return centers if self.filler is None else np.where(np.isnan(centers), self.filler, centers)
+
+
+def distinct(points):
+    """Return the distinct rows in canonical order."""
+    order = canonical_order(points)
+    weights = np.ones(points.X.shape[0]) if points.weights is None else points.weights
+    order = order[weights[order] > 0]
+    first = np.flatnonzero(np.append(True, ~same_as_next(points, order)))
+    mass = np.add.reduceat(weights[order], first)
+    spread_mass = np.zeros(len(weights))
+    spread_mass[order[first]] = mass
+    filler = None
+    if points.missing:
+        filler = column_means(points)
+    return Distinct(order[first], mass, spread_mass, filler)
+
+
+def canonical_order(points):
+    """Return the rows sorted by a hash of their content; true ties are rows with equal content."""
+    coarse = hashes(points, coarse=True)  # on float32 values: the same order in both precisions
+    order = np.argsort(coarse, kind="stable")
+    tied = coarse[order[1:]] == coarse[order[:-1]]
+    if tied.any() and not same_as_next(points, order)[tied].all():
+        order = np.lexsort((hashes(points, coarse=False), coarse))
+    return order
+
+
+def hashes(points, coarse):
+    """Return a 64-bit hash per row."""
+    X, out = points.X, np.empty(points.X.shape[0], dtype=np.uint64)
+    threads = _kernels.n_threads()
+    if points.sparse:
+        _kernels.seeding.hash_sparse_rows(X.data, X.indices, X.indptr, X.shape[1], coarse, out, threads)
+    else:
+        for rows in call_slices(len(X), X.shape[1]):
+            _kernels.seeding.hash_rows(X[rows], coarse, out[rows], threads)
+    return out
+
+
+def same_as_next(points, order):
+    """Return, for each row but the last of an order, whether the next row has the same content."""
+    fine = hashes(points, coarse=False)
+    same = fine[order[1:]] == fine[order[:-1]]
+    candidates = np.flatnonzero(same)
+    for part in call_slices(len(candidates), 1000 * points.X.shape[1]):
+        here = candidates[part]
+        a, b = points.rows(order[here]), points.rows(order[here + 1])
+        same[here] = ((a == b) | (np.isnan(a) & np.isnan(b))).all(axis=1)
+    return same
+
+
+def seed(points, n_clusters, init, random_state, n_trials=None):
+    """Return the centres that a named strategy starts from.
+
+    Parameters
+    ----------
+    points : Points
+        The data.
+    n_clusters : int
+        Number of centres.
+    init : {"k-means++", "k-means||", "farthest", "random"}
+        The strategy.
+    random_state : RandomState
+        The source of chance.
+    n_trials : int or None
+        Candidates per centre of k-means++; None means ``2 + log(n_clusters)``.
+
+    Returns
+    -------
+    centers : ndarray of shape (n_clusters, n_features)
+        Rows of the data.
+    """
+    units = distinct(points)
+    if init == "random":
+        return random_rows(points, units, n_clusters, random_state)
+    if init == "farthest":
+        return farthest_point(points, units, n_clusters, random_state)
+    if init == "k-means||":
+        return parallel(points, units, n_clusters, random_state, n_trials)
+    return plus_plus(points, units, n_clusters, random_state, n_trials)
+
+
+def random_rows(points, units, n_clusters, random_state):
+    """Draw distinct rows without replacement, in proportion to weight (Efraimidis & Spirakis 2006)."""
+    # the k first arrivals among exponential clocks of rate `mass`
+    arrival = random_state.exponential(size=len(units.mass)) / units.mass
+    picked = np.argsort(arrival, kind="stable")[:n_clusters]
+    return units.take(points, np.resize(picked, n_clusters))
+
+
+def farthest_point(points, units, n_clusters, random_state):
+    """Take a random row, then each time the row farthest from all taken (Gonzalez 1985)."""
+    cost = Cost(points, units)
+    centers = [cost.add(units.take(points, draw(units.mass, random_state, 1)))]
+    for _ in range(n_clusters - 1):
+        farthest = np.argmax(cost.closest[units.rows])
+        centers.append(cost.add(units.take(points, slice(farthest, farthest + 1))))
+    return np.concatenate(centers)
+
+
+def plus_plus(points, units, n_clusters, random_state, n_trials=None):
+    """Draw rows in proportion to squared distance (Arthur & Vassilvitskii 2007).
+
+    Of several candidates per centre the one that leaves the smallest potential is kept (their greedy variant).
+    """
+    n_trials = 2 + int(np.log(n_clusters)) if n_trials is None else n_trials
+    cost = Cost(points, units)
+    centers = [cost.add(units.take(points, draw(units.mass, random_state, 1)))]
+    for _ in range(n_clusters - 1):
+        drawn = draw(units.mass * cost.closest[units.rows], random_state, n_trials)
+        centers.append(cost.add(units.take(points, drawn)))
+    return np.concatenate(centers)
+
+
+def parallel(points, units, n_clusters, random_state, n_trials=None, n_rounds=5):
+    """Oversample 2k rows per round, then seed among them by the weight they attract (Bahmani et al. 2012)."""
+    cost = Cost(points, units)
+    picked = draw(units.mass, random_state, 1)
+    cost.add(units.take(points, picked))
+    for _ in range(n_rounds):
+        share = units.mass * cost.closest[units.rows]
+        chance = random_state.uniform(size=len(share))
+        fresh = np.flatnonzero(chance * share.sum() < 2 * n_clusters * share)
+        for part in call_slices(len(fresh), points.X.size):
+            cost.add_all(units.take(points, fresh[part]))
+        picked = np.union1d(picked, fresh)
+    if len(picked) <= n_clusters:  # too few distinct rows, or an unlucky draw
+        return plus_plus(points, units, n_clusters, random_state, n_trials)
+    candidates = np.ascontiguousarray(units.take(points, picked))
+    labels, _ = nearest(points, candidates)
+    attracted = np.bincount(labels[units.rows], weights=units.mass, minlength=len(picked))
+    few = Points(candidates, attracted)
+    return plus_plus(few, distinct(few), n_clusters, random_state, n_trials)
+
+
+def draw(shares, random_state, size):
+    """Return `size` indices drawn with replacement in proportion to `shares`."""
+    running = np.cumsum(shares)
+    if not running[-1] > 0:  # nothing is left to gain: all rows lie on centres
+        return random_state.randint(len(shares), size=size)
+    drawn = np.searchsorted(running, random_state.uniform(size=size) * running[-1], side="right")
+    return np.minimum(drawn, np.flatnonzero(shares)[-1])
+
+
+class Cost:
+    """The squared distance of each row to its closest seed so far."""
+
+    def __init__(self, points, units):
+        X = points.X
+        self.points, self.units = points, units
+        self.closest = None
+        self.fill = X.shape[1] / observed(X) if points.missing else np.empty(0, dtype=X.dtype)
+
+    def add(self, candidates):
+        """Add the candidate that lowers the potential most, and return it as an array of one row."""
+        trials, totals = self.tried(candidates)
+        best = int(np.argmin(totals))
+        self.closest = trials[best]
+        return candidates[best : best + 1]
+
+    def add_all(self, candidates):
+        """Add all candidates."""
+        squared = nearest(self.points, np.ascontiguousarray(candidates))[1]
+        if self.points.missing:
+            squared *= self.fill
+        self.closest = np.minimum(self.closest, squared)
+
+    def tried(self, candidates):
+        """Return, per candidate, the distances with it added (one row each), and the potential."""
+        points = self.points
+        if points.sparse or self.closest is None:
+            squared = all_distances(points, np.ascontiguousarray(candidates)).T
+            squared = squared * self.fill if points.missing else squared
+            trials = squared if self.closest is None else np.minimum(squared, self.closest)
+            return np.ascontiguousarray(trials), (trials[:, self.units.rows] * self.units.mass).sum(axis=1)
+        trials = np.empty((len(candidates), len(self.closest)), dtype=points.X.dtype)
+        totals = np.empty(len(candidates), dtype=np.int64)
+        potential = float((self.units.mass * self.closest[self.units.rows]).sum())
+        _kernels.seeding.try_centers(
+            points.X,
+            self.units.spread_mass,
+            self.closest,
+            np.ascontiguousarray(candidates),
+            self.fill,
+            min(2.0**60 / max(potential, np.finfo(np.float64).tiny), 2.0**1000),
+            trials,
+            totals,
+            _kernels.n_threads(),
+        )
+        return trials, totals

@@ -1,0 +1,148 @@
+"""Sums of the rows in each cluster, kept exactly while rows change clusters.
+
+Each term is rounded once to a fixed-point number of two integers, and integers add without rounding. So the
+centres are a function of the partition alone: the order of the rows, the number of threads, and the path by
+which a partition was reached cannot show, and only rows that change clusters need to be read.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+
+from skml import _kernels
+
+_VALUE, _FILLED, _SEEN = 0, 1, 2
+_NO_WEIGHTS = np.empty(0)
+
+
+def cluster_sums(points, n_clusters):
+    """Return the keeper of sums that fits the points."""
+    if points.sparse:
+        return SparseSums(points, n_clusters)
+    return MissingSums(points, n_clusters) if points.missing else DenseSums(points, n_clusters)
+
+
+def column_means(points):
+    """Return the weighted mean of each column, over the entries seen, as an array of one row."""
+    sums, zeros = cluster_sums(points, 1), np.zeros(points.X.shape[0], dtype=np.int32)
+    sums.move(zeros - 1, zeros)
+    return sums.means(np.zeros((1, points.X.shape[1]), dtype=points.X.dtype))
+
+
+class ExactSums:
+    """Fixed-point sums of ``weight * x`` per (cluster, feature)."""
+
+    def __init__(self, X, weights, n_clusters, mode, largest):
+        n = X.shape[0]
+        total = float(n) if weights is None else weights.sum()
+        heaviest = 1.0 if weights is None else weights.max()
+        # no sum leaves 62 bits, and no term the 50 bits that the kernel rounds by adding a constant
+        largest = np.maximum(largest, np.finfo(np.float64).tiny)
+        bits = np.minimum(61 - _exponent(largest * total), 49 - _exponent(largest * heaviest))
+        self.scale = np.ldexp(1.0, np.clip(bits, -1000, 1000))
+        self.fine = 2.0 ** min(49, 61 - int(_exponent(float(n))))
+        self.high = np.zeros((n_clusters, X.shape[1]), dtype=np.int64)
+        self.low = np.zeros_like(self.high)
+        self.X, self.weights, self.mode = X, _NO_WEIGHTS if weights is None else weights, mode
+
+    def move(self, before, after):
+        """Move rows from the clusters `before` to the clusters `after` (negative: none)."""
+        _kernels.kmeans.move_sums(
+            self.X,
+            self.weights,
+            before,
+            after,
+            self.mode,
+            self.scale,
+            self.fine,
+            self.high,
+            self.low,
+            _kernels.n_threads(),
+        )
+
+    def values(self):
+        """Return the sums in float64."""
+        return (self.high + self.low / self.fine) / self.scale
+
+
+def _exponent(values):
+    return np.frexp(values)[1]
+
+
+class DenseSums:
+    """Sums over complete rows; a column of ones keeps the clusters' weights."""
+
+    def __init__(self, points, n_clusters):
+        largest = np.maximum(points.X.max(axis=0), -points.X.min(axis=0)).astype(np.float64)
+        ones = np.ones((len(points.X), 1), dtype=points.X.dtype)
+        self._sums = ExactSums(points.X, points.weights, n_clusters, _VALUE, largest)
+        self._weights = ExactSums(ones, points.weights, n_clusters, _VALUE, np.ones(1))
+
+    def move(self, before, after):
+        """Move rows between clusters."""
+        self._sums.move(before, after)
+        self._weights.move(before, after)
+
+    def weights(self):
+        """Return the total weight of each cluster."""
+        return self._weights.values()[:, 0]
+
+    def totals(self):
+        """Return the sum of ``weight * x`` of each cluster."""
+        return self._sums.values()
+
+    def means(self, otherwise):
+        """Return the clusters' means in the dtype of `otherwise`, which is kept where a cluster is empty."""
+        weights = self.weights()
+        means = otherwise.copy()
+        filled = weights > 0
+        means[filled] = self.totals()[filled] / weights[filled, None]
+        return means
+
+
+class MissingSums(DenseSums):
+    """Sums over the entries that rows have; each (cluster, feature) has a weight of its own."""
+
+    def __init__(self, points, n_clusters):
+        largest = np.fmax(np.fmax.reduce(points.X), -np.fmin.reduce(points.X)).astype(np.float64)
+        ones = np.ones((len(points.X), 1), dtype=points.X.dtype)
+        self._sums = ExactSums(points.X, points.weights, n_clusters, _FILLED, largest)
+        self._seen = ExactSums(points.X, points.weights, n_clusters, _SEEN, np.ones(points.X.shape[1]))
+        self._weights = ExactSums(ones, points.weights, n_clusters, _VALUE, np.ones(1))
+
+    def move(self, before, after):
+        """Move rows between clusters."""
+        super().move(before, after)
+        self._seen.move(before, after)
+
+    def means(self, otherwise):
+        """Return the means of the entries seen; `otherwise` is kept where there are none."""
+        seen = self._seen.values()
+        means = otherwise.copy()
+        filled = seen > 0
+        means[filled] = self.totals()[filled] / seen[filled]
+        return means
+
+
+class SparseSums(DenseSums):
+    """Sums over sparse rows, afresh for every partition, in a fixed order."""
+
+    def __init__(self, points, n_clusters):
+        n = points.X.shape[0]
+        self._X = points.X
+        self._row_weights = np.ones(n) if points.weights is None else points.weights
+        self._n_clusters = n_clusters
+        self._labels = None
+
+    def move(self, before, after):
+        """Remember the new clusters."""
+        self._labels = after.copy()
+
+    def weights(self):
+        """Return the total weight of each cluster."""
+        return np.bincount(self._labels, weights=self._row_weights, minlength=self._n_clusters)
+
+    def totals(self):
+        """Return the sum of ``weight * x`` of each cluster."""
+        n = len(self._labels)
+        member = sp.csr_matrix((self._row_weights, (self._labels, np.arange(n))), shape=(self._n_clusters, n))
+        return (member @ self._X).toarray()
