@@ -42,7 +42,7 @@ cdef extern from "kmeans_sums.hpp" namespace "skml_kmeans" nogil:
                        const double*, double, int, int, int64_t*, int64_t*) noexcept
 
 
-def layout(floating[:, ::1] centers):  # in: only its dtype is used
+def layout(const floating[:, ::1] centers):  # in: only its dtype is used
     """Return (widest narrow row, lanes per vector, rows per block) of this build for the dtype of `centers`."""
     return NARROW, VECTOR_BYTES // sizeof(floating), BLOCK
 
@@ -120,7 +120,7 @@ def nearest(
 def own_distances(
     const floating[:, ::1] X,  # in
     const floating[:, ::1] centers,  # in
-    int32_t[::1] labels,  # in
+    const int32_t[::1] labels,  # in
     bint missing,
     floating[::1] squared,  # out
     int n_threads,
