@@ -38,8 +38,13 @@ cdef extern from "kmeans_bounds.hpp" namespace "skml_kmeans" nogil:
     void group_at[T](const Problem[T]&, const Groups[T]&, const Rows[T]&, T*, Py_ssize_t) noexcept
 
 cdef extern from "kmeans_sums.hpp" namespace "skml_kmeans" nogil:
-    void move_share[T](int, const T*, const double*, const int32_t*, const int32_t*, Py_ssize_t, Py_ssize_t,
-                       const double*, double, int, int, int64_t*, int64_t*) noexcept
+    cdef cppclass Moves:
+        const int64_t* rows
+        const int32_t* before
+        const int32_t* after
+        Py_ssize_t n
+    void move_share[T](int, const Moves&, const T*, const double*, Py_ssize_t, const double*, double, int, int,
+                       int64_t*, int64_t*) noexcept
 
 
 def layout(const floating[:, ::1] centers):  # in: only its dtype is used
@@ -87,14 +92,14 @@ cdef int _set_moves(Problem[floating]* p, const floating[::1] drift, const float
     return 0
 
 
-cdef int _set_rows(Rows[floating]* s, const floating[:, ::1] X, int32_t[::1] labels, floating[::1] upper,
+cdef int _set_rows(Rows[floating]* s, const floating[:, ::1] X, const int32_t[::1] labels, floating[::1] upper,
                    floating[::1] lower, bint missing, Py_ssize_t d) except -1:
     s.n = _same((X.shape[0], labels.shape[0], upper.shape[0], lower.shape[0]), "X, labels and the bounds")
     if X.shape[1] != d:
         raise ValueError(f"X has {X.shape[1]} columns, the centers have {d}.")
     s.missing = missing
     if s.n:
-        s.X, s.labels, s.upper, s.lower = &X[0, 0], &labels[0], &upper[0], &lower[0]
+        s.X, s.labels, s.upper, s.lower = &X[0, 0], <int32_t*> &labels[0], &upper[0], &lower[0]
     return 0
 
 
@@ -272,9 +277,10 @@ def group_pass(
 
 def move_sums(
     const floating[:, ::1] X,  # in
-    const double[::1] weights,  # in: one per row, or empty for ones
-    const int32_t[::1] before,  # in: cluster each row leaves, negative for none
-    const int32_t[::1] after,  # in: cluster each row joins, negative for none
+    const double[::1] weights,  # in: one per row of X, or empty for ones
+    const int64_t[::1] rows,  # in: the rows that change clusters
+    const int32_t[::1] before,  # in: cluster each of them leaves, negative for none
+    const int32_t[::1] after,  # in: cluster each of them joins, negative for none
     int mode,  # 0: x; 1: x, or 0 where missing; 2: 0 where missing, else 1
     const double[::1] scale,  # in: units per 1, a power of two per feature
     double fine,  # low units per high unit, a power of two
@@ -283,16 +289,21 @@ def move_sums(
     int n_threads,
 ):
     """Keep exact fixed-point sums of weight * x per cluster while rows change clusters."""
-    cdef Py_ssize_t n = _same((X.shape[0], before.shape[0], after.shape[0]), "X, before and after"), d = X.shape[1]
+    cdef Moves m
+    cdef Py_ssize_t d = X.shape[1], i
     cdef int share
     cdef const double* w = NULL
+    m.n = _same((rows.shape[0], before.shape[0], after.shape[0]), "rows, before and after")
     if weights.shape[0]:
-        _same((n, weights.shape[0]), "X and weights")
+        _same((X.shape[0], weights.shape[0]), "X and weights")
         w = &weights[0]
-    if high.shape[0] != low.shape[0] or _same((d, scale.shape[0], high.shape[1], low.shape[1]), "columns") == 0 or n == 0:
+    if high.shape[0] != low.shape[0] or _same((d, scale.shape[0], high.shape[1], low.shape[1]), "columns") == 0 or m.n == 0:
         return
+    for i in range(m.n):
+        if rows[i] < 0 or rows[i] >= X.shape[0]:
+            raise ValueError(f"rows[{i}] is {rows[i]}, outside 0 to {X.shape[0] - 1}.")
     _check_labels(before, -1, high.shape[0])
     _check_labels(after, -1, high.shape[0])
+    m.rows, m.before, m.after = &rows[0], &before[0], &after[0]
     for share in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
-        move_share(mode, &X[0, 0], w, &before[0], &after[0], n, d, &scale[0], fine, share, n_threads,
-                             &high[0, 0], &low[0, 0])
+        move_share(mode, m, &X[0, 0], w, d, &scale[0], fine, share, n_threads, &high[0, 0], &low[0, 0])

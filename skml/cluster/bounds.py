@@ -9,7 +9,7 @@ labels of a full scan, ties included.
 import numpy as np
 
 from skml import _kernels
-from skml.cluster.points import Points, call_slices, nearest, pack
+from skml.cluster.points import Points, call_slices, nearest, pack, threads_for
 
 
 def assigner(points, n_clusters, algorithm):
@@ -56,7 +56,7 @@ class Hamerly:
         X = points.X
         self.points, self.labels, self.centers = points, np.empty(X.shape[0], dtype=np.int32), None
         self.upper, self.lower = np.empty(X.shape[0], dtype=X.dtype), np.empty(X.shape[0], dtype=X.dtype)
-        self.slack = rounding_slack(X)
+        self.slack, self.threads = rounding_slack(X), threads_for(X.size * n_clusters)
 
     def __call__(self, centers):
         """Return the label of each row."""
@@ -81,7 +81,7 @@ class Hamerly:
         X, packed = self.points.X, pack(centers)
         for rows in call_slices(len(X), centers.size):
             _kernels.kmeans.first_bounds(
-                X[rows], centers, packed, self.points.missing, self.slack, *self.state(rows), _kernels.n_threads()
+                X[rows], centers, packed, self.points.missing, self.slack, *self.state(rows), self.threads
             )
 
     def again(self, centers, drift):
@@ -97,7 +97,7 @@ class Hamerly:
                 half,
                 self.slack,
                 *self.state(rows),
-                _kernels.n_threads(),
+                self.threads,
             )
 
     def state(self, rows):
@@ -115,7 +115,7 @@ class Hamerly:
     def apart(self, centers):
         """Return the distances between centres, rounded down."""
         squared = np.empty((len(centers), len(centers)), dtype=centers.dtype)
-        _kernels.kmeans.all_distances(centers, centers, False, squared, _kernels.n_threads())
+        _kernels.kmeans.all_distances(centers, centers, False, squared, threads_for(squared.size * centers.shape[1]))
         tiny = np.sqrt(np.finfo(centers.dtype).tiny)  # squares below it have lost digits
         return np.maximum(np.sqrt(squared) * centers.dtype.type(1 - 4 * self.slack) - tiny, 0)
 
@@ -131,7 +131,7 @@ class Exponion(Hamerly):
         half = apart[:, 1] / 2
         for rows in call_slices(len(X), centers.size):
             _kernels.kmeans.exponion_pass(
-                X[rows], centers, order, apart, drift, half, self.slack, *self.state(rows), _kernels.n_threads()
+                X[rows], centers, order, apart, drift, half, self.slack, *self.state(rows), self.threads
             )
 
 
@@ -176,7 +176,7 @@ class Grouped(Hamerly):
                 self.slack,
                 *self.state(rows),
                 self.floor[rows],
-                _kernels.n_threads(),
+                self.threads,
             )
 
 

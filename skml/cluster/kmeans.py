@@ -323,8 +323,8 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
 
         Parameters
         ----------
-        X : array-like of shape (n_samples,)
-            Codes, as :meth:`predict` gives them.
+        X : array-like of shape (n_samples,) or (n_samples, n_clusters)
+            Codes, as :meth:`predict` gives them, or distances, as :meth:`transform` does, of which the least counts.
 
         Returns
         -------
@@ -334,14 +334,16 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         Raises
         ------
         ValueError
-            If a code isn't an integer from 0 to ``n_clusters - 1``.
+            If a code isn't an integer from 0 to ``n_clusters - 1``, or there isn't a distance per centre.
         """
         check_is_fitted(self)
-        codes = np.asarray(X)
+        k, codes = len(self.cluster_centers_), check_array(X, ensure_2d=False, dtype=None)
+        if codes.ndim == 2 and codes.shape[1] == k:
+            codes = codes.argmin(axis=1)
         if codes.ndim != 1 or codes.dtype.kind not in "iu":
-            raise ValueError(f"Codes must be a 1-D array of integers, got {codes.ndim}-D of dtype {codes.dtype}.")
-        if codes.size and (codes.min() < 0 or codes.max() >= len(self.cluster_centers_)):
-            raise ValueError(f"Codes must lie from 0 to {len(self.cluster_centers_) - 1}.")
+            raise ValueError(f"X must hold integer codes, or {k} distances per row, got {codes.dtype} of {codes.shape}.")
+        if codes.min() < 0 or codes.max() >= k:
+            raise ValueError(f"Codes run from 0 to {k - 1}, got {codes.min()} to {codes.max()}.")
         return self.cluster_centers_[codes]
 
     def quantization_error(self, X):
@@ -476,7 +478,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         }
 
     def _warn_of_few_clusters(self):
-        found = len(np.unique(self.labels_))
+        found = np.count_nonzero(np.bincount(self.labels_))
         if found < self.n_clusters:
             message = (
                 f"Number of distinct clusters ({found}) found smaller than n_clusters ({self.n_clusters}). "

@@ -88,8 +88,7 @@ def lloyd_steps(points, start, plan):
     tol, last_iter = plan.tol * spread.variance, max(plan.max_iter, start.n_iter + 1)
     for n_iter in range(start.n_iter + 1, last_iter + 1):
         found = assign(centers)
-        unchanged = np.array_equal(found, labels) and not refilled
-        sums.move(labels, found)
+        unchanged = sums.move(labels, found) == 0 and not refilled
         labels = found.copy()
         inertia = spread.inertia(points, sums, centers, labels)
         refilled = refill(points, sums, centers, labels, assign)

@@ -13,6 +13,7 @@ from skml import _kernels
 
 # A kernel call lasts well under half a second: then Python sees a Ctrl-C.
 _PAIR_TERMS_PER_CALL = 5_000_000_000
+_TERMS_PER_THREAD = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,11 @@ def observed(X):
     return X.shape[1] - np.isnan(X).sum(axis=1, dtype=X.dtype)
 
 
+def threads_for(terms):
+    """Return how many threads to use on so much arithmetic: one where waking others would cost more."""
+    return _kernels.n_threads() if terms > _TERMS_PER_THREAD else 1
+
+
 def call_slices(n_rows, terms_per_row):
     """Yield slices of rows that keep each kernel call short."""
     size = max(1024, _PAIR_TERMS_PER_CALL // max(1, terms_per_row))
@@ -139,9 +145,8 @@ def nearest(points, centers):
         return labels, squared
     packed = pack(centers)
     for rows in call_slices(X.shape[0], k * d):
-        _kernels.kmeans.nearest(
-            X[rows], centers, packed, points.missing, labels[rows], squared[rows], _kernels.n_threads()
-        )
+        threads = threads_for(X.shape[0] * k * d)
+        _kernels.kmeans.nearest(X[rows], centers, packed, points.missing, labels[rows], squared[rows], threads)
     return labels, squared
 
 
@@ -153,7 +158,7 @@ def own_distances(points, centers, labels):
         for rows, distances in _sparse_chunks(X, centers):
             squared[rows] = np.take_along_axis(distances, labels[rows, None], axis=1)[:, 0]
     elif len(squared):
-        _kernels.kmeans.own_distances(X, centers, labels, points.missing, squared, _kernels.n_threads())
+        _kernels.kmeans.own_distances(X, centers, labels, points.missing, squared, threads_for(X.size))
     return squared
 
 
@@ -166,7 +171,7 @@ def all_distances(points, centers):
             squared[rows] = distances
         return squared
     for rows in call_slices(X.shape[0], k * d):
-        _kernels.kmeans.all_distances(X[rows], centers, points.missing, squared[rows], _kernels.n_threads())
+        _kernels.kmeans.all_distances(X[rows], centers, points.missing, squared[rows], threads_for(squared.size * d))
     return squared
 
 
@@ -179,7 +184,8 @@ def _sparse_chunks(X, centers):
         rows = slice(start, min(start + size, X.shape[0]))
         part = X[rows]
         distances = np.empty((part.shape[0], len(norms)))
+        threads = threads_for(part.nnz * len(norms))
         _kernels.seeding.sparse_distances(
-            part.data, part.indices, part.indptr, transposed, norms, distances, _kernels.n_threads()
+            part.data, part.indices, part.indptr, transposed, norms, distances, threads
         )
         yield rows, distances

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skml import _kernels
-from skml.cluster.points import Points, all_distances, call_slices, nearest, observed
+from skml.cluster.points import Points, all_distances, call_slices, nearest, observed, threads_for
 from skml.cluster.sums import column_means
 
 
@@ -69,7 +69,7 @@ def canonical_order(points):
 def hashes(points, coarse):
     """Return a 64-bit hash per row."""
     X, out = points.X, np.empty(points.X.shape[0], dtype=np.uint64)
-    threads = _kernels.n_threads()
+    threads = threads_for(10 * X.size)
     if points.sparse:
         _kernels.seeding.hash_sparse_rows(X.data, X.indices, X.indptr, X.shape[1], coarse, out, threads)
     else:
@@ -223,9 +223,9 @@ class Cost:
             self.closest,
             np.ascontiguousarray(candidates),
             self.fill,
-            min(2.0**60 / max(potential, np.finfo(np.float64).tiny), 2.0**1000),
+            2.0**60 / max(potential, 2.0**-900),
             trials,
             totals,
-            _kernels.n_threads(),
+            threads_for(trials.size * points.X.shape[1]),
         )
         return trials, totals

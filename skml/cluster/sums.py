@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skml import _kernels
+from skml.cluster.points import threads_for
 
 _VALUE, _FILLED, _SEEN = 0, 1, 2
 _NO_WEIGHTS = np.empty(0)
@@ -44,11 +45,12 @@ class ExactSums:
         self.low = np.zeros_like(self.high)
         self.X, self.weights, self.mode = X, _NO_WEIGHTS if weights is None else weights, mode
 
-    def move(self, before, after):
-        """Move rows from the clusters `before` to the clusters `after` (negative: none)."""
+    def move(self, rows, before, after):
+        """Move `rows` from the clusters `before` to the clusters `after` (negative: none)."""
         _kernels.kmeans.move_sums(
             self.X,
             self.weights,
+            rows,
             before,
             after,
             self.mode,
@@ -56,7 +58,7 @@ class ExactSums:
             self.fine,
             self.high,
             self.low,
-            _kernels.n_threads(),
+            threads_for(40 * len(rows) * self.X.shape[1]),
         )
 
     def values(self):
@@ -76,11 +78,15 @@ class DenseSums:
         ones = np.ones((len(points.X), 1), dtype=points.X.dtype)
         self._sums = ExactSums(points.X, points.weights, n_clusters, _VALUE, largest)
         self._weights = ExactSums(ones, points.weights, n_clusters, _VALUE, np.ones(1))
+        self._kept = (self._sums, self._weights)
 
     def move(self, before, after):
-        """Move rows between clusters."""
-        self._sums.move(before, after)
-        self._weights.move(before, after)
+        """Let all rows go from the clusters `before` (negative: none) to `after`; return how many changed."""
+        rows = np.flatnonzero(before != after)
+        changes = rows, before[rows], after[rows]
+        for sums in self._kept:
+            sums.move(*changes)
+        return len(rows)
 
     def weights(self):
         """Return the total weight of each cluster."""
@@ -108,11 +114,7 @@ class MissingSums(DenseSums):
         self._sums = ExactSums(points.X, points.weights, n_clusters, _FILLED, largest)
         self._seen = ExactSums(points.X, points.weights, n_clusters, _SEEN, np.ones(points.X.shape[1]))
         self._weights = ExactSums(ones, points.weights, n_clusters, _VALUE, np.ones(1))
-
-    def move(self, before, after):
-        """Move rows between clusters."""
-        super().move(before, after)
-        self._seen.move(before, after)
+        self._kept = (self._sums, self._weights, self._seen)
 
     def means(self, otherwise):
         """Return the means of the entries seen; `otherwise` is kept where there are none."""
@@ -136,6 +138,7 @@ class SparseSums(DenseSums):
     def move(self, before, after):
         """Remember the new clusters."""
         self._labels = after.copy()
+        return int(np.count_nonzero(before != after))
 
     def weights(self):
         """Return the total weight of each cluster."""

@@ -136,6 +136,7 @@ static inline void group_row(const Problem<T>& p, const Groups<T>& g, const T* x
             pair_list<T, M>(xs, cs, m, p.d, D);
             for (int b = 0; b < m; b++) in.see(D[b], (int32_t)((cs[b] - p.centers) / p.d));
         }
+        if (best.label != a && g.group_of[a] == h) in.see(own_square, a);
         if (in.first < best.first || (in.first == best.first && in.label < best.label)) {
             // the old best becomes a loser of its own group
             int32_t old = g.group_of[best.label];

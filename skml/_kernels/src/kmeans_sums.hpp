@@ -40,32 +40,31 @@ static inline void add_row(const T* x, double w, const double* scale, double fin
     }
 }
 
-// Move rows [0, n) from cluster before[i] to after[i] (negative: none), for features [lo, hi) and for the
-// clusters c with c % parts == part.
+// What moves: row rows[i] of X goes from cluster before[i] to after[i] (negative: none).
+struct Moves { const int64_t* rows = nullptr; const int32_t* before = nullptr; const int32_t* after = nullptr; ptrdiff_t n = 0; };
+
 template <class T, Entry MODE>
-static inline void move_rows(const T* X, const double* w, const int32_t* before, const int32_t* after, ptrdiff_t n, ptrdiff_t d,
-                             const double* scale, double fine, ptrdiff_t lo, ptrdiff_t hi, int part, int parts,
-                             int64_t* high, int64_t* low) {
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const int32_t from = before[i], to = after[i];
-        if (from == to) continue;
-        const double weight = w ? w[i] : 1.0;
+static inline void move_rows(const Moves& m, const T* X, const double* w, ptrdiff_t d, const double* scale, double fine,
+                             ptrdiff_t lo, ptrdiff_t hi, int part, int parts, int64_t* high, int64_t* low) {
+    for (ptrdiff_t i = 0; i < m.n; i++) {
+        const ptrdiff_t from = m.before[i], to = m.after[i];
+        const double weight = w ? w[m.rows[i]] : 1.0;
         if (weight == 0.0) continue;
-        const T* x = X + i * d;
+        const T* x = X + m.rows[i] * d;
         if (to >= 0 && to % parts == part) add_row<T, MODE>(x, weight, scale, fine, lo, hi, 1, high + to * d, low + to * d);
         if (from >= 0 && from % parts == part) add_row<T, MODE>(x, weight, scale, fine, lo, hi, -1, high + from * d, low + from * d);
     }
 }
 
 template <class T>
-static inline void move_share(int mode, const T* X, const double* w, const int32_t* before, const int32_t* after, ptrdiff_t n,
-                              ptrdiff_t d, const double* scale, double fine, int share, int shares, int64_t* high, int64_t* low) {
+static inline void move_share(int mode, const Moves& m, const T* X, const double* w, ptrdiff_t d, const double* scale, double fine,
+                              int share, int shares, int64_t* high, int64_t* low) {
     // wide rows are shared out by features, narrow ones by clusters: nobody writes where another does
     const bool wide = d >= 16 * shares;
     const ptrdiff_t lo = wide ? d * share / shares : 0, hi = wide ? d * (share + 1) / shares : d;
     const int part = wide ? 0 : share, parts = wide ? 1 : shares;
-    if (mode == 0) move_rows<T, Entry::VALUE>(X, w, before, after, n, d, scale, fine, lo, hi, part, parts, high, low);
-    else if (mode == 1) move_rows<T, Entry::FILLED>(X, w, before, after, n, d, scale, fine, lo, hi, part, parts, high, low);
-    else move_rows<T, Entry::SEEN>(X, w, before, after, n, d, scale, fine, lo, hi, part, parts, high, low);
+    if (mode == 0) move_rows<T, Entry::VALUE>(m, X, w, d, scale, fine, lo, hi, part, parts, high, low);
+    else if (mode == 1) move_rows<T, Entry::FILLED>(m, X, w, d, scale, fine, lo, hi, part, parts, high, low);
+    else move_rows<T, Entry::SEEN>(m, X, w, d, scale, fine, lo, hi, part, parts, high, low);
 }
 }  // namespace skml_kmeans
