@@ -341,7 +341,9 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         if codes.ndim == 2 and codes.shape[1] == k:
             codes = codes.argmin(axis=1)
         if codes.ndim != 1 or codes.dtype.kind not in "iu":
-            raise ValueError(f"X must hold integer codes, or {k} distances per row, got {codes.dtype} of {codes.shape}.")
+            raise ValueError(
+                f"X must hold integer codes, or {k} distances per row, got {codes.dtype} of {codes.shape}."
+            )
         if codes.min() < 0 or codes.max() >= k:
             raise ValueError(f"Codes run from 0 to {k - 1}, got {codes.min()} to {codes.max()}.")
         return self.cluster_centers_[codes]
@@ -402,7 +404,9 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         named = isinstance(self.init, str)
         if not named and not callable(self.init):
             if self.n_init not in ("auto", 1):
-                message = "Explicit initial center position passed: performing only one init in {} instead of n_init={}."
+                message = (
+                    "Explicit initial center position passed: performing only one init in {} instead of n_init={}."
+                )
                 warnings.warn(message.format(type(self).__name__, self.n_init), RuntimeWarning, stacklevel=5)
             return 1
         if self.n_init != "auto":

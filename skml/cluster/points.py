@@ -74,7 +74,9 @@ def refuse_unusable(X, heaviest, whole):
     if missing:
         _refuse_unseen(X, whole)
     # a distance must fit the dtype, their sum over all rows a double
-    limit = np.sqrt(min(float(np.finfo(X.dtype).max), np.finfo(np.float64).max / (heaviest * X.shape[0])) / X.shape[1]) / 4
+    limit = (
+        np.sqrt(min(float(np.finfo(X.dtype).max), np.finfo(np.float64).max / (heaviest * X.shape[0])) / X.shape[1]) / 4
+    )
     if largest > limit:
         raise ValueError(
             f"X holds values up to {largest:.3g} in size, whose squared distances overflow {X.dtype}; "
@@ -185,7 +187,5 @@ def _sparse_chunks(X, centers):
         part = X[rows]
         distances = np.empty((part.shape[0], len(norms)))
         threads = threads_for(part.nnz * len(norms))
-        _kernels.seeding.sparse_distances(
-            part.data, part.indices, part.indptr, transposed, norms, distances, threads
-        )
+        _kernels.seeding.sparse_distances(part.data, part.indices, part.indptr, transposed, norms, distances, threads)
         yield rows, distances

@@ -14,9 +14,7 @@ template <class F, class B> static inline uint64_t entry_hash(F x, uint64_t colu
     if (x == 0) return 0;
     B bits = (B)0x7fc00000;  // one pattern for every NaN
     if (x == x) std::memcpy(&bits, &x, sizeof(B));
-    uint64_t z = ((uint64_t)bits + 1) * (2 * column + 0x9e3779b97f4a7c15ULL | 1);
-    z ^= z >> 29;
-    return z * 0xbf58476d1ce4e5b9ULL;
+    return mixed((uint64_t)bits + (column + 1) * 0x9e3779b97f4a7c15ULL);
 }
 template <class T> static inline uint64_t entry_key(T x, uint64_t column, bool coarse) {
     if (coarse || sizeof(T) == 4) return entry_hash<float, uint32_t>((float)x, column);

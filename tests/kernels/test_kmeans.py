@@ -1,0 +1,154 @@
+"""The kernels of k-means against their twins, and what only the compiled ones promise: the same bits."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from skml import _kernels
+from skml._kernels.reference import kmeans as twin
+from skml._kernels.reference import seeding as seeding_twin
+from skml.cluster.points import pack
+
+kmeans, seeding = _kernels.kmeans, _kernels.seeding
+DTYPES = (np.float32, np.float64)
+SHAPES = [(0, 3, 2), (1, 1, 1), (65, 2, 7), (130, 32, 9), (67, 33, 5), (70, 100, 13)]  # rows, features, centres
+
+
+def problem(rng, shape, dtype, missing=False):
+    n, d, k = shape
+    X, centers = rng.normal(size=(n, d)).astype(dtype), rng.normal(size=(k, d)).astype(dtype)
+    if missing:
+        X[rng.random(X.shape) < 0.3] = np.nan
+    return X, centers
+
+
+def outputs(n, dtype):
+    return np.full(n, -7, dtype=np.int32), np.full(n, np.nan, dtype=dtype), np.full(n, np.nan, dtype=dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("missing", [False, True])
+def test_distances_equal_the_twins(rng, shape, dtype, missing):
+    X, centers = problem(rng, shape, dtype, missing)
+    tolerance = 100 * np.finfo(dtype).eps
+    ours, theirs = np.empty((2, len(X), len(centers)), dtype=dtype)
+    kmeans.all_distances(X, centers, missing, ours, 2)
+    twin.all_distances(X, centers, missing, theirs, 1)
+    np.testing.assert_allclose(ours, theirs, rtol=tolerance)
+    labels, squared, _ = outputs(len(X), dtype)
+    kmeans.nearest(X, centers, pack(centers), missing, labels, squared, 2)
+    np.testing.assert_array_equal(labels, ours.argmin(axis=1))
+    np.testing.assert_array_equal(squared, ours.min(axis=1))  # the same bits: one sequence per pair
+    kmeans.own_distances(X, centers, labels, missing, squared, 1)
+    np.testing.assert_array_equal(squared, ours.min(axis=1))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_first_bounds_enclose_the_distances(rng, shape, dtype):
+    X, centers = problem(rng, shape, dtype)
+    labels, upper, lower = outputs(len(X), dtype)
+    slack = (shape[1] + 16) * float(np.finfo(dtype).eps)
+    kmeans.first_bounds(X, centers, pack(centers), False, slack, labels, upper, lower, 2)
+    exact = np.sqrt(((X[:, None].astype(np.longdouble) - centers) ** 2).sum(axis=2))
+    own = np.take_along_axis(exact, labels[:, None].astype(np.int64), axis=1)[:, 0]
+    assert np.all(upper >= own)
+    np.put_along_axis(exact, labels[:, None].astype(np.int64), np.inf, axis=1)
+    assert np.all(lower <= exact.min(axis=1, initial=np.inf))
+    assert np.allclose(upper, own.astype(dtype), rtol=1e-3)
+
+
+def test_ties_go_to_the_lowest_index(rng):
+    for d, dtype in itertools.product((2, 40), DTYPES):
+        X = rng.integers(-1, 2, size=(300, d)).astype(dtype)
+        centers = np.concatenate([X[:9], X[:9], -X[:9]])
+        labels, squared, _ = outputs(300, dtype)
+        kmeans.nearest(X, centers, pack(centers), False, labels, squared, 3)
+        np.testing.assert_array_equal(labels, ((X[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1))
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_equal_the_twins_bit_for_bit(rng, mode, weighted):
+    for d, dtype in itertools.product((1, 5, 70), DTYPES):
+        X, _ = problem(rng, (90, d, 1), dtype, missing=mode > 0)
+        weights = rng.random(90) if weighted else np.empty(0)
+        before, after = rng.integers(-1, 4, size=(2, 90)).astype(np.int32)
+        rows = rng.permutation(90)
+        made = []
+        for module, threads in ((kmeans, 1), (kmeans, 2), (kmeans, 3), (twin, 1)):
+            high, low = np.zeros((2, 4, d), dtype=np.int64)
+            module.move_sums(X, weights, rows, before, after, mode, np.full(d, 2.0**20), 2.0**30, high, low, threads)
+            made.append((high, low))
+        for high, low in made[:-1]:
+            np.testing.assert_array_equal(high, made[-1][0])
+            np.testing.assert_array_equal(low, made[-1][1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("coarse", [False, True])
+def test_hashes_equal_the_twins_and_know_content_only(rng, dtype, coarse):
+    X = rng.integers(-3, 4, size=(200, 5)).astype(dtype)
+    ours, theirs, sparse, negated = np.empty((4, 200), dtype=np.uint64)
+    seeding.hash_rows(X, coarse, ours, 2)
+    seeding_twin.hash_rows(X, coarse, theirs, 1)
+    np.testing.assert_array_equal(ours, theirs)
+    rows = sp.csr_matrix(X)
+    seeding.hash_sparse_rows(rows.data, rows.indices, rows.indptr, 5, coarse, sparse, 2)
+    np.testing.assert_array_equal(ours, sparse)
+    seeding.hash_rows(np.where(X == 0, dtype(-0.0), X), coarse, negated, 1)
+    np.testing.assert_array_equal(ours, negated)
+    assert len(np.unique(ours)) == len(np.unique(X, axis=0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", [3, 50])
+@pytest.mark.parametrize("missing", [False, True])
+def test_tried_centers_equal_the_twins(rng, dtype, d, missing):
+    X, candidates = problem(rng, (300, d, 6), dtype, missing)
+    closest, weights = rng.random(300).astype(dtype) * d, rng.random(300)
+    fill = rng.random(300).astype(dtype) + 1 if missing else np.empty(0, dtype=dtype)
+    trial, total = np.empty((2, 6, 300), dtype=dtype), np.empty((3, 6), dtype=np.int64)
+    for threads, out in ((1, 0), (3, 1)):
+        seeding.try_centers(X, weights, closest, candidates, fill, 2.0**40, trial[0], total[out], threads)
+    np.testing.assert_array_equal(total[0], total[1])
+    seeding_twin.try_centers(X, weights, closest, candidates, fill, 2.0**40, trial[1], total[2], 1)
+    np.testing.assert_allclose(trial[0], trial[1], rtol=1e-4 if dtype == np.float32 else 1e-12)
+    np.testing.assert_allclose(total[0], total[2], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sparse_distances_equal_the_twins(rng, dtype):
+    X = sp.random(80, 30, density=0.2, format="csr", dtype=dtype, random_state=int(rng.integers(100)))
+    transposed = rng.normal(size=(30, 7))
+    norms, ours, theirs = (transposed**2).sum(axis=0), np.empty((80, 7)), np.empty((80, 7))
+    seeding.sparse_distances(X.data, X.indices, X.indptr, transposed, norms, ours, 2)
+    seeding_twin.sparse_distances(X.data, X.indices, X.indptr, transposed, norms, theirs, 1)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_wrong_shapes_and_indices_are_refused(rng):
+    X, centers = problem(rng, (10, 3, 4), np.float64)
+    labels, squared, _ = outputs(10, np.float64)
+    with pytest.raises(ValueError, match="length"):
+        kmeans.nearest(X, centers, pack(centers), False, labels[:9], squared, 1)
+    with pytest.raises(ValueError, match="columns"):
+        kmeans.nearest(X[:, :2].copy(), centers, pack(centers), False, labels, squared, 1)
+    with pytest.raises(ValueError, match="packed"):
+        kmeans.nearest(X, centers, centers, False, labels, squared, 1)
+    with pytest.raises(ValueError, match=r"labels\[0\] is -7"):
+        kmeans.own_distances(X, centers, labels, False, squared, 1)
+    with pytest.raises(ValueError, match="dtype mismatch"):
+        kmeans.nearest(X, centers.astype(np.float32), pack(centers), False, labels, squared, 1)
+    sums = np.zeros((4, 3), dtype=np.int64)
+    for rows, after in (([10], [0]), ([-1], [0]), ([0], [4])):
+        moves = np.array(rows), np.array([-1], dtype=np.int32), np.array(after, dtype=np.int32)
+        with pytest.raises(ValueError, match="outside"):
+            kmeans.move_sums(X, np.empty(0), *moves, 0, np.ones(3), 1.0, sums, sums.copy(), 1)
+    indices = np.array([5], dtype=np.int32)
+    with pytest.raises(ValueError, match="outside"):
+        indptr = np.array([0, 1], dtype=np.int32)
+        seeding.hash_sparse_rows(np.ones(1), indices, indptr, 5, False, np.empty(1, dtype=np.uint64), 1)
