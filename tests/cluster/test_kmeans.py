@@ -44,8 +44,9 @@ def test_every_algorithm_gives_lloyds_bits(rng, algorithm, dtype, shape):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_gives_lloyds_bits_where_ties_abound(rng, algorithm):
-    for d in (2, 40):
-        X = rng.integers(0, 3, size=(2000, d)).astype(np.float32)
+    for d in (3, 40):
+        X = rng.integers(0, 5, size=(2000, d)).astype(np.float32)
+        X = np.concatenate([np.unique(X, axis=0)[:30], X])
         assert same_bits(fitted(X, 30, algorithm=algorithm), fitted(X, 30, algorithm="lloyd"))
 
 
