@@ -119,7 +119,12 @@ def test_class_is_described(name):
 
 @pytest.mark.parametrize("name", sorted(name for name in PUBLIC if name.count(".") == 1))
 def test_public_name_has_an_example(name):
-    assert ">>>" in inspect.getdoc(PUBLIC[name])  # pytest --doctest-modules runs it
+    assert ">>>" in inspect.getdoc(PUBLIC[name])
+
+
+def test_examples_are_run(request):
+    assert request.config.option.doctestmodules
+    assert "skml" in request.config.getini("testpaths")
 
 
 @pytest.mark.parametrize("name", sorted({*CLASSES, *FUNCTIONS}))
