@@ -1,6 +1,6 @@
 """LinearAutoencoder: the exact solver beside our PCA, and what the iterative ones reach.
 
-Ratios are peer / ours for times; excess is loss / optimum - 1. SKML_DATA may name a folder with mnist_train_x.npy.
+Ratios are peer / ours for times; excess is loss / optimum - 1. SKML_DATA may name a folder with mnist_train.npz.
 """
 
 import time
@@ -52,7 +52,9 @@ def solvers_beside_mlp():
     row("model", "excess", "ours s", "MLP s", "MLP/ours")
     X = load_digits().data
     optimum = LinearAutoencoder(10).fit(X).loss_curve_[-1]
-    peer = MLPRegressor(10, activation="identity", alpha=0, batch_size=64, max_iter=100, random_state=0)
+    peer = MLPRegressor(
+        hidden_layer_sizes=(10,), activation="identity", alpha=0, batch_size=64, max_iter=100, random_state=0
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for solver in ("exact", "als", "sgd"):
@@ -79,17 +81,18 @@ def missing_values():
 
 
 def large():
-    X = real_data("mnist_train_x.npy")
-    X = low_rank(60_000, 784, 50) if X is None else X.reshape(len(X), -1).astype(np.float32)
+    data = real_data("mnist_train.npz")
+    X = low_rank(60_000, 784, 50) if data is None else data["X"].astype(np.float32)
     print(f"\n{X.shape[0]} x {X.shape[1]} float32, k=20")
     row("solver", "excess", "seconds", "iterations")
+    optimum = None
     for solver, max_iter in (("exact", 1), ("als", 20), ("sgd", 5)):
         model = LinearAutoencoder(20, solver=solver, max_iter=max_iter, certify=False, random_state=0)
         start = time.perf_counter()
         model.fit(X)
         seconds = time.perf_counter() - start
         loss = -model.score(X)
-        optimum = loss if solver == "exact" else optimum
+        optimum = optimum or loss
         row(solver, loss / optimum - 1, seconds, model.n_iter_)
 
 
