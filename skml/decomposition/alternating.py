@@ -127,7 +127,7 @@ def _regress_complete(X, weights, moments, memory, roots):
     basis, mean = memory["basis"].astype(X.dtype), moments.mean.astype(X.dtype)
     k = basis.shape[1]
     covariance, cross = np.zeros((k, k)), np.zeros((X.shape[1], k))
-    for rows in row_blocks(X):
+    for rows in row_blocks(*X.shape):
         block = open_block(X, rows, mean, moments.scale)
         scores = block.times(basis)
         weighted = scores * weights[rows, None].astype(X.dtype)
@@ -147,7 +147,7 @@ def _regress_incomplete(X, weights, moments, memory, roots):
     upper = np.triu_indices(k + 1)
     grams, cross, errors = np.zeros((p, len(upper[0]))), np.zeros((p, k + 1)), 0.0
     total = np.zeros(len(upper[0]))
-    for rows in row_blocks(X):
+    for rows in row_blocks(len(X), p + len(upper[0])):
         values = (X[rows] - memory["mean"]) / moments.scale
         observed = ~np.isnan(values)
         values[~observed] = 0.0

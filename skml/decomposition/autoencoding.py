@@ -163,7 +163,7 @@ def encode(X, code):
         The codes.
     """
     Z = np.empty((X.shape[0], code.encoder.shape[1]), dtype=code.encoder.dtype)
-    for rows in row_blocks(X):
+    for rows in row_blocks(*X.shape):
         block = open_block(X, rows, code.mean)
         missing = None if sp.issparse(X) else np.isnan(block.values)
         if missing is not None and missing.any():
@@ -245,7 +245,7 @@ def squared_errors(X, code):
         How many values of each row are observed.
     """
     errors, counts = np.empty(X.shape[0]), np.full(X.shape[0], X.shape[1])
-    for rows in row_blocks(X):
+    for rows in row_blocks(*X.shape):
         residuals = open_block(X, rows, code.mean).dense() - encode(X[rows], code) @ code.decoder
         missing = np.isnan(residuals)
         residuals[missing] = 0.0

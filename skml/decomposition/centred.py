@@ -41,17 +41,16 @@ class Block:
         return self.values if self.shift is None else self.values.toarray() - self.shift
 
 
-def row_blocks(X, n_rows=None):
-    """Yield slices that cover the rows of X (or `n_rows` of them), with about `BLOCK_VALUES` values each."""
-    n_rows = X.shape[0] if n_rows is None else n_rows
-    size = max(1, BLOCK_VALUES // X.shape[1])
+def row_blocks(n_rows, width):
+    """Yield slices that cover `n_rows`, of about `BLOCK_VALUES` values at `width` values per row."""
+    size = max(1, BLOCK_VALUES // width)
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
 
 
 def has_missing(X):
     """Tell whether a dense array holds NaN; sparse ones never do."""
-    return not sp.issparse(X) and any(np.isnan(X[rows]).any() for rows in row_blocks(X))
+    return not sp.issparse(X) and any(np.isnan(X[rows]).any() for rows in row_blocks(*X.shape))
 
 
 def open_block(X, rows, mean, scale=1.0):
@@ -121,7 +120,7 @@ def moments(X, weights, index=None):
         In float64.
     """
     peak = _power_of_two(_largest(X))
-    taken = [(rows, rows if index is None else index[rows]) for rows in row_blocks(X, len(weights))]
+    taken = [(rows, rows if index is None else index[rows]) for rows in row_blocks(len(weights), X.shape[1])]
     observed, total, squares = np.zeros(X.shape[1]), np.zeros(X.shape[1]), 0.0
     for rows, source in taken:
         w, values = weights[rows], X[source] / X.dtype.type(peak)

@@ -11,8 +11,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skml._kernels import blas_threads
+from skml._rows import distinct_rows
 from skml._sklearn import Interval, StrOptions
-from skml.base import fit_task, fitting, run_steps, validate_weights, validate_X
+from skml.base import fit_task, fitting, require_memory, run_steps, validate_weights, validate_X
 from skml.decomposition.alternating import alternating_steps, alternation_done, start_alternation
 from skml.decomposition.autoencoding import (
     LinearCode,
@@ -23,7 +24,6 @@ from skml.decomposition.autoencoding import (
     squared_errors,
 )
 from skml.decomposition.centred import has_missing, moments
-from skml.decomposition.distinct import distinct_rows
 from skml.decomposition.gradient import (
     Batches,
     Descent,
@@ -286,11 +286,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     def _validated(self, X, *, reset):
         checks = {} if reset else {"dtype": [self.encoder_.dtype]}
         allow_nan = self.solver == "als" and not sp.issparse(X)
-        X = validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=allow_nan, **checks)
-        if sp.issparse(X) and not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
-        return X
+        return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=allow_nan, **checks)
 
     def _checked_n_components(self, limit, name):
         if self.n_components is None:
@@ -319,6 +315,8 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     def _als_steps(self, X, weights, n_components, memory):
         weights = np.ones(X.shape[0]) if weights is None else weights
         centre = _checked(moments(X, weights), X)
+        if has_missing(X):
+            require_memory(24 * X.shape[1] * (n_components + 1) ** 2, "Least squares for each feature")
         memory = memory or start_alternation(centre, n_components, self._seed())
         if alternation_done(memory, self.max_iter):
             return None
@@ -334,7 +332,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         return None if descent_done(descent, self.max_iter) else self._descend(descent, batches, centre, self.max_iter)
 
     def _batches(self, X, weights):
-        index, weights = distinct_rows(X, np.ones(X.shape[0]) if weights is None else weights)
+        index, weights = distinct_rows(X if sp.issparse(X) else np.ascontiguousarray(X), weights)
         centre = _checked(moments(X, weights, index), X)
         return Batches(X, index, weights / weights.mean(), self.batch_size, self.shuffle), centre
 

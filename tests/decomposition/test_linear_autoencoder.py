@@ -21,7 +21,6 @@ from skml.callback import Checkpoint, EarlyStopping
 from skml.decomposition import alternating, gradient
 from skml.decomposition.autoencoding import LinearCode, gains, largest_angle, mean_loss
 from skml.decomposition.centred import open_block
-from skml.decomposition.distinct import distinct_rows, row_hashes
 
 SOLVERS = ("exact", "als", "sgd")
 CLOSE = {"solver": "als", "tol": 1e-15, "max_iter": 3000}
@@ -326,26 +325,6 @@ def test_same_bits_for_any_number_of_threads(digits, solver):
             fits.append(LinearAutoencoder(8, **options).fit(digits).encoder_)
     np.testing.assert_array_equal(fits[0], fits[1])
     np.testing.assert_array_equal(fits[0], fits[2])
-
-
-def test_distinct_rows_are_canonical(rng):
-    X = rng.integers(0, 2, (60, 4)).astype(float)
-    weights = rng.integers(0, 3, 60).astype(float)
-    weights[0] = 1
-    index, merged = distinct_rows(X, weights)
-    assert merged.sum() == weights.sum()
-    assert len(np.unique(X[index], axis=0)) == len(index) == len(np.unique(X[weights > 0], axis=0))
-    order = rng.permutation(60)
-    again, merged_again = distinct_rows(sp.csr_array(-X[order] * -1.0), weights[order])
-    np.testing.assert_array_equal(X[index], X[order][again])
-    np.testing.assert_array_equal(merged, merged_again)
-
-
-def test_row_hashes_see_place_and_sign():
-    rows = np.array([[1.0, 0, 0], [0, 1, 0], [-1, 0, 0], [0, 0, 0], [1, 1, 0], [2, 0, 0]])
-    assert len(set(row_hashes(rows).tolist())) == 6
-    np.testing.assert_array_equal(row_hashes(rows), row_hashes(sp.csr_array(rows)))
-    np.testing.assert_array_equal(row_hashes(np.array([[0.0, 1]])), row_hashes(np.array([[-0.0, 1]])))
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
