@@ -1,0 +1,290 @@
+"""Moments: means, scatter and Gram matrices, and products with centred data, in one pass and without a centred copy.
+
+``scale`` is the square root of the sample weights, or an empty array where there are none. ``Xc`` is X minus its
+mean and ``D`` the diagonal matrix of the weights.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from skml._kernels import moments
+from skml.decomposition.lanes import CALL_FLOPS, block_rows, blocks, in_lanes, lanes
+
+UNWEIGHTED = np.empty(0)
+
+
+class Centred(NamedTuple):
+    """Data with its mean and scale: stands for ``scale * (X - mean)`` without ever holding it.
+
+    Attributes
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data as given.
+    mean : ndarray of shape (n_features,), float64
+        The weighted mean.
+    scale : ndarray of shape (n_samples,) or (0,), float64
+        The square roots of the weights; empty for none.
+    total : float
+        The sum of all squares of ``scale * (X - mean)``: the trace of the scatter matrix.
+    """
+
+    X: object
+    mean: np.ndarray
+    scale: np.ndarray
+    total: float
+
+
+def sum_of_weights(X, scale):
+    """Return the sum of the weights, the number of rows where there are none."""
+    return float(scale @ scale) if len(scale) else X.shape[0]
+
+
+def typical_row(X, dtype):
+    """Return the mean of up to 64 rows spread over X.
+
+    Subtracting it first keeps large means from cancelling digits. As many rows are taken as a power of two so that
+    the mean of a constant column is exactly that constant.
+    """
+    n_rows = 2 ** min(6, len(X).bit_length() - 1)
+    rows = np.arange(n_rows) * (len(X) // n_rows)
+    return X[rows].mean(axis=0, dtype=np.float64).astype(dtype)
+
+
+def scatter(X, scale):
+    """Return the mean and the scatter matrix ``Xc.T @ D @ Xc``, with one pass over X.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64
+        The data.
+    scale : ndarray of shape (n_samples,) or (0,)
+        The square roots of the weights.
+
+    Returns
+    -------
+    mean : ndarray of shape (n_features,), float64
+        The weighted mean.
+    S : ndarray of shape (n_features, n_features), float64
+        The scatter matrix; only its lower triangle is meaningful.
+    """
+    n_features = X.shape[1]
+    shift = typical_row(X, X.dtype)
+    rows = block_rows(n_features, X.itemsize, at_least=128)
+    # Float32 products are summed in float64 now and then, so their error does not grow with the rows.
+    step = int(max(rows, min(4096, CALL_FLOPS / n_features**2)))
+
+    def one_lane(lane):
+        S, total = np.zeros((n_features, n_features)), np.zeros(n_features)
+        part = S if X.dtype == np.float64 else np.empty((n_features, n_features), np.float32)
+        block = np.empty((min(rows, lane.stop - lane.start), n_features), X.dtype)
+        for run in blocks(lane, step):
+            if part is not S:
+                part[...] = 0
+            moments.add_scatter(X[run], shift, scale[run], block, total, part)
+            if part is not S:
+                S += part
+        return total, S
+
+    n_lanes = 8 if n_features <= 256 else 2  # each lane has a matrix of its own
+    totals, parts = zip(*in_lanes(one_lane, lanes(len(X), n_lanes)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        weight = sum_of_weights(X, scale)
+        offset = sum(totals) / weight
+        S = parts[0]
+        for part in parts[1:]:
+            S += part
+        # sum (x - m)(x - m)' = sum (x - s)(x - s)' - w (m - s)(m - s)'
+        for j in range(n_features):
+            S[j, : j + 1] -= (weight * offset[j]) * offset[: j + 1]
+    return shift + offset, S
+
+
+def gram(X, scale):
+    """Return the mean and the Gram matrix ``(scale Xc)(scale Xc).T`` in float64, with one pass over X.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64
+        The data.
+    scale : ndarray of shape (n_samples,) or (0,)
+        The square roots of the weights.
+
+    Returns
+    -------
+    mean : ndarray of shape (n_features,), float64
+        The weighted mean.
+    G : ndarray of shape (n_samples, n_samples), float64
+        The Gram matrix; only its lower triangle is meaningful.
+    """
+    n_samples, n_features = X.shape
+    mean = np.empty(n_features)
+    width = block_rows(n_samples, 8, at_least=128)
+
+    def one_lane(lane):
+        G = np.zeros((n_samples, n_samples))
+        block = np.empty(n_samples * min(width, lane.stop - lane.start))
+        for columns in blocks(lane, width):
+            size = columns.stop - columns.start
+            B = block[: n_samples * size].reshape(n_samples, size)
+            moments.add_gram(X[:, columns], scale, B, mean[columns], G)
+        return G
+
+    G, *others = in_lanes(one_lane, lanes(n_features, 2 if n_samples > 256 else 8))
+    for part in others:
+        G += part
+    return mean, G
+
+
+def centred(X, scale):
+    """Return X as :class:`Centred`, with one pass over it.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data.
+    scale : ndarray of shape (n_samples,) or (0,)
+        The square roots of the weights.
+
+    Returns
+    -------
+    rows : Centred
+        With its mean and total sum of squares.
+    """
+    if sp.issparse(X):
+        return _centred_sparse(X, scale)
+    n_features = X.shape[1]
+    shift = typical_row(X, np.float64)
+
+    def one_lane(lane):
+        total, squares = np.zeros(n_features), 0.0
+        for block in _centred_blocks(X, shift, scale, lane, np.float64, total):
+            squares += float(np.vdot(block, block))
+        return total, squares
+
+    totals, squares = zip(*in_lanes(one_lane, lanes(len(X), 8)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        weight = sum_of_weights(X, scale)
+        offset = sum(totals) / weight
+        return Centred(X, shift + offset, scale, sum(squares) - weight * float(offset @ offset))
+
+
+def _centred_sparse(X, scale):
+    weights = scale**2 if len(scale) else np.ones(X.shape[0])
+    weight = weights.sum()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = (X.T @ weights) / weight
+        squares = X.data.astype(np.float64)
+        squares *= squares
+        total = float(np.add.reduceat(squares, X.indptr[:-1][np.diff(X.indptr) > 0]) @ weights[np.diff(X.indptr) > 0])
+        return Centred(X, np.asarray(mean, np.float64), scale, max(0.0, total - weight * float(mean @ mean)))
+
+
+def _centred_blocks(X, shift, scale, lane, dtype, total=None):
+    """Yield the rows of a lane, centred and scaled, in one buffer used again and again."""
+    n_features = X.shape[1]
+    rows = block_rows(n_features, np.dtype(dtype).itemsize)
+    buffer = np.empty((min(rows, lane.stop - lane.start), n_features), dtype)
+    shift = shift.astype(dtype, copy=False)
+    total = np.zeros(n_features) if total is None else total
+    for run in blocks(lane, rows):
+        block = buffer[: run.stop - run.start]
+        moments.centre(X[run], shift, scale[run], block, total)
+        yield block
+
+
+def scatter_product(rows, V):
+    """Return ``Xc.T @ D @ Xc @ V`` with one pass over X.
+
+    Parameters
+    ----------
+    rows : Centred
+        The data.
+    V : ndarray of shape (n_features, n_vectors)
+        What to multiply; its dtype is that of the work and of the result.
+
+    Returns
+    -------
+    Z : ndarray of shape (n_features, n_vectors)
+        The product.
+    """
+    if sp.issparse(rows.X):
+        return _sparse_scatter_product(rows, V)
+
+    def one_lane(lane):
+        Z = np.zeros(V.shape, V.dtype)
+        for block in _centred_blocks(rows.X, rows.mean, rows.scale, lane, V.dtype):
+            Z += block.T @ (block @ V)
+        return Z
+
+    Z, *others = in_lanes(one_lane, lanes(len(rows.X), 4))
+    for part in others:
+        Z += part
+    return Z
+
+
+def _sparse_scatter_product(rows, V):
+    X, mean, scale, _ = rows
+    Y = X @ V - mean @ V
+    if len(scale):
+        Y *= (scale**2)[:, None]
+    return X.T @ Y - np.outer(mean, Y.sum(axis=0))
+
+
+def project(X, mean, V, out=None):
+    """Return ``(X - mean) @ V``.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data.
+    mean : ndarray of shape (n_features,)
+        What is subtracted from each row.
+    V : ndarray of shape (n_features, n_vectors)
+        The directions; its dtype is that of the work and of the result.
+    out : ndarray of shape (n_samples, n_vectors) or None
+        Where to put the result.
+
+    Returns
+    -------
+    Y : ndarray of shape (n_samples, n_vectors)
+        The products.
+    """
+    if sp.issparse(X):
+        return np.asarray(X @ V - mean @ V, dtype=V.dtype)
+    Y = np.empty((len(X), V.shape[1]), V.dtype) if out is None else out
+
+    def one_lane(lane):
+        start = lane.start
+        for block in _centred_blocks(X, mean, UNWEIGHTED, lane, V.dtype):
+            np.matmul(block, V, out=Y[start : start + len(block)])
+            start += len(block)
+
+    in_lanes(one_lane, lanes(len(X), 16))
+    return Y
+
+
+def combine(U, X, mean, out):
+    """Write ``U.T @ (X - mean)`` to `out`, some columns at a time.
+
+    Parameters
+    ----------
+    U : ndarray of shape (n_samples, n_rows)
+        The coefficients of the rows of X.
+    X : ndarray of shape (n_samples, n_features)
+        The data.
+    mean : ndarray of shape (n_features,)
+        What is subtracted from each row.
+    out : ndarray of shape (n_rows, n_features)
+        Where to put the result; its dtype is that of the work.
+    """
+    Ut = np.ascontiguousarray(U.T, dtype=out.dtype)
+    width = block_rows(len(X), out.itemsize, at_least=128)
+
+    def one_lane(lane):
+        for columns in blocks(lane, width):
+            block = np.subtract(X[:, columns], mean[columns], dtype=np.float64).astype(out.dtype, copy=False)
+            out[:, columns] = Ut @ block
+
+    in_lanes(one_lane, lanes(X.shape[1], 16))

@@ -1,0 +1,340 @@
+"""Principal axes of centred data: the functions behind PCA's solvers, free of estimators and validation.
+
+With ``Xc = U diag(s) V.T`` the singular value decomposition of the centred (and weighted) data, each solver returns a
+:class:`Spectrum`: the leading rows of ``V.T``, the leading ``s``, the mean, and the sum of all ``s**2``.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg as sl
+import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from skml._kernels import blas_threads
+from skml.decomposition.krylov import KrylovOptions, krylov_steps, ritz_vectors
+from skml.decomposition.moments import Centred, centred, combine, gram, scatter, scatter_product
+
+SMALL = 500  # up to this many rows and columns LAPACK's SVD is fast enough
+EXACT = 1500  # up to this small side, its eigenproblem costs less than iterating to the same accuracy
+TAIL = 1e-5  # eigenvalues below this share of the largest are refined: squaring has cost them their digits
+SAFE_TOTAL = {np.dtype(np.float64): (1e-270, 1e270), np.dtype(np.float32): (1e-22, 1e30)}
+
+
+class Spectrum(NamedTuple):
+    """The leading part of the singular value decomposition of centred data.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_features,), float64
+        The weighted mean.
+    components : ndarray of shape (n_components, n_features)
+        Orthonormal rows, by falling singular value; the largest entry of each is positive.
+    singular_values : ndarray of shape (n_components,), float64
+        Of the centred and weighted data.
+    total : float
+        The sum of the squares of all singular values, also those left out.
+    scores : ndarray of shape (n_samples, n_components) or None
+        The projections of the (weighted) data, where the solver had them anyway.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+    singular_values: np.ndarray
+    total: float
+    scores: object = None
+
+
+class Options(NamedTuple):
+    """What the iterative solvers may be told; the meaning is that of PCA's parameters."""
+
+    tol: float = 0.0
+    n_oversamples: int = 10
+    iterated_power: object = "auto"
+    seed: int = 0
+
+
+# ---------------------------------------------------------------------------------------------- pieces
+
+
+def rounding(shape):
+    """Return the relative size of rounding errors in the singular values of a matrix."""
+    return max(shape) * np.finfo(np.float64).eps
+
+
+def check_total(total, X):
+    """Raise a FloatingPointError if squares of X overflowed, vanished, or met NaN: the caller finds out which."""
+    low, high = SAFE_TOTAL[np.dtype(X.dtype)]
+    if not low < total < high:
+        raise FloatingPointError(f"the sum of squares is {total}")
+
+
+def leading_eigenpairs(A, k):
+    """Return the `k` largest eigenvalues of a symmetric matrix, falling, and their vectors.
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, m), C-contiguous float64
+        Its lower triangle is read; its content is lost.
+    k : int
+        How many.
+
+    Returns
+    -------
+    values : ndarray of shape (k,)
+        Never negative: A is a sum of squares.
+    vectors : ndarray of shape (m, k)
+        In columns.
+    """
+    m = len(A)
+    # One thread: LAPACK's bits change with the number of BLAS threads. A.T in Fortran's order is no copy.
+    with blas_threads(1):
+        if 4 * k <= m:
+            options = {"driver": "evr", "subset_by_index": (m - k, m - 1)}
+        else:
+            options = {"driver": "evd"}
+        values, vectors = sl.eigh(A.T, lower=False, overwrite_a=True, check_finite=False, **options)
+    return np.maximum(values[: -k - 1 : -1], 0.0), vectors[:, : -k - 1 : -1]
+
+
+def with_fixed_signs(components):
+    """Turn each row so that its largest entry is positive; of nearly equal ones the first decides."""
+    if components.size == 0:
+        return components
+    sizes = np.abs(components)
+    near = sizes >= sizes.max(axis=1, keepdims=True) * (1 - np.sqrt(np.finfo(components.dtype).eps))
+    leaders = components[np.arange(len(components)), near.argmax(axis=1)]
+    signs = np.where(leaders < 0, -1, 1).astype(components.dtype)
+    components *= signs[:, None]
+    return signs
+
+
+def complete(components, rank):
+    """Overwrite the rows from `rank` on by orthonormal ones that depend only on what the others span.
+
+    Data of low rank leaves these directions open. Taking them from rounding errors, as a bare SVD does, would let
+    equivalent data (weights instead of copies, rows in another order) have different components.
+    """
+    V = components[:rank].astype(np.float64)
+    E = np.random.default_rng(0).standard_normal((components.shape[1], len(components) - rank))
+    with blas_threads(1):
+        for _ in range(2):
+            E -= V.T @ (V @ E)
+        Q = sl.qr(E, mode="economic", overwrite_a=True, check_finite=False)[0]
+    components[rank:] = Q.T
+
+
+def finished(mean, components, singular_values, total, noise, scores=None):
+    """Return the Spectrum, with missing directions completed and signs fixed.
+
+    Singular values up to `noise` times the largest are rounding errors: they become zero.
+    """
+    threshold = noise * singular_values.max(initial=0.0)
+    rank = int(np.count_nonzero(singular_values > threshold))
+    if rank < len(components):
+        components = np.array(components)
+        complete(components, rank)
+        singular_values = np.where(np.arange(len(components)) < rank, singular_values, 0.0)
+    signs = with_fixed_signs(components)
+    if scores is not None and len(components):
+        scores *= signs
+    return Spectrum(mean, components, singular_values, total, scores)
+
+
+# --------------------------------------------------------------------------------------------- solvers
+
+
+def lapack_axes(X, scale, k):
+    """Return the Spectrum by LAPACK's SVD of a centred copy; for small data."""
+    rows = centred(X, scale)
+    check_total(rows.total, X)
+    B = X - rows.mean
+    if len(scale):
+        B *= scale[:, None]
+    with blas_threads(1):
+        s, Vt = sl.svd(B, full_matrices=False, overwrite_a=True, check_finite=False)[1:]
+    components, values = np.zeros((k, X.shape[1])), np.zeros(k)
+    components[: len(s)], values[: len(s)] = Vt[:k], s[:k]
+    return finished(rows.mean, components, values, rows.total, rounding(X.shape))
+
+
+def covariance_axes(X, scale, k, refine=False):
+    """Return the Spectrum from the eigenvectors of the scatter matrix."""
+    mean, S = _sparse_scatter(X, scale) if sp.issparse(X) else scatter(X, scale)
+    total = float(np.trace(S))
+    check_total(total, X)
+    values, vectors = leading_eigenpairs(S, k)
+    del S
+    if refine:
+        values, vectors = refine_tail(Centred(X, mean, scale, total), values, vectors)
+    # Without refinement the eigenvalues have the rounding errors, and singular values their square root.
+    noise = rounding(X.shape) if refine else np.sqrt(rounding(X.shape[1:]))
+    return finished(mean, np.ascontiguousarray(vectors.T), np.sqrt(values), total, noise)
+
+
+def _sparse_scatter(X, scale):
+    mean = centred(X, scale).mean
+    weighted = sp.diags_array(scale) @ X if len(scale) else X
+    S = np.ascontiguousarray((weighted.T @ weighted).toarray(), dtype=np.float64)
+    weight = float(scale @ scale) if len(scale) else X.shape[0]
+    S -= weight * np.outer(mean, mean)
+    return mean, S
+
+
+def refine_tail(rows, values, vectors):
+    """Return eigenpairs of the scatter matrix whose small values have been given their digits back.
+
+    Squaring leaves an eigenvalue of relative size q only ``16 + log10(q)`` digits, so the small ones are taken once
+    more from ``Z = Xc.T (D Xc V2)``: it is as exact as Xc itself. What V2 still has of the large vectors V1 shows
+    in ``V1.T Z`` and is removed (a step of Rayleigh-Ritz).
+    """
+    head = int(np.count_nonzero(values > TAIL * values.max(initial=0.0)))
+    if head == len(values) or head == 0:
+        return values, vectors
+    V1, V2 = vectors[:, :head], np.ascontiguousarray(vectors[:, head:])
+    for _ in range(2):  # the first round leaves errors of TAIL's square root at most, the second none to speak of
+        Z = scatter_product(rows, V2)
+        with blas_threads(1):
+            B = V1.T @ Z
+            C = B / values[:head, None]
+            H = V2.T @ Z - B.T @ C
+            small, R = leading_eigenpairs(np.ascontiguousarray(H + H.T) / 2, H.shape[1])
+            V1, V2 = V1 + V2 @ C.T, (V2 - V1 @ C) @ R  # a small rotation: both stay orthonormal to its second order
+            V2 /= np.linalg.norm(V2, axis=0)
+        if small[-1] > TAIL * small[0]:
+            break
+    return np.concatenate([values[:head], small]), np.hstack([V1, V2])
+
+
+def gram_axes(X, scale, k):
+    """Return the Spectrum from the eigenvectors of the n x n Gram matrix, for data with few rows."""
+    mean, G = gram(X, scale)
+    total = float(np.trace(G))
+    check_total(total, X)
+    n_vectors = min(k, len(X))
+    values, U = leading_eigenpairs(G, n_vectors)
+    del G
+    s = np.zeros(k)
+    s[:n_vectors] = np.sqrt(values)
+    components = np.zeros((k, X.shape[1]), X.dtype)
+    head = int(np.count_nonzero(values > TAIL * values.max(initial=0.0)))
+    scaled = U * scale[:, None] if len(scale) else U
+    # V' = diag(1 / s) U' Xc
+    combine(scaled[:, :head] / s[:head], X, mean, components[:head])
+    if head < n_vectors:
+        s[head:n_vectors], components[head:n_vectors], R = _gram_tail(X, mean, scaled[:, head:], components[:head])
+        U = np.hstack([U[:, :head], U[:, head:] @ R])
+    scores = None
+    if not len(scale) and n_vectors == k:
+        scores = (U * s).astype(X.dtype)
+    return finished(mean, components, s, total, rounding(X.shape), scores)
+
+
+def _gram_tail(X, mean, U2, V1):
+    """Take the small singular values once more, from the rows ``U2.T Xc`` freed of the large components."""
+    W = np.empty((U2.shape[1], X.shape[1]))
+    combine(U2, X, mean, W)
+    with blas_threads(1):
+        W -= (W @ V1.T) @ V1
+        values, R = leading_eigenpairs(W @ W.T, len(W))
+        s = np.sqrt(values)
+        V2 = R.T @ W
+        V2 /= np.maximum(s, np.finfo(np.float64).tiny)[:, None]
+    return s, V2, R
+
+
+def full_axes(X, scale, k):
+    """Return the Spectrum to the accuracy of a full SVD of the centred data."""
+    if max(X.shape) <= SMALL:
+        return lapack_axes(X, scale, k)
+    return gram_axes(X, scale, k) if X.shape[0] < X.shape[1] else covariance_axes(X, scale, k, refine=True)
+
+
+def arpack_axes(X, scale, k, options):
+    """Return the Spectrum by ARPACK on ``v -> Xc.T D Xc v``."""
+    rows = centred(X, scale)
+    check_total(rows.total, X)
+    n_features = X.shape[1]
+    start = np.random.default_rng(options.seed).uniform(-1, 1, n_features)
+
+    def product(V):
+        return scatter_product(rows, np.ascontiguousarray(V, np.float64).reshape(n_features, -1))
+
+    if k >= n_features:  # ARPACK leaves one vector out at least
+        return covariance_axes(X, scale, k, refine=True)
+    operator = LinearOperator((n_features, n_features), matvec=product, matmat=product, dtype=np.float64)
+    with blas_threads(1):
+        values, vectors = eigsh(operator, k=k, tol=options.tol, v0=start)
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    values, vectors = refine_tail(rows, values, vectors)
+    return finished(rows.mean, np.ascontiguousarray(vectors.T), np.sqrt(values), rows.total, rounding(X.shape))
+
+
+def krylov_axes(X, scale, k, options):
+    """Return the Spectrum by block Krylov iteration (Musco & Musco 2015), or exactly where that is cheaper."""
+    if sp.issparse(X) and X.shape[1] <= EXACT:
+        return covariance_axes(X, scale, k, refine=True)
+    if not sp.issparse(X) and min(X.shape) <= EXACT:
+        return full_axes(X, scale, k)
+    rows = centred(X, scale)
+    check_total(rows.total, X)
+    how = krylov_options(X, k, options)
+    for step in krylov_steps(lambda V: scatter_product(rows, V), X.shape[1], k, how):
+        ritz = step.state
+    return spectrum_of(rows, ritz)
+
+
+def krylov_options(X, k, options):
+    """Return how to iterate on X for `k` components."""
+    most = 1000 if options.iterated_power == "auto" else max(1, options.iterated_power)
+    return KrylovOptions(tol=options.tol or 1e-5, max_steps=most, seed=options.seed)
+
+
+def spectrum_of(rows, ritz):
+    """Return the Spectrum that a Krylov state stands for."""
+    values, vectors = ritz_vectors(ritz)
+    components = np.ascontiguousarray(vectors.T, np.float64)
+    return finished(rows.mean, components, np.sqrt(np.maximum(values, 0)), rows.total, rounding(rows.X.shape))
+
+
+SOLVERS = {
+    "full": lambda X, scale, k, options: full_axes(X, scale, k),
+    "covariance_eigh": lambda X, scale, k, options: covariance_axes(X, scale, k),
+    "gram": lambda X, scale, k, options: gram_axes(X, scale, k),
+    "arpack": arpack_axes,
+    "randomized": krylov_axes,
+}
+
+
+def principal_axes(X, scale, k, solver, options):
+    """Return the Spectrum of X with `k` components.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features), float32 or float64
+        The data.
+    scale : ndarray of shape (n_samples,) or (0,), float64
+        The square roots of the sample weights; empty for none.
+    k : int
+        The number of components.
+    solver : {"full", "covariance_eigh", "gram", "arpack", "randomized"}
+        How to compute them.
+    options : Options
+        Of the iterative solvers.
+
+    Returns
+    -------
+    spectrum : Spectrum
+        Mean, components, singular values and total.
+
+    Raises
+    ------
+    FloatingPointError
+        If X holds NaN or infinity, or its squares overflow or vanish.
+    """
+    return SOLVERS[solver](X, scale, k, options)
+
+
+def n_observations(X, weights):
+    """Return the number of rows, or what weights make of it: their sum."""
+    return X.shape[0] if weights is None else float(weights.sum())
