@@ -11,9 +11,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skml._sklearn import Interval, StrOptions
-from skml.base import fit_task, fitting, validate_weights, validate_X
-from skml.decomposition import gaussian, spectral
+from skml.base import fit_task, fitting, run_steps, validate_weights, validate_X
+from skml.decomposition import gaussian, incremental, missing, spectral
 from skml.decomposition.dimension import by_evidence, by_explained_variance
+from skml.decomposition.magnitude import check_representable, direct_axes, has_missing, scaled_axes
 from skml.decomposition.moments import UNWEIGHTED, project
 
 SPARSE_SOLVERS = ("auto", "arpack", "covariance_eigh", "em")
@@ -205,18 +206,117 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         scores = scores[:, : self.n_components_]
         return self._whitened(scores)
 
+    @fitting
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Go on with more rows: with all components kept, the same as fitting all rows at once.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The next batch, complete; one row is enough.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            How often each row counts.
+
+        Returns
+        -------
+        self : PCA
+            The fitted estimator.
+        """
+        fresh = not hasattr(self, "components_")
+        X = self._validated(X, reset=fresh)
+        weights = validate_weights(sample_weight, X)
+        if sp.issparse(X):
+            raise TypeError("PCA.partial_fit does not support sparse input; use fit, which never densifies it.")
+        if isinstance(self.n_components, str) or (self.n_components is not None and 0 < self.n_components < 1):
+            raise ValueError(f"partial_fit needs a whole number of components or None, got {self.n_components!r}.")
+        with fit_task(self, X=X, y=y, sample_weight=sample_weight):
+            n_samples = spectral.n_observations(X, weights)
+            spectrum = self._batch_spectrum(X, weights)
+            if not fresh:
+                before = self.n_samples_
+                spectrum = incremental.merged(
+                    self._spectrum(), before, spectrum, n_samples, self._n_kept(before + n_samples, X)
+                )
+                n_samples += before
+            vars(self).update(self._attributes(spectrum, n_samples, X))
+            self._fit_svd_solver, self.history_, self.n_iter_ = "full", {}, 1
+        return self
+
+    def _n_kept(self, n_samples, X):
+        limit = min(max(1, int(n_samples)), X.shape[1])
+        return limit if self.n_components is None else min(self.n_components, limit)
+
+    def _batch_spectrum(self, X, weights):
+        if has_missing(X):
+            raise ValueError("Input X contains NaN; partial_fit needs complete rows, fit takes missing values.")
+        scale = UNWEIGHTED if weights is None else np.sqrt(weights)
+        return direct_axes(X, scale, min(X.shape), "full", spectral.Options())
+
+    def _spectrum(self):
+        """Return the Spectrum behind the fitted attributes."""
+        values = self.singular_values_.astype(np.float64)
+        return spectral.Spectrum(self.mean_.astype(np.float64), self.components_, values, self._total)
+
     def _fit(self, X, y, sample_weight):
         X = self._validated(X, reset=True, ensure_min_samples=2)
         weights = validate_weights(sample_weight, X)
-        with fit_task(self, X=X, y=y, sample_weight=sample_weight, max_subtasks=None):
-            n_samples = spectral.n_observations(X, weights)
+        n_samples = spectral.n_observations(X, weights)
+        if n_samples <= 1:
+            raise ValueError(
+                f"The weights sum to {n_samples:g}, but count copies of rows: PCA needs a sum above 1; multiply them."
+            )
+        scores = None
+        with fit_task(self, X=X, y=y, sample_weight=sample_weight, max_subtasks=None) as context:
             solver = self._solver(X, n_samples)
-            n_vectors = self._n_vectors(X, n_samples, solver)
+            k = self._n_vectors(X, n_samples, solver)
             scale = UNWEIGHTED if weights is None else np.sqrt(weights)
-            spectrum = spectral.principal_axes(X, scale, n_vectors, solver, self._options(solver))
-            self._set_spectrum(spectrum, n_samples, X)
-            self._fit_svd_solver = solver
-        return X, spectrum.scores
+            seen = {"X": X, "y": y, "sample_weight": sample_weight}
+            try:
+                if solver == "em":
+                    fitted = self._fit_em(context, X, scale, k, n_samples, seen)
+                else:
+                    spectrum = spectral.principal_axes(X, scale, k, solver, self._options(solver))
+                    fitted, scores = self._attributes(spectrum, n_samples, X), spectrum.scores
+            except FloatingPointError:
+                if has_missing(X):
+                    fitted = self._fit_missing(context, X, weights, k, seen)
+                else:
+                    spectrum = scaled_axes(X, scale, k, solver.replace("em", "full"), self._options(solver))
+                    fitted = self._attributes(spectrum, n_samples, X)
+            vars(self).update({"history_": {}, "n_iter_": 1, "_fit_svd_solver": solver, **fitted})
+        return X, scores
+
+    def _fit_em(self, context, X, scale, k, n_samples, seen):
+        """Return the fitted attributes of "em" on complete data."""
+        rows, steps = spectral.em_steps(X, scale, k, self._options("em"), self.max_iter)
+
+        def attributes(ritz, history):
+            fitted = self._attributes(spectral.spectrum_of(rows, ritz), n_samples, X)
+            return {**fitted, "history_": history, "n_iter_": len(history["error"])}
+
+        run = run_steps(self, context, steps, task="iteration", attributes=attributes, **seen)
+        return attributes(run.state, run.history)
+
+    def _fit_missing(self, context, X, weights, k, seen):
+        """Return the fitted attributes of expectation maximization over the observed entries."""
+        X, weights = missing.informative_rows(X, weights)
+        n_samples, size = weights.sum(), min(k, min(X.shape) - 1)
+        start, history = getattr(self, "_factors", None), None
+        if self.warm_start and start is not None and start.W.shape == (X.shape[1], size):
+            history = self.history_
+        else:
+            start = missing.first_factors(X, weights, size)
+
+        def attributes(factors, history):
+            spectrum = missing.spectrum_of(factors, n_samples, k)
+            fitted = self._attributes(spectrum, n_samples, X)
+            return {**fitted, "history_": history, "n_iter_": factors.n_iter, "_factors": factors}
+
+        steps = missing.em_steps(X, weights, start, self.tol or 1e-9, self.max_iter)
+        run = run_steps(self, context, steps, task="iteration", attributes=attributes, history=history, **seen)
+        return attributes(run.state, run.history)
 
     def _validated(self, X, *, reset, **check_params):
         # Not searched for NaN here: the first pass over the data sees it in its sums.
@@ -278,12 +378,15 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         seed = int(check_random_state(self.random_state).randint(2**31 - 1)) if solver in TRUNCATED_SOLVERS else 0
         return spectral.Options(self.tol, self.n_oversamples, self.iterated_power, seed)
 
-    def _set_spectrum(self, spectrum, n_samples, X):
-        """Set the fitted attributes from a Spectrum of `n_samples` observations."""
+    def _attributes(self, spectrum, n_samples, X):
+        """Return the fitted attributes that a Spectrum of `n_samples` observations gives."""
         limit = min(max(X.shape[0], int(n_samples)), X.shape[1])
         dtype = X.dtype.type
-        variance = spectrum.singular_values**2 / (n_samples - 1)
-        total = spectrum.total / (n_samples - 1)
+        freedom = max(n_samples - 1, np.finfo(np.float64).tiny)
+        with np.errstate(over="ignore", under="ignore"):
+            variance = spectrum.singular_values**2 / freedom
+            total = spectrum.total / freedom
+        check_representable(spectrum, variance, dtype)
         ratios = (variance / total if total > 0 else 0 * variance).astype(dtype)
         k = len(variance)
         if self.n_components == "mle":
@@ -291,15 +394,17 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         elif self.n_components is not None and 0 < self.n_components < 1:
             k = by_explained_variance(ratios, self.n_components)
         left = max(0.0, total - float(variance[:k].sum()))
-        self.mean_ = spectrum.mean.astype(dtype)
-        self.components_ = np.array(spectrum.components[:k], dtype=dtype)
-        self.explained_variance_ = variance[:k].astype(dtype)
-        self.explained_variance_ratio_ = ratios[:k]
-        self.singular_values_ = spectrum.singular_values[:k].astype(dtype)
-        self.noise_variance_ = dtype(left / (limit - k) if k < limit else 0.0)
-        self.n_components_ = k
-        self.n_samples_ = int(n_samples) if float(n_samples).is_integer() else n_samples
-        self.n_iter_ = 1
+        return {
+            "mean_": spectrum.mean.astype(dtype),
+            "components_": np.array(spectrum.components[:k], dtype=dtype),
+            "explained_variance_": variance[:k].astype(dtype),
+            "explained_variance_ratio_": ratios[:k],
+            "singular_values_": spectrum.singular_values[:k].astype(dtype),
+            "noise_variance_": dtype(left / (limit - k) if k < limit else 0.0),
+            "n_components_": k,
+            "n_samples_": int(n_samples) if float(n_samples).is_integer() else float(n_samples),
+            "_total": spectrum.total,
+        }
 
     # ---------------------------------------------------------------------------------------- transforming
 
@@ -321,12 +426,32 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
 
     def _projected(self, X):
         V = self.components_.T.astype(X.dtype, copy=False)
-        return self._whitened(project(X, self.mean_, V))
+        Y = project(X, self.mean_, V)
+        unclear = ~np.isfinite(Y.sum(axis=1)) if Y.shape[1] else np.isnan(_row_sums(X))
+        if unclear.any():
+            Y[unclear] = self._projected_incomplete(X[unclear], V)
+        return self._whitened(Y)
+
+    def _projected_incomplete(self, X, V):
+        """Return the expected projections of rows with NaN, given their other entries."""
+        has_missing(X)
+        Y = np.empty((X.shape[0], V.shape[1]), V.dtype)
+        for rows, filled in missing.completed(X, self._model_factors()):
+            Y[rows] = project(filled, self.mean_, V)
+        if not np.isfinite(Y).all():
+            raise ValueError(f"The projections of X are too large for {Y.dtype}; divide the data by a constant first.")
+        return Y
+
+    def _model_factors(self):
+        return missing.factors_of(self.mean_, self.components_, self._model_variances(), self.noise_variance_)
 
     def _whitened(self, Y):
         if self.whiten:
             Y /= self._scales().astype(Y.dtype)
         return Y
+
+    def _unwhitened(self, Y):
+        return Y * np.sqrt(self.explained_variance_) if self.whiten else Y
 
     def _scales(self):
         # Directions without variance must not become infinite.
@@ -348,9 +473,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """
         check_is_fitted(self)
         X = check_array(X, input_name="X", dtype=[np.float64, np.float32])
-        if self.whiten:
-            X = X * np.sqrt(self.explained_variance_)
-        return X @ self.components_ + self.mean_
+        return self._unwhitened(X) @ self.components_ + self.mean_
 
     def reconstruction_error(self, X):
         """Return the squared distance between each row and its reconstruction.
@@ -367,8 +490,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        V = self.components_.T.astype(np.float64)
-        Y = project(X, self.mean_, V)
+        Y = self._unwhitened(self._projected(X)).astype(np.float64, copy=False)
+        X = X.toarray() if sp.issparse(X) else X
         return gaussian.squared_residuals(X, self.mean_, self.components_, Y).astype(X.dtype)
 
     # --------------------------------------------------------------------------------------- the Gaussian
@@ -416,9 +539,13 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        log_density = gaussian.log_density(
-            X, self.mean_, self.components_, self._model_variances(), self.noise_variance_
-        )
+        if sp.issparse(X):
+            raise TypeError("PCA.score_samples needs dense data; pass X.toarray() in batches.")
+        model = (self.components_, self._model_variances(), self.noise_variance_)
+        log_density = gaussian.log_density(X, self.mean_, *model)
+        unclear = ~np.isfinite(log_density)
+        if unclear.any() and has_missing(X[unclear]):
+            log_density[unclear] = missing.log_density(X[unclear], self._model_factors())
         return log_density.astype(X.dtype)
 
     def score(self, X, y=None):
@@ -448,3 +575,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         tags.input_tags.sparse = self.svd_solver in SPARSE_SOLVERS
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _row_sums(X):
+    return np.asarray(X.sum(axis=1)).ravel()

@@ -290,6 +290,34 @@ def krylov_options(X, k, options):
     return KrylovOptions(tol=options.tol or 1e-5, max_steps=most, seed=options.seed)
 
 
+def em_steps(X, scale, k, options, max_iter):
+    """Return the centred rows of complete data and a generator of block Krylov steps to rounding accuracy.
+
+    Without noise an iteration of expectation maximization multiplies its axes by the scatter matrix (Roweis 1998).
+    Keeping all its iterates and taking the best axes in their span (Rayleigh-Ritz) is the same at less cost.
+
+    Parameters
+    ----------
+    X, scale, k, options : see :func:`principal_axes`
+        The data, and how many components.
+    max_iter : int
+        Multiplications at most.
+
+    Returns
+    -------
+    rows : Centred
+        For :func:`spectrum_of`.
+    steps : generator of Step
+        With a :class:`skml.decomposition.krylov.Ritz` as state.
+    """
+    rows = centred(X, scale)
+    check_total(rows.total, X)
+    how = KrylovOptions(
+        tol=options.tol or 1e-12, block=k + options.n_oversamples, max_steps=max_iter, seed=options.seed
+    )
+    return rows, krylov_steps(lambda V: scatter_product(rows, V), X.shape[1], k, how)
+
+
 def spectrum_of(rows, ritz):
     """Return the Spectrum that a Krylov state stands for."""
     values, vectors = ritz_vectors(ritz)

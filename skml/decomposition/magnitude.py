@@ -1,0 +1,76 @@
+"""Magnitude: data so large or so small that its squares are no numbers any more, and data that is no number at all."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from skml.decomposition.spectral import Spectrum, finished, principal_axes
+
+
+def has_missing(X):
+    """Return whether X holds NaN; raise a ValueError if it holds infinity, or NaN among sparse entries."""
+    values = X.data if sp.issparse(X) else X
+    if np.isinf(values).any():
+        raise ValueError(f"Input X contains infinity or a value too large for {values.dtype!r}.")
+    missing = bool(np.isnan(values).any())
+    if missing and sp.issparse(X):
+        raise ValueError("Input X contains NaN among its sparse entries; missing values need a dense X.")
+    return missing
+
+
+def scaled_axes(X, scale, k, solver, options):
+    """Return the Spectrum of finite data whose squares overflow, vanish, or are all zero.
+
+    X is divided by a power of two, which costs no digits, and the result multiplied by it.
+
+    Parameters
+    ----------
+    X, scale, k, solver, options : see :func:`skml.decomposition.spectral.principal_axes`
+        The data, and how to decompose it.
+
+    Returns
+    -------
+    spectrum : Spectrum
+        Its total may be infinite.
+    """
+    values = X.data if sp.issparse(X) else X
+    exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
+    if exponent == 0 or _is_constant(X):
+        mean = np.asarray(X[:1].toarray() if sp.issparse(X) else X[:1], dtype=np.float64)[0]
+        return finished(mean, np.zeros((k, X.shape[1])), np.zeros(k), 0.0, 0.0)
+    small = X.astype(np.float64)
+    small = small * 2.0 ** (-exponent // 2) * 2.0 ** (-exponent - -exponent // 2)
+    try:
+        spectrum = principal_axes(small, scale, k, solver, options)
+    except FloatingPointError:
+        raise ValueError("The squares of X overflow or vanish; bring its features to similar scales first.") from None
+    with np.errstate(over="ignore", under="ignore"):
+        return Spectrum(
+            np.ldexp(spectrum.mean, exponent),
+            spectrum.components.astype(X.dtype),
+            np.ldexp(spectrum.singular_values, exponent),
+            float(np.ldexp(spectrum.total, 2 * exponent)),
+        )
+
+
+def direct_axes(X, scale, k, solver, options):
+    """Return the Spectrum of finite data of whatever magnitude; parameters as in :func:`scaled_axes`."""
+    try:
+        return principal_axes(X, scale, k, solver, options)
+    except FloatingPointError:
+        return scaled_axes(X, scale, k, solver, options)
+
+
+def _is_constant(X):
+    if sp.issparse(X):
+        return X.shape[0] < 2 or (abs(X - sp.vstack([X[:1]] * X.shape[0])) if X.nnz else X).sum() == 0
+    return bool((X == X[0]).all())
+
+
+def check_representable(spectrum, variance, dtype):
+    """Raise a ValueError if a variance is too large, or too small, for its dtype."""
+    limits = np.finfo(dtype)
+    largest = variance.max(initial=0.0)
+    if not (np.isfinite(spectrum.total) and largest <= limits.max):
+        raise ValueError(f"The variance of X is too large for {np.dtype(dtype)}; divide X by a constant first.")
+    if 0 < spectrum.singular_values.max(initial=0.0) and largest < limits.tiny:
+        raise ValueError(f"The variance of X is too small for {np.dtype(dtype)}; multiply X by a constant first.")

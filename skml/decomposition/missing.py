@@ -1,0 +1,275 @@
+"""Missing entries: probabilistic PCA by expectation maximization over what is observed.
+
+The model is ``x = mean + W z + noise`` with ``z ~ N(0, I)`` (Tipping & Bishop 1999). Of each row only the observed
+entries O enter (Ilin & Raiko 2010)::
+
+    M = W_O' W_O + noise I        z ~ N(M^-1 W_O' (x_O - mean_O), noise M^-1)    given x_O
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skml.base import Step
+from skml.decomposition.lanes import blocks, in_lanes, lanes
+from skml.decomposition.magnitude import direct_axes
+from skml.decomposition.spectral import Options, Spectrum, finished, rounding
+
+CHUNK_NUMBERS = 2**19  # numbers in the largest temporary of a chunk of rows
+NOISE_FLOOR = 1e-10  # relative to the mean variance: noise of zero would leave rows with few entries undetermined
+
+
+class Factors(NamedTuple):
+    """Parameters of the model, and the iterations and log-likelihood behind them."""
+
+    mean: np.ndarray
+    W: np.ndarray
+    noise: float
+    log_likelihood: float = -np.inf
+    n_iter: int = 0
+
+
+class Posterior(NamedTuple):
+    """What the observed entries of some rows tell about their z."""
+
+    z: np.ndarray
+    inverse: np.ndarray
+    log_density: np.ndarray
+    centred: np.ndarray
+    observed: np.ndarray
+
+
+def informative_rows(X, weights):
+    """Return the rows that count and have an entry, and their weights; raise a ValueError for an empty column."""
+    weights = np.ones(len(X)) if weights is None else weights
+    observed = ~np.isnan(X)
+    keep = observed.any(axis=1) & (weights > 0)
+    empty = np.flatnonzero(~observed[keep].any(axis=0))
+    if len(empty):
+        raise ValueError(f"Input X has no value but NaN in column {empty[0]}; drop the {len(empty)} such columns first.")
+    if np.count_nonzero(keep) < 2:
+        raise ValueError("Input X has 1 sample with values other than NaN; PCA needs at least 2.")
+    return X[keep], weights[keep]
+
+
+def first_factors(X, weights, k):
+    """Return a start: the principal axes of the data with column means in the gaps.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The data; NaN is missing, no column is all NaN.
+    weights : ndarray of shape (n_samples,)
+        Of the rows.
+    k : int
+        The size of z, at most ``min(n_samples, n_features) - 1``.
+
+    Returns
+    -------
+    factors : Factors
+        With a noise that is not zero.
+    """
+    observed = ~np.isnan(X)
+    filled = np.where(observed, X, 0).astype(np.float64)
+    mean = (weights @ filled) / (weights @ observed)
+    filled = np.where(observed, filled, mean)
+    spectrum = direct_axes(filled, np.sqrt(weights), k, "full", Options())
+    variances = spectrum.singular_values**2 / weights.sum()
+    left = max(0.0, spectrum.total / weights.sum() - variances.sum())
+    floor = NOISE_FLOOR * spectrum.total / weights.sum() / X.shape[1]
+    noise = max(left / (X.shape[1] - k), floor)
+    W = spectrum.components.T * np.sqrt(np.maximum(variances - noise, noise))
+    return Factors(mean, W, noise)
+
+
+def posterior(X, mean, W, noise):
+    """Return the Posterior of z for some rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        The rows; NaN is missing.
+    mean, W, noise : ndarray of shape (n_features,), ndarray of shape (n_features, k), float
+        The model.
+
+    Returns
+    -------
+    posterior : Posterior
+        ``inverse`` is M^-1, of shape (n_rows, k, k).
+    """
+    n_features, k = W.shape
+    observed = ~np.isnan(X)
+    D = np.where(observed, X - mean, 0.0)
+    known = observed.astype(np.float64)
+    outer = (W[:, :, None] * W[:, None, :]).reshape(n_features, k * k)
+    M = (known @ outer).reshape(-1, k, k) + noise * np.eye(k)
+    inverse = np.linalg.inv(M)
+    projected = D @ W
+    z = np.einsum("nij,nj->ni", inverse, projected)
+    n_known = known.sum(axis=1)
+    distance = ((D * D).sum(axis=1) - (projected * z).sum(axis=1)) / noise
+    log_determinant = (n_known - k) * np.log(noise) + np.linalg.slogdet(M)[1]
+    log_density = -0.5 * (distance + log_determinant + n_known * np.log(2 * np.pi))
+    return Posterior(z, inverse, log_density, D, known)
+
+
+def _row_chunk(n_features, k):
+    return max(1, CHUNK_NUMBERS // max(n_features, (k + 1) ** 2))
+
+
+def _expectations(X, weights, factors):
+    """Return the sums over rows that the maximization needs, in a fixed order."""
+    n_features, k = factors.W.shape
+    width = (k + 1) ** 2
+
+    def one_lane(lane):
+        A, b, c = np.zeros((n_features, width)), np.zeros((n_features, k + 1)), np.zeros(n_features)
+        second, first, log_likelihood = np.zeros((k, k)), np.zeros(k), 0.0
+        for rows in blocks(lane, _row_chunk(n_features, k)):
+            q, w = posterior(X[rows], factors.mean, factors.W, factors.noise), weights[rows]
+            z1 = np.column_stack([q.z, np.ones(len(w))])
+            moments = z1[:, :, None] * z1[:, None, :]  # E[(z, 1)(z, 1)']
+            moments[:, :k, :k] += factors.noise * q.inverse
+            known = q.observed * w[:, None]
+            A += known.T @ moments.reshape(len(w), width)
+            b += (q.centred * w[:, None]).T @ z1
+            c += (q.centred**2 * w[:, None]).sum(axis=0)
+            second += np.tensordot(w, moments[:, :k, :k], 1)
+            first += w @ q.z
+            log_likelihood += float(w @ q.log_density)
+        return A, b, c, second, first, log_likelihood
+
+    parts = in_lanes(one_lane, lanes(len(X), 4))
+    return [sum(part) for part in zip(*parts)]
+
+
+def _maximized(factors, sums, sum_of_weights, n_known, floor):
+    """Return the Factors that maximize the expected likelihood; z is rescaled to ``N(0, I)`` (PX-EM, Liu et al. 1998)."""
+    A, b, c, second, first, log_likelihood = sums
+    n_features, k = factors.W.shape
+    A = A.reshape(n_features, k + 1, k + 1)
+    solution = np.linalg.solve(A, b[:, :, None])[:, :, 0]  # (W_j, change of mean_j) A_j = b_j
+    noise = max(float((c - (solution * b).sum(axis=1)).sum()) / n_known, floor)
+    W, mean = solution[:, :k], factors.mean + solution[:, k]
+    centre = first / sum_of_weights
+    spread = np.linalg.cholesky(second / sum_of_weights - np.outer(centre, centre))
+    return Factors(mean + W @ centre, W @ spread, noise, log_likelihood, factors.n_iter + 1)
+
+
+def em_steps(X, weights, factors, tol, max_iter):
+    """Yield a Step after each iteration of expectation maximization.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The data; NaN is missing. Each row and each column has an entry.
+    weights : ndarray of shape (n_samples,)
+        Of the rows.
+    factors : Factors
+        Where to start.
+    tol : float
+        Stop when an iteration gains less log-likelihood than this per observed entry.
+    max_iter : int
+        The last iteration, those behind `factors` counted.
+
+    Yields
+    ------
+    step : Step
+        Its state is a :class:`Factors` with the log-likelihood before its last change; its metrics the mean
+        log-likelihood of a row and the noise.
+    """
+    observed = ~np.isnan(X)
+    n_known = float(weights @ observed.sum(axis=1))
+    floor = NOISE_FLOOR * float((np.nanvar(X, axis=0)).mean())
+    last = False
+    while not last:
+        before = factors.log_likelihood
+        factors = _maximized(factors, _expectations(X, weights, factors), weights.sum(), n_known, floor)
+        gain = (factors.log_likelihood - before) / n_known
+        last = gain < tol or factors.n_iter >= max_iter
+        metrics = {"log_likelihood": factors.log_likelihood / weights.sum(), "noise_variance": factors.noise}
+        yield Step(factors, metrics, last)
+
+
+def spectrum_of(factors, sum_of_weights, k):
+    """Return the Spectrum of the model's covariance matrix, with `k` components.
+
+    Parameters
+    ----------
+    factors : Factors
+        The model.
+    sum_of_weights : float
+        The number of observations.
+    k : int
+        The number of components; those beyond the size of z have the variance of the noise.
+
+    Returns
+    -------
+    spectrum : Spectrum
+        As if of complete data with that covariance.
+    """
+    n_features, size = factors.W.shape
+    V, s = np.linalg.svd(factors.W, full_matrices=False)[:2]
+    components, variances = np.zeros((k, n_features)), np.zeros(k)
+    components[:size], variances[:size] = V.T[:k], s[:k] ** 2 + factors.noise
+    total = float((s**2).sum() + n_features * factors.noise)
+    filled = finished(factors.mean, components, np.sqrt(variances), total, rounding(V.shape))
+    variances[size:] = factors.noise
+    return Spectrum(factors.mean, filled.components, np.sqrt(variances * sum_of_weights), total * sum_of_weights)
+
+
+def factors_of(mean, components, variances, noise):
+    """Return the Factors of a fitted model: ``W = V.T sqrt(variances - noise)``.
+
+    With all directions kept the noise is free to be as large as the least variance: the covariance stays the same.
+    """
+    variances = np.asarray(variances, np.float64)
+    largest = max(variances.max(initial=0.0), float(noise), np.finfo(np.float64).tiny)
+    if len(components) == components.shape[1]:
+        noise = variances.min(initial=largest)
+    noise = max(float(noise), NOISE_FLOOR * largest)
+    W = components.T.astype(np.float64) * np.sqrt(np.maximum(variances - noise, 0))
+    return Factors(np.asarray(mean, np.float64), W, noise)
+
+
+def completed(X, factors):
+    """Yield slices of rows and those rows with missing entries replaced by their expectations.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows; NaN is missing.
+    factors : Factors
+        The model.
+
+    Yields
+    ------
+    rows : slice
+        Which rows.
+    filled : ndarray of shape (n_rows, n_features), float64
+        Complete.
+    """
+    for rows in blocks(slice(0, len(X)), _row_chunk(*factors.W.shape)):
+        q = posterior(X[rows], factors.mean, factors.W, factors.noise)
+        expected = q.z @ factors.W.T + factors.mean
+        yield rows, np.where(q.observed > 0, X[rows], expected)
+
+
+def log_density(X, factors):
+    """Return the log-density of the observed entries of each row.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows; NaN is missing.
+    factors : Factors
+        The model.
+
+    Returns
+    -------
+    log_density : ndarray of shape (n_samples,)
+        In nats; 0 for a row without entries.
+    """
+    chunks = blocks(slice(0, len(X)), _row_chunk(*factors.W.shape))
+    parts = in_lanes(lambda rows: posterior(X[rows], factors.mean, factors.W, factors.noise).log_density, chunks)
+    return np.concatenate(parts)
