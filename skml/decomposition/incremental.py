@@ -44,4 +44,3 @@ def merged(first, first_weight, second, second_weight, k):
 def single_row(X, k):
     """Return the Spectrum of one row: no variance."""
     return finished(X[0].astype(np.float64), np.zeros((k, X.shape[1])), np.zeros(k), 0.0, 0.0)
-

@@ -46,7 +46,9 @@ def informative_rows(X, weights):
     keep = observed.any(axis=1) & (weights > 0)
     empty = np.flatnonzero(~observed[keep].any(axis=0))
     if len(empty):
-        raise ValueError(f"Input X has no value but NaN in column {empty[0]}; drop the {len(empty)} such columns first.")
+        raise ValueError(
+            f"Input X has no value but NaN in column {empty[0]}; drop the {len(empty)} such columns first."
+        )
     if np.count_nonzero(keep) < 2:
         raise ValueError("Input X has 1 sample with values other than NaN; PCA needs at least 2.")
     return X[keep], weights[keep]

@@ -369,8 +369,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             raise ValueError("n_components='mle' is only supported if n_samples >= n_features")
         if isinstance(k, Integral) and k > limit:
             raise ValueError(
-                f"n_components={k} must be between 0 and min(n_samples, n_features)={limit} with "
-                f"svd_solver={solver!r}"
+                f"n_components={k} must be between 0 and min(n_samples, n_features)={limit} with svd_solver={solver!r}"
             )
         return k if isinstance(k, Integral) else limit
 
