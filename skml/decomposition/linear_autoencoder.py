@@ -74,8 +74,8 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     learning_rate : float, default=0.02
         Adam's rate at the first update ("sgd"); after t updates it is ``learning_rate / (1 + t / 100)``. It needs no
         adaptation to the units of X.
-    batch_size : int, default=64
-        Distinct rows in a mini-batch ("sgd").
+    batch_size : int or "auto", default="auto"
+        Distinct rows in a mini-batch ("sgd"); "auto" is a sixteenth of them, but at least 8 and at most 64.
     max_iter : int, default=100
         At most so many epochs ("sgd") or iterations ("als"), those of earlier fits with `warm_start` included.
     tol : float, default=1e-6
@@ -147,7 +147,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         "tied": ["boolean"],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "shuffle": ["boolean"],
@@ -164,7 +164,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         tied=False,
         alpha=0.0,
         learning_rate=0.02,
-        batch_size=64,
+        batch_size="auto",
         max_iter=100,
         tol=1e-6,
         shuffle=True,
@@ -334,7 +334,8 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     def _batches(self, X, weights):
         index, weights = distinct_rows(X if sp.issparse(X) else np.ascontiguousarray(X), weights)
         centre = _checked(moments(X, weights, index), X)
-        return Batches(X, index, weights / weights.mean(), self.batch_size, self.shuffle), centre
+        size = min(max(len(index) // 16, 8), 64) if self.batch_size == "auto" else self.batch_size
+        return Batches(X, index, weights / weights.mean(), size, self.shuffle), centre
 
     def _descend(self, descent, batches, centre, max_iter):
         options = {"alpha": float(self.alpha), "learning_rate": self.learning_rate, "tol": self.tol}

@@ -515,7 +515,7 @@ def test_extreme_magnitudes_are_right(X, solver, factor):
     plain = LinearAutoencoder(2, solver=solver, random_state=0).fit(X)
     scaled = LinearAutoencoder(2, solver=solver, random_state=0).fit(factor * X)
     # the order of the batches depends on the content, so "sgd" meets another noise
-    np.testing.assert_allclose(loss(scaled, X, unit=factor), loss(plain, X), rtol=0.05 if solver == "sgd" else 1e-6)
+    np.testing.assert_allclose(loss(scaled, X, unit=factor), loss(plain, X), rtol=0.1 if solver == "sgd" else 1e-6)
     assert np.isfinite(scaled.score(factor * X))
     assert np.isfinite(scaled.loss_curve_).all()
 
