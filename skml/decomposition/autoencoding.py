@@ -228,7 +228,7 @@ def solve_systems(systems, right):
 
 
 def squared_errors(X, code):
-    """Return each row's sum of squared reconstruction errors and its number of observed values.
+    """Return each row's sum of squared reconstruction errors.
 
     Parameters
     ----------
@@ -241,17 +241,13 @@ def squared_errors(X, code):
     -------
     errors : ndarray of shape (n_samples,), float64
         Over the observed values.
-    counts : ndarray of shape (n_samples,), int
-        How many values of each row are observed.
     """
-    errors, counts = np.empty(X.shape[0]), np.full(X.shape[0], X.shape[1])
+    errors = np.empty(X.shape[0])
     for rows in row_blocks(*X.shape):
         residuals = open_block(X, rows, code.mean).dense() - encode(X[rows], code) @ code.decoder
-        missing = np.isnan(residuals)
-        residuals[missing] = 0.0
-        counts[rows] -= missing.sum(axis=1)
+        residuals[np.isnan(residuals)] = 0.0
         errors[rows] = np.einsum("ij,ij->i", residuals, residuals, dtype=np.float64)
-    return errors, counts
+    return errors
 
 
 def mean_loss(X, weights, code, alpha):
@@ -273,7 +269,7 @@ def mean_loss(X, weights, code, alpha):
     loss : float
         What the autoencoder minimises.
     """
-    return float(weights @ squared_errors(X, code)[0] / weights.sum()) + penalty(code, alpha)
+    return float(weights @ squared_errors(X, code) / weights.sum()) + penalty(code, alpha)
 
 
 def certificate(code, loss, principal, alpha):

@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_array, check_random_state
@@ -286,7 +287,10 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     def _validated(self, X, *, reset):
         checks = {} if reset else {"dtype": [self.encoder_.dtype]}
         allow_nan = self.solver == "als" and not sp.issparse(X)
-        return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=allow_nan, **checks)
+        # Not searched for NaN before an exact fit: its first pass over the data sees it in its sums.
+        late = reset and self.solver == "exact"
+        with config_context(assume_finite=late or get_config()["assume_finite"]):
+            return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=allow_nan or late, **checks)
 
     def _checked_n_components(self, limit, name):
         if self.n_components is None:
@@ -307,8 +311,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _exact_steps(self, X, weights, n_components, memory):
-        with np.errstate(over="ignore", invalid="ignore"):
-            principal = principal_directions(X, weights, n_components, self._seed())
+        principal = principal_directions(X, weights, n_components, self._seed())
         _check_spread(np.sqrt(principal[-1]), X)
         return closed_form_steps(principal, float(self.alpha))
 
@@ -403,13 +406,12 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         Returns
         -------
         errors : ndarray of shape (n_samples,)
-            Mean over the row's observed values of the squared difference between value and reconstruction; zero
-            for a row without any value.
+            The squared distance between the row and its reconstruction; over its observed values, if it has any.
         """
         check_is_fitted(self)
-        errors, counts = squared_errors(self._validated(X, reset=False), self._code())
+        errors = squared_errors(self._validated(X, reset=False), self._code())
         with np.errstate(over="ignore"):  # rows far beyond those of fit may be infinitely wrong in float32
-            return (errors / np.maximum(counts, 1)).astype(self.encoder_.dtype)
+            return errors.astype(self.encoder_.dtype)
 
     def score(self, X, y=None, sample_weight=None):
         """Return the negative mean squared reconstruction error.
@@ -426,7 +428,8 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         Returns
         -------
         score : float
-            Minus the weighted mean of :meth:`reconstruction_error`; at most 0, and 0 is best.
+            Minus the weighted mean over the rows of :meth:`reconstruction_error`: minus the loss without penalty. At
+            most 0, and 0 is best.
         """
         errors = self.reconstruction_error(X)
         return -float(np.average(errors, weights=validate_weights(sample_weight, errors)))

@@ -333,16 +333,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             )
         if self.svd_solver != "auto":
             return self.svd_solver
-        n_rows, n_features = max(X.shape[0], int(n_samples)), X.shape[1]
-        if sparse:
-            return "randomized"
-        if n_features <= 1000 and n_rows >= 10 * n_features:
-            return "covariance_eigh"
-        if max(n_rows, n_features) <= 500 or self.n_components == "mle":
-            return "full"
-        if self.n_components is not None and 1 <= self.n_components < 0.8 * min(n_rows, n_features):
-            return "randomized"
-        return "full"
+        k = self.n_components if isinstance(self.n_components, Integral) else None
+        return spectral.automatic_solver(max(X.shape[0], int(n_samples)), X.shape[1], sparse, k)
 
     def _n_vectors(self, X, n_samples, solver):
         """Return how many singular vectors to compute, after checking `n_components` against the data."""

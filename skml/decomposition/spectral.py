@@ -334,6 +334,31 @@ SOLVERS = {
 }
 
 
+def automatic_solver(n_rows, n_features, sparse, k):
+    """Return the solver that ``svd_solver="auto"`` stands for.
+
+    Parameters
+    ----------
+    n_rows, n_features : int
+        The shape of the data, weights counted as copies.
+    sparse : bool
+        Whether it is sparse.
+    k : int or None
+        The number of components; None where all are needed.
+
+    Returns
+    -------
+    solver : str
+        One that :func:`principal_axes` knows.
+    """
+    if sparse:
+        return "randomized"
+    if n_features <= 1000 and n_rows >= 10 * n_features:
+        return "covariance_eigh"
+    few = k is not None and 1 <= k < 0.8 * min(n_rows, n_features)
+    return "randomized" if few and max(n_rows, n_features) > 500 else "full"
+
+
 def principal_axes(X, scale, k, solver, options):
     """Return the Spectrum of X with `k` components.
 

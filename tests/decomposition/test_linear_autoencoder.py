@@ -461,11 +461,12 @@ def test_float32_stays_float32(X, solver):
 def test_scores(X, rng):
     model = LinearAutoencoder(2).fit(X)
     residual = X - model.inverse_transform(model.transform(X))
-    np.testing.assert_allclose(model.reconstruction_error(X), np.mean(residual**2, axis=1), rtol=1e-10)
-    np.testing.assert_allclose(model.score(X), -np.mean(residual**2), rtol=1e-10)
+    errors = np.sum(residual**2, axis=1)
+    np.testing.assert_allclose(model.reconstruction_error(X), errors, rtol=1e-10)
+    np.testing.assert_allclose(model.score(X), -np.mean(errors), rtol=1e-10)
+    np.testing.assert_allclose(model.score(X), -model.loss_curve_[-1], rtol=1e-10)
     weights = rng.random(len(X))
-    expected = -np.average(np.mean(residual**2, axis=1), weights=weights)
-    np.testing.assert_allclose(model.score(X, sample_weight=weights), expected, rtol=1e-10)
+    np.testing.assert_allclose(model.score(X, sample_weight=weights), -np.average(errors, weights=weights), rtol=1e-10)
 
 
 def test_names_and_frames(X):
