@@ -186,7 +186,7 @@ def test_import_skml_loads_no_submodule():
 def test_import_skml_takes_little_more_than_sklearn():
     program = "import time, sklearn\nstart = time.perf_counter()\nimport skml\nprint(time.perf_counter() - start)\n"
     # The best of several: noise only adds.
-    assert min(float(run(["-c", program])) for _ in range(5)) < 0.3
+    assert any(float(run(["-c", program])) < 0.3 for _ in range(5))
 
 
 def test_one_estimator_loads_no_other_package():

@@ -2,45 +2,43 @@
 
 import json
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
-from _contract.cases import answers, assert_same, data, each_class, make
-from _contract.children import finish, run, script, start
+from _contract import parallel
+from _contract.cases import answers, assert_same, classes, data, each_class, each_variant, make
+from _contract.children import run, script
+from threadpoolctl import threadpool_limits
 
 PROGRAM = script("parallel.py")
 
 
-def digests(out):
-    """Return {(variant, threads): digest} of a child's output."""
-    return {(variant, count): said for variant, count, said in map(json.loads, out.splitlines())}
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@each_variant
+def test_same_bits_for_one_two_and_three_threads(cls, params, seed):
+    X, y = data(cls, np.random.default_rng(seed), n=3_000, p=24)
+    for dtype in (np.float64, np.float32) if params == {} else (np.float64,):
+        said = []
+        for count in (1, 2, 3):
+            with threadpool_limits(count):
+                said.append(parallel.digest(cls, params, X.astype(dtype), y))
+        assert said == said[:1] * 3, dtype
 
 
-@each_class
-def test_same_bits_for_one_two_and_three_threads(cls):
-    def child(threads, *counts):
-        limits = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-        return start([PROGRAM, "bits", cls.__name__, *counts], **limits)
-
-    children = [child(3, 1, 2, 3), child(1, 1)]
-    ended = [finish(process, timeout=300) for process in children]
-    for code, _, err in ended:
-        assert code == 0, err[-3000:]
-    limited, alone = (digests(out) for _, out, _ in ended)
-    variants = {variant for variant, _ in limited}
-    assert len(limited) == 3 * len(variants)
-    different = {
-        variant
-        for variant in variants
-        if len({limited[variant, 1], limited[variant, 2], limited[variant, 3], alone[variant, 1]}) > 1
-    }
-    assert different == set()
+@pytest.mark.parametrize("threads", [1, 2])
+def test_same_bits_for_any_environment(threads):
+    limits = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+    said = json.loads(run([PROGRAM, "digests"], timeout=300, **limits))
+    with warnings.catch_warnings(action="ignore"), threadpool_limits(3):
+        assert said == {cls.__name__: parallel.COMMANDS["digests"](cls) for cls in classes()}
 
 
-@each_class
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
-def test_fork_after_a_fit_does_not_hang(cls):
-    run([PROGRAM, "fork", cls.__name__], OMP_NUM_THREADS=2, OPENBLAS_NUM_THREADS=2)
+def test_a_fork_after_a_fit_does_not_hang():
+    said = json.loads(run([PROGRAM, "forks"], timeout=300, OMP_NUM_THREADS=2, OPENBLAS_NUM_THREADS=2))
+    assert said == {cls.__name__: "equal" for cls in classes()}
 
 
 @each_class

@@ -1,8 +1,8 @@
-"""What an estimator gives with other numbers of threads, from many threads at once, and after a fork.
+"""What estimators give with other numbers of threads, after a fork, and on other builds of the kernels.
 
-Usage: python parallel.py bits CLASS COUNT...   prints, per count and variant, a digest of the fitted model
-       python parallel.py fork CLASS            fits before and after os.fork; exits with 0 if all is equal
-       python parallel.py fit CLASS             prints the numbers of a small fit, for another build of the kernels
+Usage: python parallel.py digests   prints a JSON object of class: digest of a model fitted on large data
+       python parallel.py forks     prints one of class: what a forked child that fits and answers again came to
+       python parallel.py answers   prints one of class: the answers after a small fit
 """
 
 import hashlib
@@ -13,9 +13,8 @@ import time
 import warnings
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from _contract.cases import answers, data, find, label, make, settings, state
+from _contract.cases import answers, classes, data, make, state
 
 FORK_SECONDS = 60
 
@@ -25,8 +24,14 @@ def large(cls):
     return data(cls, np.random.default_rng(0), n=3_000, p=24)
 
 
-def digest(estimator, X):
-    """Return a digest of all fitted arrays and all answers."""
+def short(cls):
+    """Return a limit of iterations: enough to see a difference, and soon over."""
+    return {"max_iter": 8} if "max_iter" in cls().get_params() else {}
+
+
+def digest(cls, params, X, y):
+    """Return a digest of all fitted arrays and all answers of a fit."""
+    estimator = make(cls, {**params, **short(cls)}).fit(X, y)
     held = hashlib.sha256()
     for name, value in sorted({**state(estimator), **answers(estimator, X)}.items()):
         held.update(name.encode())
@@ -34,46 +39,32 @@ def digest(estimator, X):
     return held.hexdigest()
 
 
-def bits(cls, counts):
-    """Print a JSON line per variant and number of threads."""
-    X, y = large(cls)
-    short = {"max_iter": 8} if "max_iter" in cls().get_params() else {}  # enough to see a difference, and soon over
-    variants = [(np.float64, params) for params in settings(cls.__name__)] + [(np.float32, {})]
-    for dtype, params in variants:
-        for count in counts:
-            with threadpool_limits(count):
-                said = digest(make(cls, {**params, **short}).fit(X.astype(dtype), y), X.astype(dtype))
-            print(json.dumps([f"{label(params)} {dtype.__name__}", count, said]), flush=True)
-
-
 def fork(cls):
-    """Fit with all threads, fork, and fit and answer again in the child; exit with 0 if it ended and was equal."""
+    """Fit with all threads, fork, fit again in the child, and say what came of it."""
     X, y = large(cls)
-    estimator = make(cls).fit(X, y)
-    before = digest(estimator, X)
+    before = digest(cls, {}, X, y)
     child = os.fork()
     if child == 0:
-        same = digest(estimator, X) == before and digest(make(cls).fit(X, y), X) == before
-        os._exit(0 if same else 3)
+        os._exit(0 if digest(cls, {}, X, y) == before else 3)
     deadline = time.monotonic() + FORK_SECONDS
     while time.monotonic() < deadline:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            sys.exit(os.waitstatus_to_exitcode(status))
+            return {0: "equal", 3: "different"}.get(os.waitstatus_to_exitcode(status), f"status {status}")
         time.sleep(0.01)
     os.kill(child, 9)
     os.waitpid(child, 0)
-    sys.exit("the forked child hangs")
+    return "hangs"
 
 
-def fit(cls):
-    """Print the answers of a small fit as JSON."""
+def small_answers(cls):
+    """Return the answers of a small fit as lists."""
     X, y = data(cls, np.random.default_rng(0))
-    said = answers(make(cls).fit(X, y), X)
-    print(json.dumps({name: [value.dtype.kind, value.tolist()] for name, value in said.items()}))
+    return {name: [value.dtype.kind, value.tolist()] for name, value in answers(make(cls).fit(X, y), X).items()}
 
+
+COMMANDS = {"digests": lambda cls: digest(cls, {}, *large(cls)), "forks": fork, "answers": small_answers}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    command, name, *rest = sys.argv[1:]
-    {"bits": bits, "fork": fork, "fit": fit}[command](find(name), *([list(map(int, rest))] if rest else []))
+    print(json.dumps({cls.__name__: COMMANDS[sys.argv[1]](cls) for cls in classes()}))
