@@ -7,6 +7,7 @@ import numpy as np
 from skml.base import Step
 from skml.decomposition.autoencoding import LinearCode, Trained, encode_incomplete, gains, solve_systems
 from skml.decomposition.centred import has_missing, open_block, row_blocks
+from skml.decomposition.spectral import with_fixed_signs
 
 # With missing values the first iterations work with a penalty of their own, in units of the mean variance, that
 # dies out: a code that few values determine could otherwise run away and take a component with it.
@@ -118,6 +119,7 @@ def _next_memory(memory, sums, scale):
     values, vectors = np.linalg.eigh(sums.covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     _, singular, directions = np.linalg.svd(root @ slopes, full_matrices=False)
+    with_fixed_signs(directions)
     mean = memory["mean"] + scale * (intercept + sums.mean @ slopes)
     return {"basis": np.ascontiguousarray(directions.T), "variances": singular**2, "mean": mean}
 

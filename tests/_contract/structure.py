@@ -19,6 +19,7 @@ FLOORS = {
     "_sklearn": GROUND,
     "_kernels": GROUND,
     "base": BASE,
+    "_rows": BASE,
     "inspection": BASE,
     "callback": BASE,
     "network": NETWORK,

@@ -112,7 +112,7 @@ def test_directions_below_the_penalty_are_dropped(X):
 def test_als_equals_exact_on_complete_data(X, alpha):
     exact = LinearAutoencoder(3, alpha=alpha).fit(X)
     als = LinearAutoencoder(3, alpha=alpha, random_state=0, **CLOSE).fit(X)
-    np.testing.assert_allclose(als.encoder_ @ als.decoder_, exact.encoder_ @ exact.decoder_, atol=1e-5)
+    np.testing.assert_allclose(als.decoder_, exact.decoder_, atol=1e-5)
     np.testing.assert_allclose(als.loss_curve_[-1], exact.loss_curve_[-1], rtol=1e-9)
     np.testing.assert_allclose(loss(als, X, alpha), als.loss_curve_[-1], rtol=1e-9)
     assert als.pca_certificate_["angle"] < 1e-4
