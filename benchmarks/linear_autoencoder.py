@@ -29,7 +29,7 @@ def exact_beside_pca():
         ours, peer, ratio = compare(
             lambda X=X, k=k: LinearAutoencoder(k, random_state=0).fit(X),
             lambda X=X, k=k: PCA(k, random_state=0).fit(X),
-            repeat=7,
+            repeat=9,
         )
         row(f"{n} x {p}, k={k}", ours, peer, 1 / ratio)
 

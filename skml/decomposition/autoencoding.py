@@ -91,11 +91,13 @@ def closed_form(mean, directions, variances, alpha):
     Returns
     -------
     code : LinearCode
-        V = sqrt(gain) U', W = V'.
+        V = sqrt(gain) U', W = V', a view of it.
     """
     dtype = directions.dtype
-    decoder = np.sqrt(gains(variances, alpha)).astype(dtype)[:, None] * directions
-    return LinearCode(np.ascontiguousarray(decoder.T), decoder, mean.astype(dtype, copy=False))
+    decoder = directions
+    if alpha > 0:
+        decoder = np.sqrt(gains(variances, alpha)).astype(dtype)[:, None] * directions
+    return LinearCode(decoder.T, decoder, mean.astype(dtype, copy=False))
 
 
 def closed_form_loss(variances, total, alpha):
