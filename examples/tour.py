@@ -7,6 +7,7 @@ estimator in ``tour/``.
 import pathlib
 import runpy
 import time
+import warnings
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 STOPS = ("tour_pca", "tour_linear_autoencoder", "tour_kmeans")
@@ -21,6 +22,7 @@ def timed(fit):
 
 def main():
     """Walk the tour and print the table."""
+    warnings.filterwarnings("ignore", "The estimator .* does not support callbacks")  # a scaler in a pipeline
     pictures = pathlib.Path("tour")
     pictures.mkdir(exist_ok=True)
     rows = []

@@ -23,9 +23,9 @@ def visit(pictures, timed):
     rows = []
     for solver in ("exact", "als", "sgd"):
         autoencoder = LinearAutoencoder(n_components=10, solver=solver, random_state=0)
-        if solver == "sgd":
-            autoencoder.set_callbacks(ProgressBar())
         pipeline = make_pipeline(MaxAbsScaler(), autoencoder)
+        if solver == "sgd":
+            pipeline.set_callbacks(ProgressBar())
         _, seconds = timed(lambda pipeline=pipeline: pipeline.fit(X))
         what = f"LinearAutoencoder({solver!r}), digits (peer: PCA)"
         rows.append((what, "-mean squared error", pipeline.score(X), seconds, optimum, peer_seconds))
