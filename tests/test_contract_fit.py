@@ -70,15 +70,18 @@ def is_step(context):
     return context.max_subtasks == 0 and context.parent is not None
 
 
-def hard_data(cls, rng):
-    """Return data on which an iterative fit takes more than two steps."""
+def hard_data(cls, rng, params=None):
+    """Return data on which an iterative fit takes more than two steps: groups that overlap, missing values for EM."""
     X, y = data(cls, rng, n=240)
-    return X + rng.normal(size=X.shape) * 6, y
+    X = X + rng.normal(size=X.shape) * 6
+    if params and params.get("svd_solver") == "em":
+        X[rng.random(X.shape) < 0.1] = np.nan
+    return X, y
 
 
 def recorded(cls, params, rng, **how):
     """Fit with a recorder and return both, with the data."""
-    X, y = hard_data(cls, rng)
+    X, y = hard_data(cls, rng, params)
     recorder = Recorder(**how)
     estimator = make(cls, params).set_callbacks(recorder)
     return estimator, recorder, X, y
@@ -220,7 +223,7 @@ def test_progress_bar_inside_pipeline_and_grid_search(cls, rng, capsys):
 
 @iterative
 def test_monitors_inside_pipeline_and_grid_search(cls, params, rng):
-    X, y = hard_data(cls, rng)
+    X, y = hard_data(cls, rng, params)
     y = np.zeros(len(X), dtype=int) if y is None else y
     monitor, history = ScoringMonitor(scoring={"score": scorer}), History()
     estimator = make(cls, params).set_callbacks(monitor, history)

@@ -18,8 +18,8 @@ GROUND, BASE, NETWORK, PACKAGE, SHARED_PACKAGE = range(5)
 FLOORS = {
     "_sklearn": GROUND,
     "_kernels": GROUND,
-    "base": BASE,
     "_rows": BASE,
+    "base": BASE,
     "inspection": BASE,
     "callback": BASE,
     "network": NETWORK,
