@@ -60,7 +60,7 @@ def solvers_beside_mlp():
         for solver in ("exact", "als", "sgd"):
             ours = LinearAutoencoder(10, solver=solver, certify=False, random_state=0)
             times = compare(lambda ours=ours: ours.fit(X), lambda: peer.fit(X, X))
-            row(solver, -ours.score(X) / optimum - 1, *times)
+            row(solver, -ours.score(X) * X.shape[1] / optimum - 1, *times)
     row("MLPRegressor", float(np.sum((X - peer.predict(X)) ** 2)) / len(X) / optimum - 1)
 
 

@@ -428,11 +428,17 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         Returns
         -------
         score : float
-            Minus the weighted mean over the rows of :meth:`reconstruction_error`: minus the loss without penalty. At
-            most 0, and 0 is best.
+            Minus the weighted mean of the squared errors over all observed entries. At most 0, and 0 is best.
         """
-        errors = self.reconstruction_error(X)
-        return -float(np.average(errors, weights=validate_weights(sample_weight, errors)))
+        errors = self.reconstruction_error(X).astype(np.float64)
+        weights = validate_weights(sample_weight, errors)
+        weights = np.ones(len(errors)) if weights is None else weights
+        seen = np.full(len(errors), self.n_features_in_)
+        X = self._validated(X, reset=False)
+        if has_missing(X):
+            seen = np.count_nonzero(~np.isnan(X), axis=1)
+        total = weights @ seen
+        return -float(weights @ errors / total) if total > 0 else 0.0
 
     @property
     def _n_features_out(self):

@@ -463,10 +463,18 @@ def test_scores(X, rng):
     residual = X - model.inverse_transform(model.transform(X))
     errors = np.sum(residual**2, axis=1)
     np.testing.assert_allclose(model.reconstruction_error(X), errors, rtol=1e-10)
-    np.testing.assert_allclose(model.score(X), -np.mean(errors), rtol=1e-10)
-    np.testing.assert_allclose(model.score(X), -model.loss_curve_[-1], rtol=1e-10)
+    np.testing.assert_allclose(model.score(X), -np.mean(residual**2), rtol=1e-10)
+    np.testing.assert_allclose(model.score(X) * X.shape[1], -model.loss_curve_[-1], rtol=1e-10)
     weights = rng.random(len(X))
-    np.testing.assert_allclose(model.score(X, sample_weight=weights), -np.average(errors, weights=weights), rtol=1e-10)
+    expected = -np.average(residual**2, weights=np.broadcast_to(weights[:, None], X.shape))
+    np.testing.assert_allclose(model.score(X, sample_weight=weights), expected, rtol=1e-10)
+
+
+def test_the_score_of_incomplete_rows_counts_what_is_observed(X, rng):
+    holes = np.where(rng.random(X.shape) < 0.2, np.nan, X)
+    model = LinearAutoencoder(2, solver="als", random_state=0).fit(holes)
+    residual = holes - model.inverse_transform(model.transform(holes))
+    np.testing.assert_allclose(model.score(holes), -np.nanmean(residual**2), rtol=1e-10)
 
 
 def test_names_and_frames(X):
