@@ -194,10 +194,10 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         going_on = self.warm_start and hasattr(self, "cluster_centers_")
         self._n_init = 1 if going_on else self._n_starts()
         best = None
-        with fit_task(self, X=points.X, sample_weight=points.weights, max_subtasks=None) as context:
+        with fit_task(self, X=points.X, y=y, sample_weight=points.weights, max_subtasks=None) as context:
             for _ in range(self._n_init):
                 start = self._last_centers(points) if going_on else self._start(points, init, random_state)
-                run = self._run(context, points, start, plan)
+                run = self._run(context, points, y, start, plan)
                 if best is None or run.state.inertia < best.state.inertia * (1 - _SAME_INERTIA):
                     best = run
                 if run.stopped:
@@ -453,7 +453,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         centers = self._sound_centers(self.cluster_centers_, points)
         return Clustering(centers, n_iter=self.n_iter_, n_refilled=self.n_refilled_)
 
-    def _run(self, context, points, start, plan):
+    def _run(self, context, points, y, start, plan):
         """Iterate from a start; return a finished Run, whoever stopped it."""
         steps = lloyd_steps(points, start, plan)
         run = run_steps(
@@ -463,6 +463,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
             task="iteration",
             attributes=lambda state, history: self._attributes(points, state, history),
             X=points.X,
+            y=y,
             sample_weight=points.weights,
             history=self.history_ if start.n_iter else None,
         )
