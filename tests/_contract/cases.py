@@ -33,6 +33,9 @@ VARIANTS = {
     ],
 }
 
+# With sparse input some defaults mean something else: PCA's None is one component less, as in scikit-learn.
+SPARSE_SETTINGS = {"PCA": {"n_components": 3}}
+
 # Methods that answer for rows of X; every one that an estimator has is compared.
 ROW_METHODS = (
     "predict",
