@@ -1,7 +1,10 @@
 """The Gaussian that PCA stands for: ``N(mean, V.T diag(variances - noise) V + noise I)`` (Tipping & Bishop 1999)."""
 
 import numpy as np
+import scipy.sparse as sp
 
+from skml._kernels import blas_threads
+from skml.decomposition.lanes import blocks, in_lanes, lanes
 from skml.decomposition.moments import project
 
 
@@ -31,7 +34,8 @@ def covariance(components, variances, noise):
     C : ndarray of shape (n_features, n_features)
         In the dtype of the components.
     """
-    C = (components.T * np.maximum(variances - noise, 0)) @ components
+    with blas_threads(1):
+        C = (components.T * np.maximum(variances - noise, 0)) @ components
     C.flat[:: len(C) + 1] += noise
     return C
 
@@ -59,9 +63,11 @@ def precision(components, variances, noise):
     V = components.astype(np.float64)
     if k == n_features:  # no other direction is left: the noise has no say, and 1 / noise would cost digits
         variances, _ = floored(np.maximum(variances, noise), 0.0)
-        return ((V.T / variances) @ V).astype(components.dtype)
+        with blas_threads(1):
+            return ((V.T / variances) @ V).astype(components.dtype)
     variances, noise = floored(variances, noise)
-    P = (V.T * (noise / variances - 1)) @ V
+    with blas_threads(1):
+        P = (V.T * (noise / variances - 1)) @ V
     P.flat[:: n_features + 1] += 1
     P /= noise
     return P.astype(components.dtype)
@@ -72,7 +78,7 @@ def log_density(X, mean, components, variances, noise):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
         Complete rows.
     mean : ndarray of shape (n_features,)
         The centre.
@@ -106,7 +112,7 @@ def squared_residuals(X, mean, components, Y):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
         The rows; NaN is missing.
     mean : ndarray of shape (n_features,)
         The centre.
@@ -120,12 +126,40 @@ def squared_residuals(X, mean, components, Y):
     squares : ndarray of shape (n_samples,), float64
         The sums of squares.
     """
-    squares = np.empty(len(X))
-    step = max(1, 2**18 // X.shape[1])
+    squares = np.empty(X.shape[0])
     V = components.astype(np.float64)
-    for start in range(0, len(X), step):
-        rows = slice(start, start + step)
-        residual = X[rows] - mean
+
+    def one_chunk(rows):
+        residual = (X[rows].toarray() if sp.issparse(X) else X[rows]) - mean
         residual = residual - Y[rows] @ V
         squares[rows] = np.nansum(residual * residual, axis=1)
+
+    in_lanes(one_chunk, blocks(slice(0, X.shape[0]), max(1, 2**17 // X.shape[1])))
     return squares
+
+
+def reconstructed(Y, mean, components):
+    """Return ``Y @ components + mean``.
+
+    Parameters
+    ----------
+    Y : ndarray of shape (n_samples, n_components)
+        The projections.
+    mean : ndarray of shape (n_features,)
+        The centre.
+    components : ndarray of shape (n_components, n_features)
+        Orthonormal rows.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        The points they stand for.
+    """
+    X = np.empty((len(Y), components.shape[1]), np.result_type(Y, components))
+
+    def one_lane(rows):
+        np.matmul(Y[rows], components, out=X[rows])
+        X[rows] += mean
+
+    in_lanes(one_lane, lanes(len(Y), 16))
+    return X

@@ -26,9 +26,11 @@ class KrylovOptions:
         Products at most.
     seed : int
         Of the start vectors.
+    dtype : type
+        Of the vectors.
     """
 
-    tol: float = 1e-5
+    tol: float = 5e-5
     block: int = 8
     max_basis: int = 400
     max_steps: int = 1000
@@ -83,7 +85,8 @@ def krylov_steps(product, n_features, k, options):
     limit = min(n_features, max(options.max_basis, 2 * k + 2 * b))
     basis, H = np.empty((n_features, limit), order="F", dtype=options.dtype), np.zeros((limit, limit))
     start = np.random.default_rng(options.seed).standard_normal((n_features, b)).astype(options.dtype)
-    new = sl.qr(start, mode="economic")[0]
+    with blas_threads(1):
+        new = sl.qr(start, mode="economic")[0]
     filled = 0
     for n_steps in range(1, options.max_steps + 1):
         block = slice(filled, filled + new.shape[1])
@@ -103,7 +106,7 @@ def krylov_steps(product, n_features, k, options):
             # A Q S - Q S diag(values) = new B S[block]: so wide is the residual of each pair.
             new, B = _orthonormal(W, Q)
             residuals = np.linalg.norm(B @ S[block, :k], axis=0)
-        error = _error_bound(values, residuals, k)
+        error = _error_bound(values, residuals, k, min(k + options.block + 10, limit - 1))
         last = filled >= k and (error <= options.tol or filled == n_features or n_steps == options.max_steps)
         yield Step(Ritz(Q, S[:, :k], values[:k], residuals), {"error": error}, last)
         if last:
@@ -113,16 +116,19 @@ def krylov_steps(product, n_features, k, options):
         new = new[:, : limit - filled]
 
 
-def _error_bound(values, residuals, k):
+def _error_bound(values, residuals, k, beyond):
     """Return the largest relative error that a wanted singular value can have.
 
-    An eigenvalue lies within r of a Ritz value with residual r, and within r**2 / gap of it where the rest of the
-    spectrum is further away than `gap` (Parlett 1998, section 11.7); a singular value has half that relative error.
+    An eigenvalue lies within r of a Ritz value with residual r, and within ``r**2 / gap`` where what the residual is
+    made of has eigenvalues further away than `gap` (Parlett 1998, section 11.7). Directions up to `beyond` are well
+    represented in the space, so the residual is made of later ones. A singular value has half that relative error.
     """
-    if len(values) <= k:
-        return np.inf
-    lead = np.maximum(values[:k], np.finfo(np.float64).tiny)
-    return float(np.max(residuals / lead / 2))
+    lead = np.maximum(values[:k], np.finfo(np.float64).eps * values[0])
+    bounds = residuals
+    if len(values) > beyond:
+        gap = np.maximum(lead - values[beyond], np.finfo(np.float64).tiny)
+        bounds = np.minimum(residuals, residuals**2 / gap)
+    return float(np.max(bounds / lead / 2))
 
 
 def _restarted(basis, values, S, keep, limit):

@@ -63,7 +63,7 @@ def direct_axes(X, scale, k, solver, options):
 def _is_constant(X):
     if sp.issparse(X):
         return X.shape[0] < 2 or (abs(X - sp.vstack([X[:1]] * X.shape[0])) if X.nnz else X).sum() == 0
-    return bool((X == X[0]).all())
+    return bool((X[0] == X).all())
 
 
 def check_representable(spectrum, variance, dtype):
@@ -72,5 +72,5 @@ def check_representable(spectrum, variance, dtype):
     largest = variance.max(initial=0.0)
     if not (np.isfinite(spectrum.total) and largest <= limits.max):
         raise ValueError(f"The variance of X is too large for {np.dtype(dtype)}; divide X by a constant first.")
-    if 0 < spectrum.singular_values.max(initial=0.0) and largest < limits.tiny:
+    if spectrum.singular_values.max(initial=0.0) > 0 and largest < limits.tiny:
         raise ValueError(f"The variance of X is too small for {np.dtype(dtype)}; multiply X by a constant first.")

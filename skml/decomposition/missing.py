@@ -146,7 +146,10 @@ def _expectations(X, weights, factors):
 
 
 def _maximized(factors, sums, sum_of_weights, n_known, floor):
-    """Return the Factors that maximize the expected likelihood; z is rescaled to ``N(0, I)`` (PX-EM, Liu et al. 1998)."""
+    """Return the Factors that maximize the expected likelihood.
+
+    Afterwards z is brought back to ``N(0, I)``, which saves many iterations (PX-EM, Liu, Rubin & Wu 1998).
+    """
     A, b, c, second, first, log_likelihood = sums
     n_features, k = factors.W.shape
     A = A.reshape(n_features, k + 1, k + 1)

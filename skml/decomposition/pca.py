@@ -10,7 +10,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from skml._sklearn import Interval, StrOptions
+from skml._sklearn import Interval, RealNotInt, StrOptions
 from skml.base import fit_task, fitting, run_steps, validate_weights, validate_X
 from skml.decomposition import gaussian, incremental, missing, spectral
 from skml.decomposition.dimension import by_evidence, by_explained_variance
@@ -31,8 +31,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     ----------
     n_components : int, float in (0, 1), "mle" or None, default=None
         The number of components to keep; a float is the share of variance that they must explain at least, "mle"
-        chooses by Minka's evidence, None keeps ``min(n_samples, n_features)`` (one less with "arpack" and for
-        sparse data).
+        chooses by Minka's evidence, None keeps ``min(n_samples, n_features)`` (one less with "arpack").
     copy : bool, default=True
         Kept for compatibility: X is never overwritten.
     whiten : bool, default=False
@@ -116,7 +115,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     _parameter_constraints: dict = {
         "n_components": [
             Interval(Integral, 0, None, closed="left"),
-            Interval(Real, 0, 1, closed="neither"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
             StrOptions({"mle"}),
             None,
         ],
@@ -339,7 +338,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _n_vectors(self, X, n_samples, solver):
         """Return how many singular vectors to compute, after checking `n_components` against the data."""
         limit = min(max(X.shape[0], int(n_samples)), X.shape[1])
-        strict = solver == "arpack" or (sp.issparse(X) and solver == "randomized")
+        strict = solver == "arpack"
         k = self.n_components
         if k is None:
             return limit - 1 if strict else limit
@@ -418,7 +417,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _projected(self, X):
         V = self.components_.T.astype(X.dtype, copy=False)
         Y = project(X, self.mean_, V)
-        unclear = ~np.isfinite(Y.sum(axis=1)) if Y.shape[1] else np.isnan(_row_sums(X))
+        with np.errstate(over="ignore", invalid="ignore"):
+            unclear = ~np.isfinite(Y).all(axis=1) if Y.shape[1] else ~np.isfinite(_row_sums(X))
         if unclear.any():
             Y[unclear] = self._projected_incomplete(X[unclear], V)
         return self._whitened(Y)
@@ -464,7 +464,9 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """
         check_is_fitted(self)
         X = check_array(X, input_name="X", dtype=[np.float64, np.float32])
-        return self._unwhitened(X) @ self.components_ + self.mean_
+        if X.shape[1] != self.n_components_:
+            raise ValueError(f"X has {X.shape[1]} components, but this PCA has {self.n_components_}.")
+        return gaussian.reconstructed(self._unwhitened(X), self.mean_, self.components_)
 
     def reconstruction_error(self, X):
         """Return the squared distance between each row and its reconstruction.
@@ -482,7 +484,6 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         check_is_fitted(self)
         X = self._validated(X, reset=False)
         Y = self._unwhitened(self._projected(X)).astype(np.float64, copy=False)
-        X = X.toarray() if sp.issparse(X) else X
         return gaussian.squared_residuals(X, self.mean_, self.components_, Y).astype(X.dtype)
 
     # --------------------------------------------------------------------------------------- the Gaussian
@@ -491,7 +492,11 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         # With whiten=True scikit-learn scales the components by their standard deviation; so does its drop-in.
         if not self.whiten:
             return self.explained_variance_
-        return (self.explained_variance_ - self.noise_variance_) * self.explained_variance_ + self.noise_variance_
+        with np.errstate(over="ignore"):
+            variances = (self.explained_variance_ - self.noise_variance_) * self.explained_variance_
+        if not np.isfinite(variances).all():
+            raise ValueError("The variances are too large for whiten=True, which multiplies them; divide X first.")
+        return variances + self.noise_variance_
 
     def get_covariance(self):
         """Return the covariance matrix of the probabilistic model.
@@ -530,10 +535,9 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        if sp.issparse(X):
-            raise TypeError("PCA.score_samples needs dense data; pass X.toarray() in batches.")
         model = (self.components_, self._model_variances(), self.noise_variance_)
-        log_density = gaussian.log_density(X, self.mean_, *model)
+        with np.errstate(over="ignore", invalid="ignore"):
+            log_density = gaussian.log_density(X, self.mean_, *model)
         unclear = ~np.isfinite(log_density)
         if unclear.any() and has_missing(X[unclear]):
             log_density[unclear] = missing.log_density(X[unclear], self._model_factors())

@@ -13,7 +13,16 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from skml._kernels import blas_threads
 from skml.decomposition.krylov import KrylovOptions, krylov_steps, ritz_vectors
-from skml.decomposition.moments import Centred, centred, combine, gram, scatter, scatter_product
+from skml.decomposition.moments import (
+    Centred,
+    centred,
+    combine,
+    gram,
+    in_single_precision,
+    scatter,
+    scatter_product,
+    single_scatter_product,
+)
 
 SMALL = 500  # up to this many rows and columns LAPACK's SVD is fast enough
 EXACT = 1500  # up to this small side, its eigenproblem costs less than iterating to the same accuracy
@@ -279,15 +288,38 @@ def krylov_axes(X, scale, k, options):
     rows = centred(X, scale)
     check_total(rows.total, X)
     how = krylov_options(X, k, options)
-    for step in krylov_steps(lambda V: scatter_product(rows, V), X.shape[1], k, how):
+    if how.dtype == np.float32:
+        single = in_single_precision(rows)
+        steps = krylov_steps(lambda V: single_scatter_product(single, V), X.shape[1], k, how)
+    else:
+        steps = krylov_steps(lambda V: scatter_product(rows, V), X.shape[1], k, how)
+    for step in steps:
         ritz = step.state
-    return spectrum_of(rows, ritz)
+    del steps, step
+    return rayleigh_ritz(rows, ritz) if how.dtype == np.float32 else spectrum_of(rows, ritz)
 
 
 def krylov_options(X, k, options):
-    """Return how to iterate on X for `k` components."""
+    """Return how to iterate on X for `k` components: in single precision where its digits are enough."""
     most = 1000 if options.iterated_power == "auto" else max(1, options.iterated_power)
-    return KrylovOptions(tol=options.tol or 1e-5, max_steps=most, seed=options.seed)
+    tol = options.tol or (1e-9 if sp.issparse(X) else 5e-5)
+    dtype = np.float64 if sp.issparse(X) or tol < 1e-5 else np.float32
+    block = 16  # as many vectors as a product takes in little more time than one
+    return KrylovOptions(tol, block, max(400, 4 * k + options.n_oversamples), most, options.seed, dtype)
+
+
+def rayleigh_ritz(rows, ritz):
+    """Return the Spectrum of the best axes in the span of Krylov's, computed in double precision.
+
+    The axes have single precision's errors e; the singular values of the best axes in their span only ``e**2``.
+    """
+    vectors = ritz_vectors(ritz)[1]
+    with blas_threads(1):
+        V = sl.qr(vectors.astype(np.float64), mode="economic", check_finite=False)[0]
+    H = V.T @ scatter_product(rows, np.ascontiguousarray(V))
+    values, R = leading_eigenpairs(np.ascontiguousarray(H + H.T) / 2, H.shape[1])
+    components = np.ascontiguousarray((V @ R).T)
+    return finished(rows.mean, components, np.sqrt(values), rows.total, rounding(rows.X.shape))
 
 
 def em_steps(X, scale, k, options, max_iter):
@@ -312,9 +344,7 @@ def em_steps(X, scale, k, options, max_iter):
     """
     rows = centred(X, scale)
     check_total(rows.total, X)
-    how = KrylovOptions(
-        tol=options.tol or 1e-12, block=k + options.n_oversamples, max_steps=max_iter, seed=options.seed
-    )
+    how = KrylovOptions(tol=options.tol or 1e-12, block=k, max_steps=max_iter, seed=options.seed)
     return rows, krylov_steps(lambda V: scatter_product(rows, V), X.shape[1], k, how)
 
 
@@ -352,7 +382,7 @@ def automatic_solver(n_rows, n_features, sparse, k):
         One that :func:`principal_axes` knows.
     """
     if sparse:
-        return "randomized"
+        return "randomized" if k else "covariance_eigh"
     if n_features <= 1000 and n_rows >= 10 * n_features:
         return "covariance_eigh"
     few = k is not None and 1 <= k < 0.8 * min(n_rows, n_features)
@@ -385,7 +415,8 @@ def principal_axes(X, scale, k, solver, options):
     FloatingPointError
         If X holds NaN or infinity, or its squares overflow or vanish.
     """
-    return SOLVERS[solver](X, scale, k, options)
+    with blas_threads(1):  # for the same bits whatever the number of threads; lanes use them all
+        return SOLVERS[solver](X, scale, k, options)
 
 
 def n_observations(X, weights):
