@@ -34,7 +34,19 @@ cdef extern from "kmeans_bounds.hpp" namespace "skml_kmeans" nogil:
     void all_at[T](const Problem[T]&, const Rows[T]&, T*, Py_ssize_t) noexcept
     void first_at[T](const Problem[T]&, const Rows[T]&, Py_ssize_t) noexcept
     void hamerly_at[T](const Problem[T]&, const Rows[T]&, Py_ssize_t) noexcept
-    void exponion_at[T](const Problem[T]&, const Rows[T]&, const int32_t*, const T*, Py_ssize_t) noexcept
+    cdef cppclass Rings[T]:
+        const int32_t* order
+        const T* apart
+        const T* around
+    cdef cppclass Sketch[T]:
+        const T* rows
+        const T* centers
+        const T* row_reach
+        const T* center_reach
+        const T* fallen
+        Py_ssize_t m
+    void exponion_at[T](const Problem[T]&, const Rings[T]&, const Rows[T]&, Py_ssize_t) noexcept
+    void elkan_at[T](const Problem[T]&, const Sketch[T]&, const Rows[T]&, T*, Py_ssize_t) noexcept
     void group_at[T](const Problem[T]&, const Groups[T]&, const Rows[T]&, T*, Py_ssize_t) noexcept
 
 cdef extern from "kmeans_sums.hpp" namespace "skml_kmeans" nogil:
@@ -212,8 +224,10 @@ def hamerly_pass(
 def exponion_pass(
     const floating[:, ::1] X,  # in
     const floating[:, ::1] centers,  # in
+    const floating[:, ::1] packed,  # in
     const int32_t[:, ::1] order,  # in: per centre, all centres by distance
     const floating[:, ::1] apart,  # in: these distances, rounded down
+    const floating[:, :, ::1] around,  # in: per centre, the centres in that order, packed; for narrow rows, or empty
     const floating[::1] drift,  # in
     const floating[::1] half,  # in
     double slack,
@@ -224,17 +238,60 @@ def exponion_pass(
 ):
     """Nearest centres after a move: rows whose bounds cross scan the centres around their own."""
     cdef Problem[floating] p
+    cdef Rings[floating] g
     cdef Rows[floating] s
     cdef Py_ssize_t b
-    p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
+    _set_problem(&p, centers, packed)
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, False, p.d)
     _check_labels(labels, 0, p.k)
     _same((p.k, order.shape[0], order.shape[1], apart.shape[0], apart.shape[1]), "centers, order and apart")
     for b in range(p.k):
         _check_labels(order[b], 0, p.k)
+    g.order, g.apart = &order[0, 0], &apart[0, 0]
+    if around.shape[0]:
+        if p.d > NARROW or around.shape[0] != p.k or around.shape[1] != p.d or around.shape[2] != p.kp:
+            raise ValueError("around must hold, per centre, all centers packed like packed.")
+        g.around = &around[0, 0, 0]
     for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=8):
-        exponion_at(p, s, &order[0, 0], &apart[0, 0], b)
+        exponion_at(p, g, s, b)
+
+
+def elkan_pass(
+    const floating[:, ::1] X,  # in
+    const floating[:, ::1] centers,  # in
+    const floating[:, ::1] sketch,  # in: rows in a few dimensions, in which they are no farther apart; or no columns
+    const floating[:, ::1] center_sketch,  # in: the same of the centres
+    const floating[::1] reach,  # in: what rounding may have added to a row's sketched distances
+    const floating[::1] center_reach,  # in: the same of the centres
+    const floating[::1] fallen,  # in: per centre, the sum of its drifts so far
+    bint missing,
+    const floating[::1] drift,  # in
+    const floating[::1] half,  # in
+    double slack,
+    int32_t[::1] labels,  # in, out
+    floating[::1] upper,  # in, out
+    floating[::1] lower,  # in, out
+    floating[:, ::1] floor,  # in, out: per row and centre, a lower bound plus `fallen` when it was set
+    int n_threads,
+):
+    """Nearest centres after a move: rows whose bounds cross ask the centres whose own bound does."""
+    cdef Problem[floating] p
+    cdef Sketch[floating] k
+    cdef Rows[floating] s
+    cdef Py_ssize_t b
+    p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
+    _set_moves(&p, drift, half, slack)
+    _set_rows(&s, X, labels, upper, lower, missing, p.d)
+    _check_labels(labels, 0, p.k)
+    _same((p.k, fallen.shape[0], floor.shape[1], center_sketch.shape[0], center_reach.shape[0]), "centers and theirs")
+    _same((s.n, floor.shape[0], sketch.shape[0], reach.shape[0]), "X, floor, sketch and reach")
+    k.m = _same((sketch.shape[1], center_sketch.shape[1]), "sketch and center_sketch")
+    k.fallen = &fallen[0]
+    if k.m and s.n:
+        k.rows, k.centers, k.row_reach, k.center_reach = &sketch[0, 0], &center_sketch[0, 0], &reach[0], &center_reach[0]
+    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=2):
+        elkan_at(p, k, s, &floor[0, 0], b)
 
 
 def group_pass(

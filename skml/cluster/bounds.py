@@ -6,10 +6,18 @@ centre. The bounds carry their own rounding errors (see ``kmeans_bounds.hpp``), 
 labels of a full scan, ties included.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from skml import _kernels
 from skml.cluster.points import Points, call_slices, nearest, pack, threads_for
+
+_SKETCH_FROM = 96  # features; below, a sketch costs too much of what it saves
+_SKETCH_SIZE = 32  # coordinates of a sketch
+# What float32 rounding may add to a sketched distance, per unit of length: sqrt(d * 1e-16) of it for d up to 1e4.
+_SKETCH_ROUNDING = 4e-6
+_MOST_AROUND = 1_000_000  # entries of the table of neighbours of all centres
 
 
 def assigner(points, n_clusters, algorithm):
@@ -18,11 +26,9 @@ def assigner(points, n_clusters, algorithm):
         return FullScan(points)
     if algorithm == "exponion" and points.missing:
         algorithm = "hamerly"  # distances over different entries obey no triangle inequality between centres
-    if algorithm == "elkan":
-        return Grouped(points, n_clusters, n_clusters)
     if algorithm == "yinyang":
         return Grouped(points, n_clusters, max(1, n_clusters // 10))
-    return (Exponion if algorithm == "exponion" else Hamerly)(points, n_clusters)
+    return {"elkan": Elkan, "exponion": Exponion, "hamerly": Hamerly}[algorithm](points, n_clusters)
 
 
 def choose(points, n_clusters):
@@ -125,14 +131,131 @@ class Exponion(Hamerly):
 
     def again(self, centers, drift):
         """Assign after the centres have moved by `drift`."""
-        X, apart = self.points.X, self.apart(centers)
+        X, packed, apart = self.points.X, pack(centers), self.apart(centers)
         order = np.argsort(apart, axis=1, kind="stable").astype(np.int32)
         apart = np.take_along_axis(apart, order, axis=1)
-        half = apart[:, 1] / 2
+        half, around = apart[:, 1] / 2, packed_around(centers, order, packed)
         for rows in call_slices(len(X), centers.size):
             _kernels.kmeans.exponion_pass(
-                X[rows], centers, order, apart, drift, half, self.slack, *self.state(rows), self.threads
+                X[rows],
+                centers,
+                packed,
+                order,
+                apart,
+                around,
+                drift,
+                half,
+                self.slack,
+                *self.state(rows),
+                self.threads,
             )
+
+
+def packed_around(centers, order, packed):
+    """Return, per centre, all centres in its order, packed for narrow scans; empty where that would be too much."""
+    k, d = centers.shape
+    if len(packed) != d or k * packed.size > _MOST_AROUND:
+        return np.empty((0, 1, 1), dtype=centers.dtype)
+    around = np.full((k, *packed.shape), np.inf, dtype=centers.dtype)
+    around[:, :, :k] = centers[order].transpose(0, 2, 1)
+    return around
+
+
+class Elkan(Hamerly):
+    """A lower bound per row and centre, and a sketch for the pairs that these leave open."""
+
+    def first(self, centers):
+        """Sketch the rows; the first pass proper starts from the nearest sketch, with no bound in force."""
+        X, k = self.points.X, len(centers)
+        wide = X.shape[1] >= _SKETCH_FROM and not self.points.missing
+        self.sketch = Sketch.of(X) if wide else Sketch.none(X)
+        self.floor, self.fallen = np.zeros((len(X), k), dtype=X.dtype), np.zeros(k)
+        self.upper[:], self.lower[:], self.labels[:] = np.inf, 0, 0
+        if wide:
+            self.labels[:] = nearest(Points(self.sketch.rows), self.sketch.apply(centers))[0]
+        self.again(centers, np.zeros(k, dtype=X.dtype))
+
+    def forget(self, rows):
+        """Drop what the bounds say about some rows."""
+        super().forget(rows)
+        self.floor[rows] = 0
+
+    def again(self, centers, drift):
+        """Assign after the centres have moved by `drift`."""
+        self.fallen += drift
+        X, half, fallen = self.points.X, self.half(centers), rounded_up(self.fallen, drift.dtype)
+        sketched = self.sketch.apply(centers)
+        reach = lengths(sketched) * _SKETCH_ROUNDING
+        for rows in call_slices(len(X), centers.size):
+            _kernels.kmeans.elkan_pass(
+                X[rows],
+                centers,
+                self.sketch.rows[rows],
+                sketched,
+                self.sketch.reach[rows],
+                reach,
+                fallen,
+                self.points.missing,
+                drift,
+                half,
+                self.slack,
+                *self.state(rows),
+                self.floor[rows],
+                self.threads,
+            )
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """Rows in a few leading directions, with the length of what is left as one more coordinate.
+
+    ``|x - c|^2 >= |Qx - Qc|^2 + (|x - Q'Qx| - |c - Q'Qc|)^2`` for any orthonormal rows Q: sketches are no farther
+    apart than what they stand for.
+    """
+
+    rows: np.ndarray
+    reach: np.ndarray
+    directions: np.ndarray
+    middle: np.ndarray
+
+    @classmethod
+    def none(cls, X):
+        """Return a sketch of no columns, which rules nothing out."""
+        return cls(X[:, :0], np.zeros(len(X), dtype=X.dtype), np.empty((X.shape[1], 0)), np.zeros(X.shape[1]))
+
+    @classmethod
+    def of(cls, X):
+        """Sketch X along roughly its principal directions, found from some of its rows."""
+        some = X[:: max(1, len(X) // 2048)].astype(np.float64)
+        middle = some.mean(axis=0)
+        some -= middle
+        directions = np.random.default_rng(0).normal(size=(X.shape[1], _SKETCH_SIZE + 8))
+        for _ in range(3):
+            directions = np.linalg.qr(some.T @ (some @ directions))[0]
+        turn = np.linalg.svd(some @ directions, full_matrices=False)[2]
+        directions = np.linalg.qr(directions @ turn.T[:, : _SKETCH_SIZE - 1])[0]
+        bare = cls(np.empty(0), np.empty(0), directions, middle)
+        rows = np.concatenate([bare.apply(X[start : start + 256]) for start in range(0, len(X), 256)])
+        return cls(rows, lengths(rows) * _SKETCH_ROUNDING, directions, middle)
+
+    def apply(self, X):
+        """Return the sketches of some rows."""
+        if not self.directions.shape[1]:
+            return X[:, :0]
+        centred = X.astype(np.float64) - self.middle
+        seen = centred @ self.directions
+        left = np.einsum("ij,ij->i", centred, centred) - np.einsum("ij,ij->i", seen, seen)
+        return np.column_stack([seen, np.sqrt(np.maximum(left, 0))]).astype(X.dtype)
+
+
+def lengths(rows):
+    """Return the Euclidean length of each row."""
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows))
+
+
+def rounded_up(values, dtype):
+    """Return float64 values in a dtype, never smaller."""
+    return np.nextafter(values.astype(dtype), np.inf, dtype=dtype)
 
 
 class Grouped(Hamerly):
@@ -160,8 +283,7 @@ class Grouped(Hamerly):
     def again(self, centers, drift):
         """Assign after the centres have moved by `drift`."""
         self.fallen += np.maximum.reduceat(drift[self.members].astype(np.float64), self.starts[:-1])
-        fallen = np.nextafter(self.fallen.astype(centers.dtype), np.inf, dtype=centers.dtype)
-        X, half = self.points.X, self.half(centers)
+        X, half, fallen = self.points.X, self.half(centers), rounded_up(self.fallen, centers.dtype)
         for rows in call_slices(len(X), centers.size):
             _kernels.kmeans.group_pass(
                 X[rows],

@@ -54,9 +54,32 @@ def hamerly_pass(X, centers, packed, missing, drift, half, slack, labels, upper,
     first_bounds(X, centers, packed, missing, slack, labels, upper, lower, n_threads)
 
 
-def exponion_pass(X, centers, order, apart, drift, half, slack, labels, upper, lower, n_threads):
+def exponion_pass(X, centers, packed, order, apart, around, drift, half, slack, labels, upper, lower, n_threads):
     """Nearest centres after a move: by definition those of a full scan."""
     first_bounds(X, centers, None, False, slack, labels, upper, lower, n_threads)
+
+
+def elkan_pass(
+    X,
+    centers,
+    sketch,
+    center_sketch,
+    reach,
+    center_reach,
+    fallen,
+    missing,
+    drift,
+    half,
+    slack,
+    labels,
+    upper,
+    lower,
+    floor,
+    n_threads,
+):
+    """Nearest centres after a move: by definition those of a full scan."""
+    first_bounds(X, centers, None, missing, slack, labels, upper, lower, n_threads)
+    floor[:] = lower[:, None] + fallen
 
 
 def group_pass(

@@ -82,25 +82,42 @@ static inline void first_block(const Problem<T>& p, const T* X, ptrdiff_t rows, 
 }
 
 // Exponion (Newling & Fleuret 2016): a row whose bounds cross looks only at centres within 2u + 2 half of its
-// own; `order` (k x k) and `apart` (k x k) hold, per centre, all centres by distance and these distances,
-// rounded down. Needs true distances (no missing values).
+// own. Per centre, `order` (k x k) holds all centres by distance, `apart` (k x k) these distances, rounded down,
+// and `around` (k x d x kp, narrow rows only) their coordinates, packed. Needs true distances (nothing missing).
+template <class T> struct Rings { const int32_t* order = nullptr; const T* apart = nullptr; const T* around = nullptr; };
+
 template <class T>
-static inline void exponion_block(const Problem<T>& p, const T* X, ptrdiff_t rows, int32_t* labels, T* upper, T* lower,
-                                  const int32_t* order, const T* apart) {
-    int list[BLOCK + 1]; const T* xs[BLOCK]; const T* cs[BLOCK]; T D[BLOCK];
+static inline void exponion_row(const Problem<T>& p, const Rings<T>& g, const T* x, ptrdiff_t a, T radius, Nearest<T>& best) {
+    const T* apart = g.apart + a * p.k;
+    const int32_t* order = g.order + a * p.k;
+    if (g.around) {
+        constexpr ptrdiff_t n = Lanes<T>::n;
+        ptrdiff_t reach = n;
+        while (reach < p.k && apart[reach] <= radius) reach += n;
+        narrow_scan<T, false, 1>(&x, g.around + a * p.d * p.kp, p.kp, reach, p.d, &best);
+        // by distance from a, ties would not go to the lowest index
+        if (best.first == best.second) narrow_scan<T, false, 1>(&x, p.packed, p.kp, p.kp, p.d, &best);
+        else best.label = order[best.label];
+        return;
+    }
+    const T* xs[8]; const T* cs[8]; T D[8];
+    for (ptrdiff_t q = 0; q < p.k && apart[q] <= radius;) {
+        int m = 0;
+        for (; m < 8 && q < p.k && apart[q] <= radius; m++, q++) { xs[m] = x; cs[m] = p.centers + order[q] * p.d; }
+        pair_list<T, false>(xs, cs, m, p.d, D);
+        for (int b = 0; b < m; b++) best.see(D[b], (int32_t)((cs[b] - p.centers) / p.d));
+    }
+}
+
+template <class T>
+static inline void exponion_block(const Problem<T>& p, const Rings<T>& g, const T* X, ptrdiff_t rows, int32_t* labels, T* upper, T* lower) {
+    int list[BLOCK + 1];
     int n = crossing<T, false>(p, X, rows, labels, upper, lower, list);
     for (int i = 0; i < n; i++) {
-        int r = list[i]; ptrdiff_t a = labels[r];
-        T radius = (2 * upper[r] + 2 * p.half[a] * (1 + 2 * p.slack) + 2 * tiny<T>()) * (1 + 2 * p.slack);
+        const int r = list[i]; const ptrdiff_t a = labels[r];
+        const T radius = (2 * upper[r] + 2 * p.half[a] * (1 + 2 * p.slack) + 4 * tiny<T>()) * (1 + 2 * p.slack);
         Nearest<T> best;
-        for (ptrdiff_t q = 0; q < p.k && apart[a * p.k + q] <= radius;) {
-            int m = 0;
-            for (; m < 8 && q < p.k && apart[a * p.k + q] <= radius; m++, q++) {
-                xs[m] = X + r * p.d; cs[m] = p.centers + order[a * p.k + q] * p.d;
-            }
-            pair_list<T, false>(xs, cs, m, p.d, D);
-            for (int b = 0; b < m; b++) best.see(D[b], (int32_t)((cs[b] - p.centers) / p.d));
-        }
+        exponion_row(p, g, X + r * p.d, a, radius, best);
         labels[r] = best.label; upper[r] = above(best.first, p.slack); lower[r] = below(best.second, p.slack);
     }
 }
@@ -167,6 +184,75 @@ static inline void group_block(const Problem<T>& p, const Groups<T>& g, const T*
     }
 }
 
+// Elkan (2003): a bound per row and centre, the own one included. Where a bound doesn't settle it, a sketch may:
+// rows and centres turned into a few leading directions plus the length of the rest can only come closer, so their
+// distance, less `margin` times their lengths for rounding, is a lower bound as well; it costs a fraction.
+template <class T> struct Sketch {
+    const T* rows = nullptr; const T* centers = nullptr; const T* row_reach = nullptr; const T* center_reach = nullptr;
+    const T* fallen = nullptr; ptrdiff_t m = 0;
+};
+
+template <class T>
+static inline int sketch_filter(const Problem<T>& p, const Sketch<T>& k, ptrdiff_t i, T u, T* floor, int32_t* list, int n) {
+    const T* xs[4]; const T* cs[4]; T D[4];
+    int left = 0;
+    for (int b = 0; b < n; b += 4) {
+        for (int q = 0; q < 4; q++) { xs[q] = k.rows + i * k.m; cs[q] = k.centers + (ptrdiff_t)list[b + q < n ? b + q : n - 1] * k.m; }
+        wide_pairs<T, false, 4>(xs, cs, k.m, D);
+        for (int q = 0; q < 4 && b + q < n; q++) {
+            const int32_t j = list[b + q];
+            const T bound = below(D[q], p.slack) - k.row_reach[i] - k.center_reach[j];
+            if (u < bound) floor[j] = bound + k.fallen[j];
+            else list[left++] = j;
+        }
+    }
+    return left;
+}
+
+template <class T, bool M>
+static inline void elkan_row(const Problem<T>& p, const Sketch<T>& k, const T* x, ptrdiff_t i, int32_t* label, T* upper, T* lower, T* floor) {
+    constexpr int STRIP = 256;
+    int32_t list[STRIP + 4];
+    const T* xs[4]; const T* cs[4]; T D[4];
+    T u = *upper;
+    Nearest<T> best;
+    best.label = *label; xs[0] = x; cs[0] = p.centers + (ptrdiff_t)best.label * p.d;
+    pair_list<T, M>(xs, cs, 1, p.d, &best.first);
+    u = above(best.first, p.slack);
+    floor[best.label] = below(best.first, p.slack) + k.fallen[best.label];
+    for (ptrdiff_t start = 0; start < p.k; start += STRIP) {
+        const int32_t end = (int32_t)(p.k - start < STRIP ? p.k : start + STRIP);
+        int n = 0;
+        for (int32_t j = (int32_t)start; j < end; j++) { list[n] = j; n += !(u < standing(floor[j], k.fallen[j])) && j != best.label; }
+        if (k.m) n = sketch_filter(p, k, i, u, floor, list, n);
+        for (int b = 0; b < n;) {
+            int m = 0;
+            int32_t js[4];
+            for (; b < n && m < 4; b++)
+                if (!(u < standing(floor[list[b]], k.fallen[list[b]]))) { js[m] = list[b]; xs[m] = x; cs[m] = p.centers + (ptrdiff_t)js[m] * p.d; m++; }
+            pair_list<T, M>(xs, cs, m, p.d, D);
+            for (int q = 0; q < m; q++) {
+                floor[js[q]] = below(D[q], p.slack) + k.fallen[js[q]];
+                if (D[q] < best.first || (D[q] == best.first && js[q] < best.label)) { best.first = D[q]; best.label = js[q]; u = above(D[q], p.slack); }
+            }
+        }
+    }
+    T least = std::numeric_limits<T>::infinity();
+    for (int32_t j = 0; j < p.k; j++) { const T v = j == best.label ? least : standing(floor[j], k.fallen[j]); least = v < least ? v : least; }
+    *label = best.label; *upper = u; *lower = least;
+}
+
+template <class T, bool M>
+static inline void elkan_block(const Problem<T>& p, const Sketch<T>& k, const T* X, ptrdiff_t rows, int32_t* labels, T* upper,
+                               T* lower, T* floor, ptrdiff_t first) {
+    int list[BLOCK + 1];
+    int n = crossing<T, M>(p, X, rows, labels, upper, lower, list);
+    for (int i = 0; i < n; i++) {
+        int r = list[i];
+        elkan_row<T, M>(p, k, X + r * p.d, first + r, labels + r, upper + r, lower + r, floor + r * p.k);
+    }
+}
+
 // ---- what the Cython entries call: block number b of the rows
 
 template <class T> struct Rows { const T* X = nullptr; ptrdiff_t n = 0; int32_t* labels = nullptr; T* upper = nullptr; T* lower = nullptr; bool missing = false; };
@@ -195,9 +281,13 @@ template <class T> static inline void hamerly_at(const Problem<T>& p, const Rows
     const ptrdiff_t o = b * BLOCK;
     if (s.missing) hamerly_block<T, true>(p, SKML_BLOCK); else hamerly_block<T, false>(p, SKML_BLOCK);
 }
-template <class T> static inline void exponion_at(const Problem<T>& p, const Rows<T>& s, const int32_t* order, const T* apart, ptrdiff_t b) {
+template <class T> static inline void exponion_at(const Problem<T>& p, const Rings<T>& g, const Rows<T>& s, ptrdiff_t b) {
     const ptrdiff_t o = b * BLOCK;
-    exponion_block<T>(p, SKML_BLOCK, order, apart);
+    exponion_block<T>(p, g, SKML_BLOCK);
+}
+template <class T> static inline void elkan_at(const Problem<T>& p, const Sketch<T>& k, const Rows<T>& s, T* floor, ptrdiff_t b) {
+    const ptrdiff_t o = b * BLOCK;
+    if (s.missing) elkan_block<T, true>(p, k, SKML_BLOCK, floor + o * p.k, o); else elkan_block<T, false>(p, k, SKML_BLOCK, floor + o * p.k, o);
 }
 template <class T> static inline void group_at(const Problem<T>& p, const Groups<T>& g, const Rows<T>& s, T* floor, ptrdiff_t b) {
     const ptrdiff_t o = b * BLOCK;

@@ -169,8 +169,9 @@ template <> struct IndexVec<double> { typedef int64_t scalar; typedef int64_t ve
 
 // One narrow row against all centres, packed feature-major: packed[j * kp + q], kp a multiple of the
 // lanes, padded with infinity. Lanes run over centres, so each pair keeps the narrow sequence.
+// Only the first `reach` centres are looked at.
 template <class T, bool M, int R>
-static inline void narrow_scan(const T* const* x, const T* packed, ptrdiff_t kp, ptrdiff_t d, Nearest<T>* out) {
+static inline void narrow_scan(const T* const* x, const T* packed, ptrdiff_t kp, ptrdiff_t reach, ptrdiff_t d, Nearest<T>* out) {
     typedef Vec<T> V;
     typedef typename IndexVec<T>::vec I;
     typedef typename IndexVec<T>::scalar S;
@@ -180,7 +181,7 @@ static inline void narrow_scan(const T* const* x, const T* packed, ptrdiff_t kp,
     I where[R], index;
     for (int l = 0; l < n; l++) index[l] = l;
     for (int r = 0; r < R; r++) { first[r] = V{} + INF; second[r] = V{} + INF; where[r] = index; }
-    for (ptrdiff_t q = 0; q < kp; q += n) {
+    for (ptrdiff_t q = 0; q < reach; q += n) {
         V s[R];
         for (int r = 0; r < R; r++) s[r] = V{};
         for (ptrdiff_t j = 0; j < d; j++) {
@@ -249,7 +250,7 @@ static inline void scan_rows(const T* const* x, ptrdiff_t rows, const T* c, cons
                              ptrdiff_t kp, ptrdiff_t d, Nearest<T>* out) {
     if (d > NARROW) { for (ptrdiff_t r = 0; r < rows; r++) out[r] = Nearest<T>(); wide_scan<T, M>(x, rows, c, k, d, out); return; }
     ptrdiff_t r = 0;
-    for (; r + 4 <= rows; r += 4) narrow_scan<T, M, 4>(x + r, packed, kp, d, out + r);
-    for (; r < rows; r++) narrow_scan<T, M, 1>(x + r, packed, kp, d, out + r);
+    for (; r + 4 <= rows; r += 4) narrow_scan<T, M, 4>(x + r, packed, kp, kp, d, out + r);
+    for (; r < rows; r++) narrow_scan<T, M, 1>(x + r, packed, kp, kp, d, out + r);
 }
 }  // namespace skml_kmeans
