@@ -45,6 +45,7 @@ cdef extern from "kmeans_bounds.hpp" namespace "skml_kmeans" nogil:
         const T* center_reach
         const T* fallen
         Py_ssize_t m
+        T ahead
     void exponion_at[T](const Problem[T]&, const Rings[T]&, const Rows[T]&, Py_ssize_t) noexcept
     void elkan_at[T](const Problem[T]&, const Sketch[T]&, const Rows[T]&, T*, Py_ssize_t) noexcept
     void group_at[T](const Problem[T]&, const Groups[T]&, const Rows[T]&, T*, Py_ssize_t) noexcept
@@ -264,6 +265,7 @@ def elkan_pass(
     const floating[:, ::1] center_sketch,  # in: the same of the centres
     const floating[::1] reach,  # in: what rounding may have added to a row's sketched distances
     const floating[::1] center_reach,  # in: the same of the centres
+    double ahead,  # at least 1: times the upper bound, where a sketched distance does for a true one
     const floating[::1] fallen,  # in: per centre, the sum of its drifts so far
     bint missing,
     const floating[::1] drift,  # in
@@ -287,7 +289,7 @@ def elkan_pass(
     _same((p.k, fallen.shape[0], floor.shape[1], center_sketch.shape[0], center_reach.shape[0]), "centers and theirs")
     _same((s.n, floor.shape[0], sketch.shape[0], reach.shape[0]), "X, floor, sketch and reach")
     k.m = _same((sketch.shape[1], center_sketch.shape[1]), "sketch and center_sketch")
-    k.fallen = &fallen[0]
+    k.fallen, k.ahead = &fallen[0], max(ahead, 1.0)
     if k.m and s.n:
         k.rows, k.centers, k.row_reach, k.center_reach = &sketch[0, 0], &center_sketch[0, 0], &reach[0], &center_reach[0]
     for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=2):

@@ -17,6 +17,9 @@ _SKETCH_FROM = 96  # features; below, a sketch costs too much of what it saves
 _SKETCH_SIZE = 32  # coordinates of a sketch
 # What float32 rounding may add to a sketched distance, per unit of length: sqrt(d * 1e-16) of it for d up to 1e4.
 _SKETCH_ROUNDING = 4e-6
+_FEW_FEATURES = 5  # in more, a ball around a centre holds most of the others
+_MOST_BOUND_BYTES = 2**31
+_AHEAD = 1.03  # sketched bounds closer than this would have to be renewed at every step
 _MOST_AROUND = 1_000_000  # entries of the table of neighbours of all centres
 
 
@@ -33,12 +36,13 @@ def assigner(points, n_clusters, algorithm):
 
 def choose(points, n_clusters):
     """Return the algorithm that "auto" stands for, from the shape of the problem (see docs/algorithms/kmeans.md)."""
-    n_features = points.X.shape[1]
+    n, n_features = points.X.shape
     if points.sparse or n_clusters < 3:
         return "lloyd"
-    if n_features <= 32:
-        return "exponion" if n_clusters >= 16 and not points.missing else "hamerly"
-    return "hamerly" if n_clusters < 40 else "elkan"
+    if n_features <= _FEW_FEATURES and n_clusters >= 16 and not points.missing:
+        return "exponion"
+    fits = n * n_clusters * points.X.dtype.itemsize < _MOST_BOUND_BYTES
+    return "elkan" if n_features > 32 and n_clusters >= 25 and fits else "hamerly"
 
 
 class FullScan:
@@ -194,6 +198,7 @@ class Elkan(Hamerly):
                 sketched,
                 self.sketch.reach[rows],
                 reach,
+                _AHEAD,
                 fallen,
                 self.points.missing,
                 drift,
@@ -229,21 +234,23 @@ class Sketch:
         some = X[:: max(1, len(X) // 2048)].astype(np.float64)
         middle = some.mean(axis=0)
         some -= middle
-        directions = np.random.default_rng(0).normal(size=(X.shape[1], _SKETCH_SIZE + 8))
-        for _ in range(3):
-            directions = np.linalg.qr(some.T @ (some @ directions))[0]
-        turn = np.linalg.svd(some @ directions, full_matrices=False)[2]
-        directions = np.linalg.qr(directions @ turn.T[:, : _SKETCH_SIZE - 1])[0]
-        bare = cls(np.empty(0), np.empty(0), directions, middle)
-        rows = np.concatenate([bare.apply(X[start : start + 256]) for start in range(0, len(X), 256)])
-        return cls(rows, lengths(rows) * _SKETCH_ROUNDING, directions, middle)
+        with _kernels.blas_threads(1):
+            directions = np.random.default_rng(0).normal(size=(X.shape[1], _SKETCH_SIZE + 8))
+            for _ in range(2):
+                directions = np.linalg.qr(some.T @ (some @ directions))[0]
+            image = some @ directions
+            turn = np.linalg.eigh(image.T @ image)[1][:, :-_SKETCH_SIZE:-1]
+            bare = cls(np.empty(0), np.empty(0), directions @ turn, middle)
+            rows = np.concatenate([bare.apply(X[start : start + 256]) for start in range(0, len(X), 256)])
+        return cls(rows, lengths(rows) * _SKETCH_ROUNDING, bare.directions, middle)
 
     def apply(self, X):
         """Return the sketches of some rows."""
         if not self.directions.shape[1]:
             return X[:, :0]
         centred = X.astype(np.float64) - self.middle
-        seen = centred @ self.directions
+        with _kernels.blas_threads(1):  # too little work to wake others for
+            seen = centred @ self.directions
         left = np.einsum("ij,ij->i", centred, centred) - np.einsum("ij,ij->i", seen, seen)
         return np.column_stack([seen, np.sqrt(np.maximum(left, 0))]).astype(X.dtype)
 

@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics.pairwise import cosine_distances
 
 from skml import KMeansPP
 
@@ -58,3 +62,243 @@ def test_the_same_stop_as_scikit_learn(rng):
         np.testing.assert_array_equal(ours.labels_, theirs.labels_)
         np.testing.assert_allclose(ours.cluster_centers_, theirs.cluster_centers_)
         assert ours.inertia_ == pytest.approx(theirs.inertia_, rel=1e-9)
+
+
+# ------------------------------------------------------------------------------------------- invariances
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random", "farthest", "k-means||"])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_neither_order_nor_copies_change_seeds(rng, seed, init, kind):
+    X, weights = rng.integers(0, 4, size=(80, 3)).astype(float), rng.integers(0, 4, size=80)
+    shuffled = rng.permutation(np.repeat(X, weights, axis=0))
+    make = np.asarray if kind == "dense" else sp.csr_matrix
+    kmeans = KMeansPP(5, init=init, n_init=1, random_state=seed, max_iter=50)
+    weighted = clone(kmeans).fit(make(X), sample_weight=weights)
+    repeated = clone(kmeans).fit(make(shuffled))
+    np.testing.assert_allclose(weighted.cluster_centers_, repeated.cluster_centers_, rtol=1e-12, atol=1e-12)
+    assert weighted.inertia_ == pytest.approx(repeated.inertia_)
+
+
+def test_the_order_of_rows_leaves_the_bits_of_centres(rng, seed):
+    X = rng.normal(size=(500, 6))
+    order = rng.permutation(500)
+    a, b = (KMeansPP(7, random_state=seed).fit(rows) for rows in (X, X[order]))
+    np.testing.assert_array_equal(a.cluster_centers_, b.cluster_centers_)
+    np.testing.assert_array_equal(a.labels_[order], b.labels_)
+
+
+def test_sparse_equals_dense(rng, seed):
+    X = sp.random(300, 20, density=0.2, format="csr", random_state=seed)
+    dense, sparse = (KMeansPP(6, random_state=seed).fit(rows) for rows in (X.toarray(), X))
+    np.testing.assert_array_equal(dense.labels_, sparse.labels_)
+    np.testing.assert_allclose(dense.cluster_centers_, sparse.cluster_centers_, atol=1e-12)
+    np.testing.assert_allclose(dense.transform(X), sparse.transform(X.toarray()), atol=1e-7)
+    explicit = X.copy()
+    explicit.data[:50] = 0
+    np.testing.assert_array_equal(sparse.predict(explicit), sparse.predict(explicit.toarray()))
+
+
+def test_batches_do_not_change_codes(rng):
+    X = rng.normal(size=(200, 50)).astype(np.float32)
+    kmeans = fitted(X, 12)
+    one_by_one = np.concatenate([kmeans.predict(row[None]) for row in X])
+    np.testing.assert_array_equal(kmeans.predict(X), one_by_one)
+    np.testing.assert_array_equal(kmeans.predict(X), kmeans.labels_)
+
+
+# ------------------------------------------------------------------------------------------ what is new
+
+
+def test_missing_entries_by_hand():
+    X = np.array([[0.0, 0], [2, np.nan], [np.nan, 1], [10, 10], [12, np.nan]])
+    kmeans = KMeansPP(2, init=[[0, 0], [11, 11]]).fit(X)
+    np.testing.assert_array_equal(kmeans.labels_, [0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(kmeans.cluster_centers_, [[1, 0.5], [11, 10]])
+    assert kmeans.inertia_ == 1 + 0.25 + 1 + 0.25 + 1 + 1
+    np.testing.assert_allclose(kmeans.transform([[3.0, np.nan]])[0], np.sqrt([2 * 4, 2 * 64]))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("d", [4, 120])
+def test_missing_entries_leave_every_algorithm_exact(rng, algorithm, d):
+    X = rng.normal(size=(600, d))
+    X[rng.random(X.shape) < 0.2] = np.nan
+    X[:, 0] = rng.normal(size=600)
+    init = rng.normal(size=(30, d))
+    runs = [KMeansPP(30, init=init, algorithm=name).fit(X) for name in ("lloyd", algorithm)]
+    assert same_bits(*runs)
+    assert np.all(np.diff(runs[0].history_["inertia"]) <= 1e-9 * runs[0].inertia_)
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random", "farthest", "k-means||"])
+def test_seeds_of_incomplete_rows_are_complete(rng, seed, init):
+    X = rng.normal(size=(60, 5))
+    X[rng.random(X.shape) < 0.3] = np.nan
+    X[:, 2] = rng.normal(size=60)
+    kmeans = KMeansPP(4, init=init, random_state=seed).fit(X)
+    assert np.isfinite(kmeans.cluster_centers_).all()
+    assert kmeans.inertia_ < np.nansum((X - np.nanmean(X, axis=0)) ** 2)
+
+
+def test_the_cosine_metric_sees_directions_only(rng, seed):
+    angles = np.concatenate([rng.normal(0, 0.05, 50), rng.normal(2, 0.05, 50)])
+    X = np.column_stack([np.cos(angles), np.sin(angles)]) * rng.uniform(0.01, 100, size=(100, 1))
+    X = np.concatenate([X, np.zeros((1, 2))])
+    for rows in (X, sp.csr_matrix(X)):
+        kmeans = KMeansPP(2, metric="cosine", random_state=seed).fit(rows)
+        assert len({*kmeans.labels_[:50]}) == len({*kmeans.labels_[50:100]}) == 1
+        np.testing.assert_allclose(np.linalg.norm(kmeans.cluster_centers_, axis=1), 1)
+        np.testing.assert_allclose(
+            kmeans.transform(rows)[:100], cosine_distances(X[:100], kmeans.cluster_centers_), atol=1e-7
+        )
+        np.testing.assert_allclose(kmeans.transform(rows)[100], 0.5)
+
+
+def test_codes_and_back(rng):
+    X = rng.normal(size=(100, 4))
+    kmeans = fitted(X, 9)
+    codes = kmeans.predict(X)
+    np.testing.assert_array_equal(kmeans.inverse_transform(codes), kmeans.cluster_centers_[codes])
+    np.testing.assert_array_equal(kmeans.inverse_transform(kmeans.transform(X)), kmeans.inverse_transform(codes))
+    lost = ((X - kmeans.inverse_transform(codes)) ** 2).sum(axis=1)
+    np.testing.assert_allclose(kmeans.quantization_error(X), lost)
+    assert kmeans.score(X) == pytest.approx(-lost.sum())
+    for bad in ([9], [-1], [0.5], [[0, 1]]):
+        with pytest.raises(ValueError, match="[Cc]odes"):
+            kmeans.inverse_transform(bad)
+
+
+def test_batches_of_partial_fit_add_up(rng):
+    X = np.concatenate([rng.normal(0, 0.1, size=(200, 2)), rng.normal(9, 0.1, size=(100, 2))])
+    X = rng.permutation(X)
+    kmeans = KMeansPP(2, init=[[1, 1], [8, 8]])
+    for batch in np.split(X, 10):
+        kmeans.partial_fit(batch)
+    near = X[:, 0] < 5
+    np.testing.assert_allclose(kmeans.cluster_centers_, [X[near].mean(axis=0), X[~near].mean(axis=0)])
+    np.testing.assert_array_equal(kmeans.counts_, [near.sum(), (~near).sum()])
+    assert kmeans.n_iter_ == len(kmeans.history_["inertia"]) == 10
+
+
+def test_a_warm_start_goes_on_with_the_same_bits(rng):
+    X = rng.normal(size=(600, 5))
+    whole = fitted(X, 8)
+    cut = KMeansPP(8, init=X[:8].copy(), n_init=1, max_iter=3, warm_start=True).fit(X)
+    resumed = cut.set_params(max_iter=300).fit(X)
+    assert same_bits(resumed, whole)
+    np.testing.assert_allclose(resumed.history_["inertia"], whole.history_["inertia"])
+
+
+def test_an_empty_cluster_is_refilled_by_the_farthest_row():
+    X = np.array([[0.0], [1.0], [2.0], [30.0], [30.0]])
+    kmeans = KMeansPP(2, init=[[1.0], [1e3]]).fit(X)
+    np.testing.assert_array_equal(kmeans.labels_, [0, 0, 0, 1, 1])
+    assert kmeans.n_refilled_ == 1
+    np.testing.assert_array_equal(kmeans.cluster_centers_, [[1.0], [30.0]])
+
+
+def test_the_history_is_the_inertia_and_never_rises(rng):
+    X = rng.normal(size=(800, 5)) + 100
+    kmeans = fitted(X, 10, tol=0)
+    inertia = np.array(kmeans.history_["inertia"])
+    assert len(inertia) == kmeans.n_iter_
+    assert np.all(np.diff(inertia) <= 1e-9 * inertia[0])
+    assert inertia[-1] == pytest.approx(kmeans.inertia_, rel=1e-9)
+
+
+def test_greedy_seeding_beats_plain_and_random(rng):
+    X = make_blobs(2000, 4, centers=40, random_state=int(rng.integers(1000)))[0]
+
+    def cost(**params):
+        return np.mean(
+            [-KMeansPP(40, n_init=1, max_iter=1, random_state=i, **params).fit(X).score(X) for i in range(8)]
+        )
+
+    assert cost() < cost(init_trials=1) < cost(init="random")
+    assert cost(init="k-means||") < cost(init="random")
+
+
+# --------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.empty((0, 3)), "0 sample"),
+        (np.empty((3, 0)), "0 feature"),
+        (np.ones(5), "1D array"),
+        (np.ones((2, 2, 2)), "dim 3"),
+        ([["a", "b"], ["c", "d"]], "string"),
+        (np.array([[1 + 1j, 2], [3, 4]]), "Complex"),
+        ([[np.inf, 1], [2, 3]], "infinity"),
+        ([[np.nan, 1], [np.nan, 3]], "Column 0 of X has no value"),
+        ([[np.nan, np.nan], [2, 3]], "Row 0 of X has no value"),
+        ([[1e200, 1], [2, 3]], "overflow float64"),
+        (np.array([[1e25, 1], [2, 3]], dtype=np.float32), "overflow float32"),
+        (sp.csr_matrix([[np.nan, 1], [2, 3]]), "Sparse X holds NaN"),
+        ([[1.0, 2.0]], r"n_samples=1 should be >= n_clusters=2"),
+    ],
+)
+def test_bad_data_is_refused_clearly(X, message):
+    kmeans = KMeansPP(2)
+    with pytest.raises((ValueError, TypeError), match=message):
+        kmeans.fit(X)
+    assert not hasattr(kmeans, "cluster_centers_")
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [([1, -1, 1], "[Nn]egative"), ([0, 0, 0], "zero"), ([1, np.nan, 1], "NaN"), ([1, 1], "shape|samples")],
+)
+def test_bad_weights_are_refused(weights, message):
+    with pytest.raises(ValueError, match=message):
+        KMeansPP(1).fit([[0.0], [1.0], [2.0]], sample_weight=weights)
+
+
+@pytest.mark.parametrize("scale", [1e150, 1e-150])
+def test_extreme_magnitudes_are_right(scale):
+    X = np.array([[0.0, 1], [0, 2], [8, 1], [8, 2]]) * scale
+    kmeans = KMeansPP(2, random_state=0).fit(X)
+    np.testing.assert_allclose(np.sort(kmeans.cluster_centers_[:, 0]), [0, 8 * scale])
+    assert kmeans.inertia_ == pytest.approx(scale * scale, rel=1e-9, abs=0)
+    assert kmeans.labels_[0] == kmeans.labels_[1] != kmeans.labels_[2] == kmeans.labels_[3]
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random", "farthest", "k-means||"])
+def test_few_distinct_rows_warn_once(init, seed):
+    X = np.repeat([[0.0, 1], [2, 3]], 5, axis=0)
+    with pytest.warns(ConvergenceWarning, match=r"distinct clusters \(2\) found smaller than n_clusters \(4\)") as seen:
+        kmeans = KMeansPP(4, init=init, n_init=2, random_state=seed).fit(X)
+    assert len(seen) == 1
+    assert kmeans.inertia_ == 0
+
+
+@pytest.mark.parametrize("algorithm", ["lloyd", *ALGORITHMS])
+def test_as_many_clusters_as_rows(rng, algorithm):
+    X = rng.normal(size=(20, 3))
+    kmeans = KMeansPP(20, algorithm=algorithm, random_state=0).fit(X)
+    assert kmeans.inertia_ == 0
+    assert sorted(kmeans.labels_) == list(range(20))
+
+
+def test_a_constant_and_a_single_row():
+    with pytest.warns(ConvergenceWarning):
+        assert KMeansPP(2).fit(np.full((6, 2), 3.0)).inertia_ == 0
+    np.testing.assert_array_equal(KMeansPP(1).fit([[4.0]]).cluster_centers_, [[4.0]])
+
+
+def test_an_outlier_does_not_spoil_the_other_centres():
+    X = np.array([[1e12], [0.1], [0.3], [5.0]])
+    kmeans = KMeansPP(3, init=[[1e12], [0.0], [5.0]]).fit(X)
+    np.testing.assert_allclose(kmeans.cluster_centers_, [[1e12], [0.2], [5.0]], rtol=1e-12)
+
+
+def test_rows_to_predict_are_checked(rng):
+    kmeans = fitted(rng.normal(size=(20, 3)), 2)
+    with pytest.raises(ValueError, match="features"):
+        kmeans.predict(np.ones((2, 4)))
+    with pytest.raises(NotFittedError):
+        KMeansPP().predict(np.ones((2, 4)))
+    with pytest.raises(ValueError, match="metric='cosine'"):
+        KMeansPP(1, metric="cosine").fit([[1.0, np.nan], [1.0, 2.0]])

@@ -66,6 +66,7 @@ def elkan_pass(
     center_sketch,
     reach,
     center_reach,
+    ahead,
     fallen,
     missing,
     drift,

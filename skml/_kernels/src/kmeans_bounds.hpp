@@ -190,7 +190,29 @@ static inline void group_block(const Problem<T>& p, const Groups<T>& g, const T*
 template <class T> struct Sketch {
     const T* rows = nullptr; const T* centers = nullptr; const T* row_reach = nullptr; const T* center_reach = nullptr;
     const T* fallen = nullptr; ptrdiff_t m = 0;
+    T ahead = 1;  // how far beyond the upper bound a sketch must put a centre for its true distance not to be worth having
 };
+
+// The least standing bound on any centre but the own one.
+template <class T>
+static inline T least_floor(const Sketch<T>& k, T* floor, ptrdiff_t n, int32_t own) {
+    typedef Vec<T> V;
+    constexpr int L = Lanes<T>::n;
+    constexpr T INF = std::numeric_limits<T>::infinity(), EPS = 4 * std::numeric_limits<T>::epsilon();
+    const T kept = floor[own];
+    floor[own] = INF;
+    V least = V{} + INF;
+    ptrdiff_t j = 0;
+    for (; j + L <= n; j += L) {
+        const V f = load<V>(floor + j), v = f - load<V>(k.fallen + j) - EPS * f;
+        least = v < least ? v : least;  // infinity less infinity is NaN, and never less
+    }
+    T r = INF;
+    for (int l = 0; l < L; l++) r = least[l] < r ? least[l] : r;
+    for (; j < n; j++) { const T v = floor[j] - k.fallen[j] - EPS * floor[j]; r = v < r ? v : r; }
+    floor[own] = kept;
+    return r > 0 ? r : 0;
+}
 
 template <class T>
 static inline int sketch_filter(const Problem<T>& p, const Sketch<T>& k, ptrdiff_t i, T u, T* floor, int32_t* list, int n) {
@@ -202,7 +224,7 @@ static inline int sketch_filter(const Problem<T>& p, const Sketch<T>& k, ptrdiff
         for (int q = 0; q < 4 && b + q < n; q++) {
             const int32_t j = list[b + q];
             const T bound = below(D[q], p.slack) - k.row_reach[i] - k.center_reach[j];
-            if (u < bound) floor[j] = bound + k.fallen[j];
+            if (u * k.ahead < bound) floor[j] = bound + k.fallen[j];
             else list[left++] = j;
         }
     }
@@ -237,19 +259,22 @@ static inline void elkan_row(const Problem<T>& p, const Sketch<T>& k, const T* x
             }
         }
     }
-    T least = std::numeric_limits<T>::infinity();
-    for (int32_t j = 0; j < p.k; j++) { const T v = j == best.label ? least : standing(floor[j], k.fallen[j]); least = v < least ? v : least; }
-    *label = best.label; *upper = u; *lower = least;
+    *label = best.label; *upper = u; *lower = least_floor(k, floor, p.k, best.label);
 }
 
 template <class T, bool M>
 static inline void elkan_block(const Problem<T>& p, const Sketch<T>& k, const T* X, ptrdiff_t rows, int32_t* labels, T* upper,
                                T* lower, T* floor, ptrdiff_t first) {
-    int list[BLOCK + 1];
-    int n = crossing<T, M>(p, X, rows, labels, upper, lower, list);
-    for (int i = 0; i < n; i++) {
-        int r = list[i];
-        elkan_row<T, M>(p, k, X + r * p.d, first + r, labels + r, upper + r, lower + r, floor + r * p.k);
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const int32_t a = labels[r];
+        const T h = p.half[a];
+        upper[r] = raised(upper[r], p.drift[a]);
+        lower[r] = lowered(lower[r], a == p.drift_owner ? p.drift_second : p.drift_first);
+        if (upper[r] < (lower[r] > h ? lower[r] : h)) continue;
+        T* bounds = floor + r * p.k;
+        lower[r] = least_floor(k, bounds, p.k, a);
+        if (upper[r] < lower[r]) continue;  // before the row itself is touched
+        elkan_row<T, M>(p, k, X + r * p.d, first + r, labels + r, upper + r, lower + r, bounds);
     }
 }
 
