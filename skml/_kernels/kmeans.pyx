@@ -1,10 +1,10 @@
-"""Nearest centres, plain and pruned by bounds, and the exact sums behind new centres."""
+"""Nearest centres, plain and pruned by bounds."""
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t
 
-cdef extern from "kmeans_bounds.hpp" namespace "skml_kmeans" nogil:
+cdef extern from "kmeans_groups.hpp" namespace "skml_kmeans" nogil:
     const int NARROW
     const int BLOCK
     const int VECTOR_BYTES
@@ -45,19 +45,9 @@ cdef extern from "kmeans_bounds.hpp" namespace "skml_kmeans" nogil:
         const T* center_reach
         const T* fallen
         Py_ssize_t m
-        T ahead
     void exponion_at[T](const Problem[T]&, const Rings[T]&, const Rows[T]&, Py_ssize_t) noexcept
     void elkan_at[T](const Problem[T]&, const Sketch[T]&, const Rows[T]&, T*, Py_ssize_t) noexcept
     void group_at[T](const Problem[T]&, const Groups[T]&, const Rows[T]&, T*, Py_ssize_t) noexcept
-
-cdef extern from "kmeans_sums.hpp" namespace "skml_kmeans" nogil:
-    cdef cppclass Moves:
-        const int64_t* rows
-        const int32_t* before
-        const int32_t* after
-        Py_ssize_t n
-    void move_share[T](int, const Moves&, const T*, const double*, Py_ssize_t, const double*, double, int, int,
-                       int64_t*, int64_t*) noexcept
 
 
 def layout(const floating[:, ::1] centers):  # in: only its dtype is used
@@ -262,10 +252,9 @@ def elkan_pass(
     const floating[:, ::1] X,  # in
     const floating[:, ::1] centers,  # in
     const floating[:, ::1] sketch,  # in: rows in a few dimensions, in which they are no farther apart; or no columns
-    const floating[:, ::1] center_sketch,  # in: the same of the centres
+    const floating[:, ::1] sketched,  # in: the same of the centres
     const floating[::1] reach,  # in: what rounding may have added to a row's sketched distances
-    const floating[::1] center_reach,  # in: the same of the centres
-    double ahead,  # at least 1: times the upper bound, where a sketched distance does for a true one
+    const floating[::1] reached,  # in: the same of the centres
     const floating[::1] fallen,  # in: per centre, the sum of its drifts so far
     bint missing,
     const floating[::1] drift,  # in
@@ -286,12 +275,12 @@ def elkan_pass(
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, missing, p.d)
     _check_labels(labels, 0, p.k)
-    _same((p.k, fallen.shape[0], floor.shape[1], center_sketch.shape[0], center_reach.shape[0]), "centers and theirs")
+    _same((p.k, fallen.shape[0], floor.shape[1], sketched.shape[0], reached.shape[0]), "centers and theirs")
     _same((s.n, floor.shape[0], sketch.shape[0], reach.shape[0]), "X, floor, sketch and reach")
-    k.m = _same((sketch.shape[1], center_sketch.shape[1]), "sketch and center_sketch")
-    k.fallen, k.ahead = &fallen[0], max(ahead, 1.0)
+    k.m = _same((sketch.shape[1], sketched.shape[1]), "sketch and sketched")
+    k.fallen = &fallen[0]
     if k.m and s.n:
-        k.rows, k.centers, k.row_reach, k.center_reach = &sketch[0, 0], &center_sketch[0, 0], &reach[0], &center_reach[0]
+        k.rows, k.centers, k.row_reach, k.center_reach = &sketch[0, 0], &sketched[0, 0], &reach[0], &reached[0]
     for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=2):
         elkan_at(p, k, s, &floor[0, 0], b)
 
@@ -332,37 +321,3 @@ def group_pass(
     g.members, g.starts, g.group_of, g.fallen = &members[0], &starts[0], &group_of[0], &fallen[0]
     for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=8):
         group_at(p, g, s, &floor[0, 0], b)
-
-
-def move_sums(
-    const floating[:, ::1] X,  # in
-    const double[::1] weights,  # in: one per row of X, or empty for ones
-    const int64_t[::1] rows,  # in: the rows that change clusters
-    const int32_t[::1] before,  # in: cluster each of them leaves, negative for none
-    const int32_t[::1] after,  # in: cluster each of them joins, negative for none
-    int mode,  # 0: x; 1: x, or 0 where missing; 2: 0 where missing, else 1
-    const double[::1] scale,  # in: units per 1, a power of two per feature
-    double fine,  # low units per high unit, a power of two
-    int64_t[:, ::1] high,  # in, out
-    int64_t[:, ::1] low,  # in, out
-    int n_threads,
-):
-    """Keep exact fixed-point sums of weight * x per cluster while rows change clusters."""
-    cdef Moves m
-    cdef Py_ssize_t d = X.shape[1], i
-    cdef int share
-    cdef const double* w = NULL
-    m.n = _same((rows.shape[0], before.shape[0], after.shape[0]), "rows, before and after")
-    if weights.shape[0]:
-        _same((X.shape[0], weights.shape[0]), "X and weights")
-        w = &weights[0]
-    if high.shape[0] != low.shape[0] or _same((d, scale.shape[0], high.shape[1], low.shape[1]), "columns") == 0 or m.n == 0:
-        return
-    for i in range(m.n):
-        if rows[i] < 0 or rows[i] >= X.shape[0]:
-            raise ValueError(f"rows[{i}] is {rows[i]}, outside 0 to {X.shape[0] - 1}.")
-    _check_labels(before, -1, high.shape[0])
-    _check_labels(after, -1, high.shape[0])
-    m.rows, m.before, m.after = &rows[0], &before[0], &after[0]
-    for share in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
-        move_share(mode, m, &X[0, 0], w, d, &scale[0], fine, share, n_threads, &high[0, 0], &low[0, 0])

@@ -19,7 +19,6 @@ _SKETCH_SIZE = 32  # coordinates of a sketch
 _SKETCH_ROUNDING = 4e-6
 _FEW_FEATURES = 5  # in more, a ball around a centre holds most of the others
 _MOST_BOUND_BYTES = 2**31
-_AHEAD = 1.03  # sketched bounds closer than this would have to be renewed at every step
 _MOST_AROUND = 1_000_000  # entries of the table of neighbours of all centres
 
 
@@ -198,7 +197,6 @@ class Elkan(Hamerly):
                 sketched,
                 self.sketch.reach[rows],
                 reach,
-                _AHEAD,
                 fallen,
                 self.points.missing,
                 drift,

@@ -47,7 +47,7 @@ class ExactSums:
 
     def move(self, rows, before, after):
         """Move `rows` from the clusters `before` to the clusters `after` (negative: none)."""
-        _kernels.kmeans.move_sums(
+        _kernels.sums.move_sums(
             self.X,
             self.weights,
             rows,

@@ -9,9 +9,10 @@ import scipy.sparse as sp
 from skml import _kernels
 from skml._kernels.reference import kmeans as twin
 from skml._kernels.reference import seeding as seeding_twin
+from skml._kernels.reference import sums as sums_twin
 from skml.cluster.points import pack
 
-kmeans, seeding = _kernels.kmeans, _kernels.seeding
+kmeans, seeding, sums = _kernels.kmeans, _kernels.seeding, _kernels.sums
 DTYPES = (np.float32, np.float64)
 SHAPES = [(0, 3, 2), (1, 1, 1), (65, 2, 7), (130, 32, 9), (67, 33, 5), (70, 100, 13)]  # rows, features, centres
 
@@ -79,7 +80,7 @@ def test_sums_equal_the_twins_bit_for_bit(rng, mode, weighted):
         before, after = rng.integers(-1, 4, size=(2, 90)).astype(np.int32)
         rows = rng.permutation(90)
         made = []
-        for module, threads in ((kmeans, 1), (kmeans, 2), (kmeans, 3), (twin, 1)):
+        for module, threads in ((sums, 1), (sums, 2), (sums, 3), (sums_twin, 1)):
             high, low = np.zeros((2, 4, d), dtype=np.int64)
             module.move_sums(X, weights, rows, before, after, mode, np.full(d, 2.0**20), 2.0**30, high, low, threads)
             made.append((high, low))
@@ -143,11 +144,11 @@ def test_wrong_shapes_and_indices_are_refused(rng):
         kmeans.own_distances(X, centers, labels, False, squared, 1)
     with pytest.raises(ValueError, match="dtype mismatch"):
         kmeans.nearest(X, centers.astype(np.float32), pack(centers), False, labels, squared, 1)
-    sums = np.zeros((4, 3), dtype=np.int64)
+    total = np.zeros((4, 3), dtype=np.int64)
     for rows, after in (([10], [0]), ([-1], [0]), ([0], [4])):
         moves = np.array(rows), np.array([-1], dtype=np.int32), np.array(after, dtype=np.int32)
         with pytest.raises(ValueError, match="outside"):
-            kmeans.move_sums(X, np.empty(0), *moves, 0, np.ones(3), 1.0, sums, sums.copy(), 1)
+            sums.move_sums(X, np.empty(0), *moves, 0, np.ones(3), 1.0, total, total.copy(), 1)
     indices = np.array([5], dtype=np.int32)
     with pytest.raises(ValueError, match="outside"):
         indptr = np.array([0, 1], dtype=np.int32)

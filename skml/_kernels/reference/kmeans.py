@@ -1,4 +1,4 @@
-"""Twin of kmeans.pyx: the definition of nearest centres and of exact sums, in plain NumPy."""
+"""Twin of kmeans.pyx: the definition of nearest centres, in plain NumPy."""
 
 import numpy as np
 
@@ -63,10 +63,9 @@ def elkan_pass(
     X,
     centers,
     sketch,
-    center_sketch,
+    sketched,
     reach,
-    center_reach,
-    ahead,
+    reached,
     fallen,
     missing,
     drift,
@@ -89,18 +88,3 @@ def group_pass(
     """Nearest centres after a move: by definition those of a full scan."""
     first_bounds(X, centers, None, missing, slack, labels, upper, lower, n_threads)
     floor[:] = lower[:, None] + fallen
-
-
-def move_sums(X, weights, rows, before, after, mode, scale, fine, high, low, n_threads):
-    """Keep exact fixed-point sums of weight * x per cluster while rows change clusters."""
-    if not len(rows) == len(before) == len(after):
-        raise ValueError("rows, before and after must agree in length.")
-    values = X[rows].astype(np.float64)
-    if mode:
-        values = np.where(np.isnan(values), 0, values if mode == 1 else 1)
-    values = values * (weights[rows, None] if len(weights) else 1) * scale
-    whole = np.rint(values)
-    parts = np.rint((values - whole) * fine)
-    for clusters, sign in ((after, 1), (before, -1)):
-        for total, terms in ((high, whole), (low, parts)):
-            np.add.at(total, clusters[clusters >= 0], sign * terms[clusters >= 0].astype(np.int64))
