@@ -96,6 +96,8 @@ def leading_eigenpairs(A, k):
         In columns.
     """
     m = len(A)
+    if k == 0:
+        return np.zeros(0), np.zeros((m, 0))
     # One thread: LAPACK's bits change with the number of BLAS threads. A.T in Fortran's order is no copy.
     with blas_threads(1):
         if 4 * k <= m:
@@ -344,7 +346,7 @@ def em_steps(X, scale, k, options, max_iter):
     """
     rows = centred(X, scale)
     check_total(rows.total, X)
-    how = KrylovOptions(tol=options.tol or 1e-12, block=k, max_steps=max_iter, seed=options.seed)
+    how = KrylovOptions(tol=options.tol or 1e-15, block=k, max_steps=max_iter, seed=options.seed)
     return rows, krylov_steps(lambda V: scatter_product(rows, V), X.shape[1], k, how)
 
 

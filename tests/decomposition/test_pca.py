@@ -1,0 +1,236 @@
+"""PCA: against scikit-learn and hand-made spectra, weights, batches, sparse data, signs, and bad input."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose
+from sklearn.decomposition import PCA as Peer
+from sklearn.exceptions import NotFittedError
+
+from skml.decomposition import PCA
+
+DIRECT = ("auto", "full", "covariance_eigh", "gram", "randomized", "em")
+
+
+def with_spectrum(rng, n_samples, n_features, singular_values):
+    """Return centred data with these singular values, and their right vectors."""
+    k = len(singular_values)
+    A = rng.standard_normal((n_samples, k))
+    U = np.linalg.qr(A - A.mean(axis=0))[0]
+    V = np.linalg.qr(rng.standard_normal((n_features, k)))[0]
+    return (U * singular_values) @ V.T, V.T
+
+
+@pytest.mark.parametrize("solver", [*DIRECT, "arpack"])
+@pytest.mark.parametrize("shape", [(80, 12), (12, 80), (700, 30)])
+@pytest.mark.parametrize("whiten", [False, True])
+def test_equals_scikit_learn(rng, solver, shape, whiten):
+    X = rng.standard_normal(shape) * np.geomspace(1, 1e-2, shape[1]) + 5
+    ours = PCA(4, svd_solver=solver, whiten=whiten, random_state=0)
+    peer = Peer(4, svd_solver="full", whiten=whiten).fit(X)
+    scores = ours.fit_transform(X)
+    assert_allclose(scores, peer.transform(X), atol=1e-6)
+    for name in ("mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_", "noise_variance_"):
+        assert_allclose(getattr(ours, name), getattr(peer, name), rtol=1e-7, err_msg=name)
+    assert_allclose(ours.components_, peer.components_, atol=1e-6)
+    assert_allclose(ours.inverse_transform(scores), peer.inverse_transform(scores), atol=1e-6)
+    assert_allclose(ours.get_covariance(), peer.get_covariance(), atol=1e-8)
+    assert_allclose(ours.get_precision() @ ours.get_covariance(), np.eye(shape[1]), atol=1e-6)
+    assert_allclose(ours.score_samples(X), peer.score_samples(X), rtol=1e-6, atol=1e-6)
+    assert list(ours.get_feature_names_out()) == ["pca0", "pca1", "pca2", "pca3"]
+
+
+@pytest.mark.parametrize("n_components", [None, 0.9, "mle", 0, 3])
+def test_chooses_as_many_components_as_scikit_learn(rng, n_components):
+    X = rng.standard_normal((300, 8)) * np.geomspace(1, 0.1, 8)
+    ours, peer = PCA(n_components).fit(X), Peer(n_components).fit(X)
+    assert ours.n_components_ == peer.n_components_
+    assert_allclose(ours.noise_variance_, peer.noise_variance_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["full", "gram"])
+@pytest.mark.parametrize("shape", [(60, 900), (900, 60)])
+def test_small_singular_values_keep_four_digits(rng, solver, shape):
+    wanted = np.geomspace(1, 1e-6, 50)
+    X, V = with_spectrum(rng, *shape, wanted)
+    pca = PCA(50, svd_solver=solver).fit(X)
+    assert_allclose(pca.singular_values_, wanted, rtol=1e-4)
+    assert_allclose(pca.components_ @ pca.components_.T, np.eye(50), atol=1e-9)
+    assert_allclose(np.abs(np.sum(pca.components_ * V, axis=1)), 1, atol=1e-4)
+
+
+def test_randomized_bounds_its_error_on_a_slowly_decaying_spectrum(rng):
+    X = rng.standard_normal((1700, 1600)).astype(np.float32)
+    exact = np.sqrt(np.linalg.eigvalsh(np.cov(X.T.astype(np.float64)))[::-1][:10] * (len(X) - 1))
+    ours = PCA(10, svd_solver="randomized", random_state=0).fit(X)
+    peer = Peer(10, svd_solver="randomized", random_state=0).fit(X)
+    assert np.abs(ours.singular_values_ / exact - 1).max() < 1e-4
+    assert np.abs(peer.singular_values_ / exact - 1).max() > 1e-3
+
+
+@pytest.mark.parametrize("solver", [*DIRECT, "arpack"])
+def test_weights_are_copies(rng, solver):
+    X, weights = rng.standard_normal((40, 6)), rng.integers(0, 4, 40)
+    weights[0] = 1
+    weighted = PCA(3, svd_solver=solver, random_state=0).fit(X, sample_weight=weights)
+    copied = PCA(3, svd_solver=solver, random_state=0).fit(np.repeat(X, weights, axis=0))
+    for name in ("components_", "explained_variance_", "noise_variance_", "mean_", "n_samples_", "singular_values_"):
+        assert_allclose(getattr(weighted, name), getattr(copied, name), rtol=1e-7, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+@pytest.mark.parametrize("n_features", [5, 80])
+def test_batches_give_what_one_fit_gives(rng, size, n_features):
+    X = rng.standard_normal((60, n_features)) + 10
+    batches = PCA()
+    for start in range(0, len(X), size):
+        batches.partial_fit(X[start : start + size])
+    whole = PCA().fit(X)
+    rank = min(59, n_features)
+    assert batches.n_components_ == whole.n_components_
+    assert_allclose(batches.components_[:rank], whole.components_[:rank], atol=1e-8)
+    assert_allclose(batches.explained_variance_, whole.explained_variance_, atol=1e-8)
+    assert_allclose(batches.mean_, whole.mean_, atol=1e-8)
+
+
+def test_weighted_batches_and_a_start_from_fit(rng):
+    X, weights = rng.standard_normal((60, 4)), rng.uniform(0.5, 2, 60)
+    whole = PCA(2).fit(X, sample_weight=weights)
+    batches = PCA().fit(X[:30], sample_weight=weights[:30]).partial_fit(X[30:], sample_weight=weights[30:])
+    assert_allclose(batches.components_[:2], whole.components_, atol=1e-8)
+    assert_allclose(batches.n_samples_, whole.n_samples_)
+
+
+@pytest.mark.parametrize("solver", ["auto", "arpack", "covariance_eigh", "em"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sparse_equals_dense(rng, solver, weighted):
+    X = sp.random_array((200, 30), density=0.2, rng=rng, format="csr")
+    weights = rng.uniform(0.5, 2, 200) if weighted else None
+    sparse = PCA(4, svd_solver=solver, random_state=0).fit(X, sample_weight=weights)
+    dense = PCA(4, svd_solver="full").fit(X.toarray(), sample_weight=weights)
+    assert_allclose(sparse.components_, dense.components_, atol=1e-6)
+    assert_allclose(sparse.explained_variance_, dense.explained_variance_, rtol=1e-9)
+    assert_allclose(sparse.transform(X), dense.transform(X.toarray()), atol=1e-6)
+    assert_allclose(sparse.reconstruction_error(X), dense.reconstruction_error(X.toarray()), atol=1e-6)
+
+
+def test_sparse_data_is_never_made_dense(rng, monkeypatch):
+    X = sp.random_array((3000, 2000), density=0.001, rng=rng, format="csr")
+    monkeypatch.setattr(type(X), "toarray", None)
+    assert PCA(3, random_state=0).fit(X).transform(X).shape == (3000, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_is_kept(rng, dtype):
+    X = rng.standard_normal((50, 5)).astype(dtype)
+    pca = PCA(2).fit(X)
+    for name in ("components_", "mean_", "explained_variance_", "singular_values_", "noise_variance_"):
+        assert getattr(pca, name).dtype == dtype
+    assert pca.transform(X).dtype == pca.inverse_transform(pca.transform(X)).dtype == dtype
+
+
+def test_large_means_cost_no_digits(rng):
+    X = rng.standard_normal((4000, 8))
+    near, far = PCA().fit(X), PCA().fit(X + 1e6)
+    assert_allclose(far.explained_variance_, near.explained_variance_, rtol=1e-7)
+
+
+def test_signs_do_not_depend_on_the_order_of_rows(rng):
+    X = rng.standard_normal((300, 12))
+    assert_allclose(PCA().fit(X).components_, PCA().fit(X[rng.permutation(300)]).components_, atol=1e-8)
+    assert np.all(PCA().fit(X).components_.max(axis=1) >= -PCA().fit(X).components_.min(axis=1) * (1 - 1e-7))
+
+
+def test_reconstruction_error_by_hand():
+    X = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    assert_allclose(PCA(1).fit(X).reconstruction_error(X), [0, 0, 1, 1], atol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+def test_infinity_is_refused_everywhere(rng, bad):
+    X = rng.standard_normal((20, 3))
+    pca = PCA(2).fit(X)
+    X[3, 1] = bad
+    for method in (PCA(2).fit, PCA(2).partial_fit, pca.transform, pca.score_samples, pca.reconstruction_error):
+        with pytest.raises(ValueError, match="infinity"):
+            method(X)
+
+
+@pytest.mark.parametrize("solver", ["full", "gram", "covariance_eigh", "auto"])
+@pytest.mark.parametrize("exponent", [-150, -100, 100, 150])
+def test_extreme_magnitudes(rng, solver, exponent):
+    X = rng.standard_normal((40, 5))
+    plain, scaled = PCA(3, svd_solver=solver).fit(X), PCA(3, svd_solver=solver).fit(X * 10.0**exponent)
+    assert_allclose(scaled.components_, plain.components_, atol=1e-7)
+    assert_allclose(scaled.explained_variance_ / 10.0**exponent / 10.0**exponent, plain.explained_variance_, rtol=1e-7)
+
+
+@pytest.mark.parametrize("factor, word", [(1e200, "too large"), (1e-200, "too small")])
+def test_what_cannot_be_represented_is_said(rng, factor, word):
+    with pytest.raises(ValueError, match=word):
+        PCA().fit(rng.standard_normal((20, 3)) * factor)
+    with pytest.raises(ValueError, match=word):
+        PCA().fit((rng.standard_normal((20, 3)) * factor**0.15).astype(np.float32))
+
+
+@pytest.mark.parametrize("solver", ["full", "gram", "covariance_eigh", "randomized", "em"])
+def test_constant_and_duplicated_rows(rng, solver):
+    constant = PCA(1, svd_solver=solver).fit(np.full((10, 3), 7.5))
+    assert_allclose(constant.explained_variance_, 0)
+    assert_allclose(constant.explained_variance_ratio_, 0)
+    row = rng.standard_normal((2, 4))
+    twice = PCA(3, svd_solver=solver, random_state=0).fit(np.repeat(row, 5, axis=0))
+    assert_allclose(twice.explained_variance_[1:], 0, atol=1e-12)
+    assert_allclose(twice.components_ @ twice.components_.T, np.eye(3), atol=1e-8)
+
+
+def test_one_column(rng):
+    X = rng.standard_normal((30, 1))
+    assert_allclose(PCA().fit(X).explained_variance_, X.var(ddof=1))
+
+
+@pytest.mark.parametrize(
+    "X, error, match",
+    [
+        (np.empty((0, 3)), ValueError, "0 sample"),
+        (np.ones((1, 3)), ValueError, "1 sample"),
+        (np.ones((3, 0)), ValueError, "0 feature"),
+        (np.ones((2, 3, 4)), ValueError, "dim"),
+        (np.ones((3, 2)) * 1j, ValueError, "[Cc]omplex"),
+        (np.array([["a", "b"], ["c", "d"]], dtype=object), ValueError, "could not convert"),
+    ],
+)
+def test_data_that_is_no_table_of_numbers(X, error, match):
+    with pytest.raises(error, match=match):
+        PCA().fit(X)
+
+
+@pytest.mark.parametrize("solver", ["full", "gram", "covariance_eigh", "arpack", "randomized", "em"])
+def test_too_many_components(rng, solver):
+    with pytest.raises(ValueError, match="n_components=7 must be"):
+        PCA(7, svd_solver=solver).fit(rng.standard_normal((20, 6)))
+
+
+@pytest.mark.parametrize(
+    "weights, match",
+    [(-np.ones(20), "[Nn]egative"), (np.zeros(20), "zero"), (np.full(20, 0.01), "sum"), (np.ones(3), "shape")],
+)
+def test_bad_weights(rng, weights, match):
+    with pytest.raises(ValueError, match=match):
+        PCA().fit(rng.standard_normal((20, 3)), sample_weight=weights)
+
+
+def test_mismatch_and_not_fitted(rng):
+    X = rng.standard_normal((20, 3))
+    with pytest.raises(NotFittedError):
+        PCA().transform(X)
+    pca = PCA(2).fit(X)
+    with pytest.raises(ValueError, match="features"):
+        pca.transform(X[:, :2])
+    with pytest.raises(ValueError, match="components"):
+        pca.inverse_transform(X)
+    with pytest.raises(TypeError, match="sparse"):
+        PCA(2, svd_solver="full").fit(sp.csr_array(X))

@@ -1,0 +1,100 @@
+"""PCA with missing values: expectation maximization over the observed entries."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import multivariate_normal
+
+from skml.decomposition import PCA, missing
+
+
+def low_rank(rng, n_samples=300, n_features=8, k=2, noise=0.1):
+    signal = rng.standard_normal((n_samples, k)) @ (3 * rng.standard_normal((k, n_features)))
+    return signal + noise * rng.standard_normal((n_samples, n_features))
+
+
+def with_gaps(rng, X, share=0.2):
+    return np.where(rng.random(X.shape) < share, np.nan, X)
+
+
+def test_imputes_better_than_means(rng):
+    X = low_rank(rng)
+    gaps = with_gaps(rng, X)
+    pca = PCA(2).fit(gaps)
+    imputed = pca.inverse_transform(pca.transform(gaps))
+    lost = np.isnan(gaps)
+    assert np.mean((imputed - X)[lost] ** 2) < 0.05 * np.mean((X - X.mean(axis=0))[lost] ** 2)
+    assert np.all(np.diff(pca.history_["log_likelihood"]) > -1e-7)
+    assert pca.n_iter_ == len(pca.history_["log_likelihood"])
+
+
+@pytest.mark.parametrize("solver", ["em", "full"])
+def test_em_on_complete_data_is_the_svd(rng, solver):
+    X = rng.standard_normal((150, 9)) * np.linspace(1, 2, 9)
+    em, svd = PCA(3, svd_solver=solver).fit(X), PCA(3, svd_solver="full").fit(X)
+    assert_allclose(em.components_, svd.components_, atol=1e-6)
+    assert_allclose(em.explained_variance_, svd.explained_variance_, rtol=1e-6)
+    assert_allclose(em.noise_variance_, svd.noise_variance_, rtol=1e-6)
+
+
+def test_em_over_entries_on_complete_data_is_the_svd(rng):
+    X = low_rank(rng, n_samples=200, n_features=6)
+    weights = np.ones(200)
+    start = missing.first_factors(X, weights, 2)
+    shaken = start._replace(W=start.W + 0.1 * rng.standard_normal(start.W.shape))
+    *_, last = missing.em_steps(X, weights, shaken, 1e-13, 5000)
+    spectrum = missing.spectrum_of(last.state, 200.0, 2)
+    svd = PCA(2).fit(X)
+    assert_allclose(spectrum.singular_values, svd.singular_values_, rtol=1e-6)
+    assert_allclose(spectrum.components, svd.components_, atol=1e-6)
+
+
+def test_likelihood_is_that_of_the_observed_entries(rng):
+    X = low_rank(rng, noise=0.5)
+    pca = PCA(2).fit(X)
+    gaps = with_gaps(rng, X[:20])
+    C, ours = pca.get_covariance(), pca.score_samples(gaps)
+    for row, value in zip(gaps, ours):
+        O = ~np.isnan(row)
+        expected = multivariate_normal(pca.mean_[O], C[np.ix_(O, O)]).logpdf(row[O]) if O.any() else 0.0
+        assert_allclose(value, expected, rtol=1e-7)
+
+
+def test_incomplete_rows_get_their_expected_projection(rng):
+    X = low_rank(rng, noise=0.5)
+    pca = PCA(3).fit(X)
+    row = X[:1].copy()
+    row[0, 4] = np.nan
+    O, C = np.arange(8) != 4, pca.get_covariance()
+    filled = X[0].copy()
+    filled[4] = pca.mean_[4] + C[4, O] @ np.linalg.solve(C[np.ix_(O, O)], (X[0] - pca.mean_)[O])
+    assert_allclose(pca.transform(row), pca.transform(filled[None]), rtol=1e-6)
+
+
+def test_weights_are_copies(rng):
+    gaps, weights = with_gaps(rng, low_rank(rng, 60, 5, 1)), rng.integers(1, 4, 60)
+    weighted = PCA(1).fit(gaps, sample_weight=weights)
+    copied = PCA(1).fit(np.repeat(gaps, weights, axis=0))
+    assert_allclose(weighted.components_, copied.components_, atol=1e-6)
+    assert_allclose(weighted.explained_variance_, copied.explained_variance_, rtol=1e-6)
+
+
+def test_warm_start_continues_to_the_same_bits(rng):
+    gaps = with_gaps(rng, low_rank(rng))
+    whole = PCA(2, tol=1e-14, max_iter=12).fit(gaps)
+    parts = PCA(2, tol=1e-14, max_iter=5, warm_start=True).fit(gaps)
+    parts.set_params(max_iter=12).fit(gaps)
+    assert np.array_equal(parts.components_, whole.components_)
+    assert parts.history_ == whole.history_
+
+
+def test_empty_rows_and_columns(rng):
+    gaps = with_gaps(rng, low_rank(rng))
+    gaps[5] = np.nan
+    pca = PCA(2).fit(gaps)
+    assert_allclose(pca.transform(gaps[5:6]), 0, atol=1e-9)
+    gaps[:, 3] = np.nan
+    with pytest.raises(ValueError, match="column 3"):
+        PCA(2).fit(gaps)
+    with pytest.raises(ValueError, match="partial_fit needs complete rows"):
+        PCA(2).partial_fit(gaps)
