@@ -251,10 +251,10 @@ def exponion_pass(
 def elkan_pass(
     const floating[:, ::1] X,  # in
     const floating[:, ::1] centers,  # in
-    const floating[:, ::1] sketch,  # in: rows in a few dimensions, in which they are no farther apart; or no columns
-    const floating[:, ::1] sketched,  # in: the same of the centres
-    const floating[::1] reach,  # in: what rounding may have added to a row's sketched distances
-    const floating[::1] reached,  # in: the same of the centres
+    const floating[:, ::1] image,  # in: rows in a few dimensions, in which they are no farther apart; or no columns
+    const floating[:, ::1] images,  # in: the same of the centres
+    const floating[::1] blur,  # in: what rounding may have added to a row's sketched distances
+    const floating[::1] blurs,  # in: the same of the centres
     const floating[::1] fallen,  # in: per centre, the sum of its drifts so far
     bint missing,
     const floating[::1] drift,  # in
@@ -275,12 +275,12 @@ def elkan_pass(
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, missing, p.d)
     _check_labels(labels, 0, p.k)
-    _same((p.k, fallen.shape[0], floor.shape[1], sketched.shape[0], reached.shape[0]), "centers and theirs")
-    _same((s.n, floor.shape[0], sketch.shape[0], reach.shape[0]), "X, floor, sketch and reach")
-    k.m = _same((sketch.shape[1], sketched.shape[1]), "sketch and sketched")
+    _same((p.k, fallen.shape[0], floor.shape[1], images.shape[0], blurs.shape[0]), "centers and theirs")
+    _same((s.n, floor.shape[0], image.shape[0], blur.shape[0]), "X, floor, image and blur")
+    k.m = _same((image.shape[1], images.shape[1]), "image and images")
     k.fallen = &fallen[0]
     if k.m and s.n:
-        k.rows, k.centers, k.row_reach, k.center_reach = &sketch[0, 0], &sketched[0, 0], &reach[0], &reached[0]
+        k.rows, k.centers, k.row_reach, k.center_reach = &image[0, 0], &images[0, 0], &blur[0], &blurs[0]
     for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=2):
         elkan_at(p, k, s, &floor[0, 0], b)
 

@@ -148,7 +148,7 @@ def plus_plus(points, units, n_clusters, random_state, n_trials=None):
     cost = Cost(points, units)
     centers = [cost.add(units.take(points, draw(units.mass, random_state, 1)))]
     for _ in range(n_clusters - 1):
-        drawn = draw(units.mass * cost.closest[units.rows], random_state, n_trials)
+        drawn = draw(cost.shares(), random_state, n_trials)
         centers.append(cost.add(units.take(points, drawn)))
     return np.concatenate(centers)
 
@@ -159,7 +159,7 @@ def parallel(points, units, n_clusters, random_state, n_trials=None, n_rounds=5)
     picked = draw(units.mass, random_state, 1)
     cost.add(units.take(points, picked))
     for _ in range(n_rounds):
-        share = units.mass * cost.closest[units.rows]
+        share = cost.shares()
         chance = random_state.uniform(size=len(share))
         fresh = np.flatnonzero(chance * share.sum() < 2 * n_clusters * share)
         for part in call_slices(len(fresh), points.X.size):
@@ -189,22 +189,28 @@ class Cost:
     def __init__(self, points, units):
         X = points.X
         self.points, self.units = points, units
-        self.closest = None
+        self.closest, self._shares = None, None
         self.fill = X.shape[1] / observed(X) if points.missing else np.empty(0, dtype=X.dtype)
 
     def add(self, candidates):
         """Add the candidate that lowers the potential most, and return it as an array of one row."""
         trials, totals = self.tried(candidates)
         best = int(np.argmin(totals))
-        self.closest = trials[best]
+        self.closest, self._shares = trials[best], None
         return candidates[best : best + 1]
+
+    def shares(self):
+        """Return what each distinct row adds to the potential."""
+        if self._shares is None:
+            self._shares = self.units.mass * self.closest[self.units.rows]
+        return self._shares
 
     def add_all(self, candidates):
         """Add all candidates."""
         squared = nearest(self.points, np.ascontiguousarray(candidates))[1]
         if self.points.missing:
             squared *= self.fill
-        self.closest = np.minimum(self.closest, squared)
+        self.closest, self._shares = np.minimum(self.closest, squared), None
 
     def tried(self, candidates):
         """Return, per candidate, the distances with it added (one row each), and the potential."""
@@ -216,7 +222,7 @@ class Cost:
             return np.ascontiguousarray(trials), (trials[:, self.units.rows] * self.units.mass).sum(axis=1)
         trials = np.empty((len(candidates), len(self.closest)), dtype=points.X.dtype)
         totals = np.empty(len(candidates), dtype=np.int64)
-        potential = float((self.units.mass * self.closest[self.units.rows]).sum())
+        potential = float(self.shares().sum())
         _kernels.seeding.try_centers(
             points.X,
             self.units.spread_mass,

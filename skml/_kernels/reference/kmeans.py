@@ -60,22 +60,7 @@ def exponion_pass(X, centers, packed, order, apart, around, drift, half, slack, 
 
 
 def elkan_pass(
-    X,
-    centers,
-    sketch,
-    sketched,
-    reach,
-    reached,
-    fallen,
-    missing,
-    drift,
-    half,
-    slack,
-    labels,
-    upper,
-    lower,
-    floor,
-    n_threads,
+    X, centers, image, images, blur, blurs, fallen, missing, drift, half, slack, labels, upper, lower, floor, n_threads
 ):
     """Nearest centres after a move: by definition those of a full scan."""
     first_bounds(X, centers, None, missing, slack, labels, upper, lower, n_threads)

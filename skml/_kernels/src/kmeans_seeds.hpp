@@ -34,6 +34,8 @@ static inline void trial_block(const T* X, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t
                                const T* candidates, ptrdiff_t trials, const T* fill, double unit, T* out, int64_t* gain) {
     for (ptrdiff_t i = lo; i < hi; i++) {
         const T* x = X + i * d;
+        const bool counts = w[i] > 0;
+        const double units = w[i] * unit;
         const T stretch = M ? fill[i] : T(1);
         for (ptrdiff_t c = 0; c < trials;) {
             ptrdiff_t m = trials - c < 4 ? trials - c : 4;
@@ -47,7 +49,7 @@ static inline void trial_block(const T* X, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t
                 T v = D[b] * stretch;
                 v = v < closest[i] ? v : closest[i];
                 out[(c + b) * n + i] = v;
-                if (w[i] > 0) gain[c + b] += (int64_t)(w[i] * (double)v * unit + 0.5);
+                if (counts) gain[c + b] += (int64_t)((double)v * units + 0.5);
             }
             c += m;
         }
