@@ -20,10 +20,8 @@ def _entries(values, columns, coarse):
         values = values.astype(kind)
     integer = np.uint32 if np.dtype(kind) == np.float32 else np.uint64
     bits = np.where(np.isnan(values), ~integer(0), values.view(integer)).astype(np.uint64)
-    factors = np.uint64(2) * columns.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
-    z = (bits + np.uint64(1)) * factors
-    z = (z ^ (z >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-    return np.where(values == 0, np.uint64(0), z)
+    hashes = _mixed(bits + (columns.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+    return np.where(values == 0, np.uint64(0), hashes)
 
 
 def _mixed(z):

@@ -6,25 +6,23 @@
 
 namespace skml_rows {
 
+static inline uint64_t mixed(uint64_t z) {
+    z ^= z >> 32; z *= 0xd6e8feb86659fd93ULL;
+    z ^= z >> 32; z *= 0xd6e8feb86659fd93ULL;
+    return z ^ (z >> 32);
+}
+
 // Zero of either sign adds nothing, so that a sparse row and its dense twin have the same hash; NaN is one value.
 template <class F, class B> static inline uint64_t entry(F x, uint64_t column) {
     if (x == 0) return 0;
     B bits = ~(B)0;
     if (x == x) std::memcpy(&bits, &x, sizeof(B));
-    uint64_t z = ((uint64_t)bits + 1) * ((2 * column + 0x9e3779b97f4a7c15ULL) | 1);
-    z ^= z >> 29;
-    return z * 0xbf58476d1ce4e5b9ULL;
+    return mixed((uint64_t)bits + (column + 1) * 0x9e3779b97f4a7c15ULL);
 }
 
 template <class T> static inline uint64_t entry_of(T x, uint64_t column, bool coarse) {
     if (coarse || sizeof(T) == 4) return entry<float, uint32_t>((float)x, column);
     return entry<double, uint64_t>((double)x, column);
-}
-
-static inline uint64_t mixed(uint64_t z) {
-    z ^= z >> 32; z *= 0xd6e8feb86659fd93ULL;
-    z ^= z >> 32; z *= 0xd6e8feb86659fd93ULL;
-    return z ^ (z >> 32);
 }
 
 template <class T> static inline uint64_t dense(const T* x, ptrdiff_t n_columns, bool coarse) {
