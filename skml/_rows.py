@@ -80,8 +80,8 @@ def _sorted_by_content(parts, kept):
 def _sort(coarse, kept, fine=None):
     if kept is None:
         kept = np.arange(len(coarse))
-    keys = (coarse[kept],) if fine is None else (fine[kept], coarse[kept])
-    return kept[np.lexsort(keys)]
+    order = np.argsort(coarse[kept]) if fine is None else np.lexsort((fine[kept], coarse[kept]))
+    return kept[order]
 
 
 def _combined(parts, coarse):

@@ -1,14 +1,12 @@
-"""Seeding without an order: content hashes, and several candidate centres tried in one pass. Sparse rows."""
+"""Several candidate centres tried in one pass, and the distances of sparse rows."""
 
 import numpy as np
 
 from cython cimport floating
-from cython.parallel cimport prange, threadid
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from cython.parallel cimport prange
+from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "kmeans_sparse.hpp" namespace "skml_kmeans" nogil:
-    uint64_t row_hash[T](const T*, Py_ssize_t, bint) noexcept
-    uint64_t sparse_hash[T](const T*, const int32_t*, Py_ssize_t, Py_ssize_t, bint) noexcept
     void trial_at[T](bint, const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const T*, const T*,
                      Py_ssize_t, const T*, double, T*, int64_t*) noexcept
     void sparse_row[T](const T*, const int32_t*, Py_ssize_t, Py_ssize_t, const double*, const double*, Py_ssize_t,
@@ -26,42 +24,6 @@ cdef int _check_structure(const int32_t[::1] indices, const int32_t[::1] indptr,
         if indices[i] < 0 or indices[i] >= n_columns:
             raise ValueError(f"indices[{i}] is {indices[i]}, outside 0 to {n_columns - 1}.")
     return 0
-
-
-def hash_rows(
-    const floating[:, ::1] X,  # in
-    bint coarse,  # hash the values rounded to float32
-    uint64_t[::1] hashes,  # out
-    int n_threads,
-):
-    """Write a 64-bit hash of each row's values; zeros of either sign count as absent, any NaN as the same."""
-    cdef Py_ssize_t i, n = X.shape[0], d = X.shape[1]
-    if hashes.shape[0] != n:
-        raise ValueError(f"hashes has {hashes.shape[0]} entries for {n} rows.")
-    for i in prange(n, nogil=True, num_threads=n_threads, schedule="static"):
-        hashes[i] = row_hash(&X[i, 0], d, coarse)
-
-
-def hash_sparse_rows(
-    const floating[::1] data,  # in
-    const int32_t[::1] indices,  # in
-    const int32_t[::1] indptr,  # in
-    Py_ssize_t n_columns,
-    bint coarse,
-    uint64_t[::1] hashes,  # out
-    int n_threads,
-):
-    """Write the hash of each CSR row (without duplicate entries): that of its dense twin."""
-    cdef Py_ssize_t i, n = indptr.shape[0] - 1
-    _check_structure(indices, indptr, data.shape[0], n_columns)
-    if hashes.shape[0] != n:
-        raise ValueError(f"hashes has {hashes.shape[0]} entries for {n} rows.")
-    cdef const floating* values = NULL
-    cdef const int32_t* columns = NULL
-    if data.shape[0]:
-        values, columns = &data[0], &indices[0]
-    for i in prange(n, nogil=True, num_threads=n_threads, schedule="static"):
-        hashes[i] = sparse_hash(values, columns, indptr[i], indptr[i + 1], coarse)
 
 
 def try_centers(

@@ -4,7 +4,6 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -392,9 +391,6 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         X = validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, order="C")
         weights = validate_weights(sample_weight, X)
         missing = refuse_unusable(X, 1.0 if weights is None else max(1.0, weights.max()), whole=reset)
-        if sp.issparse(X) and not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
         return Points(unit_rows(X, missing) if self.metric == "cosine" else X, weights, missing)
 
     def _centers_like(self, points):

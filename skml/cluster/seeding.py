@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skml import _kernels
+from skml._rows import distinct_rows
 from skml.cluster.points import Points, all_distances, call_slices, nearest, observed, threads_for
 from skml.cluster.sums import column_means
 
@@ -43,51 +44,10 @@ class Distinct:
 
 def distinct(points):
     """Return the distinct rows in canonical order."""
-    order = canonical_order(points)
-    weights = np.ones(points.X.shape[0]) if points.weights is None else points.weights
-    order = order[weights[order] > 0]
-    first = np.flatnonzero(np.append(True, ~same_as_next(points, order)))
-    mass = np.add.reduceat(weights[order], first)
-    spread_mass = np.zeros(len(weights))
-    spread_mass[order[first]] = mass
-    filler = None
-    if points.missing:
-        filler = column_means(points)
-    return Distinct(order[first], mass, spread_mass, filler)
-
-
-def canonical_order(points):
-    """Return the rows sorted by a hash of their content; true ties are rows with equal content."""
-    coarse = hashes(points, coarse=True)  # on float32 values: the same order in both precisions
-    order = np.argsort(coarse, kind="stable")
-    tied = coarse[order[1:]] == coarse[order[:-1]]
-    if tied.any() and not same_as_next(points, order)[tied].all():
-        order = np.lexsort((hashes(points, coarse=False), coarse))
-    return order
-
-
-def hashes(points, coarse):
-    """Return a 64-bit hash per row."""
-    X, out = points.X, np.empty(points.X.shape[0], dtype=np.uint64)
-    threads = threads_for(10 * X.size)
-    if points.sparse:
-        _kernels.seeding.hash_sparse_rows(X.data, X.indices, X.indptr, X.shape[1], coarse, out, threads)
-    else:
-        for rows in call_slices(len(X), X.shape[1]):
-            _kernels.seeding.hash_rows(X[rows], coarse, out[rows], threads)
-    return out
-
-
-def same_as_next(points, order):
-    """Return, for each row but the last of an order, whether the next row has the same content."""
-    fine = hashes(points, coarse=False)
-    same = fine[order[1:]] == fine[order[:-1]]
-    candidates = np.flatnonzero(same)
-    for part in call_slices(len(candidates), 1000 * points.X.shape[1]):
-        here = candidates[part]
-        a, b = points.rows(order[here]), points.rows(order[here + 1])
-        same[here] = ((a == b) | (np.isnan(a) & np.isnan(b))).all(axis=1)
-    return same
+    rows, mass = distinct_rows(points.X, points.weights)
+    spread_mass = np.zeros(points.X.shape[0])
+    spread_mass[rows] = mass
+    return Distinct(rows, mass, spread_mass, column_means(points) if points.missing else None)
 
 
 def seed(points, n_clusters, init, random_state, n_trials=None):

@@ -90,22 +90,6 @@ def test_sums_equal_the_twins_bit_for_bit(rng, mode, weighted):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("coarse", [False, True])
-def test_hashes_equal_the_twins_and_know_content_only(rng, dtype, coarse):
-    X = rng.integers(-3, 4, size=(200, 5)).astype(dtype)
-    ours, theirs, sparse, negated = np.empty((4, 200), dtype=np.uint64)
-    seeding.hash_rows(X, coarse, ours, 2)
-    seeding_twin.hash_rows(X, coarse, theirs, 1)
-    np.testing.assert_array_equal(ours, theirs)
-    rows = sp.csr_matrix(X)
-    seeding.hash_sparse_rows(rows.data, rows.indices, rows.indptr, 5, coarse, sparse, 2)
-    np.testing.assert_array_equal(ours, sparse)
-    seeding.hash_rows(np.where(X == 0, dtype(-0.0), X), coarse, negated, 1)
-    np.testing.assert_array_equal(ours, negated)
-    assert len(np.unique(ours)) == len(np.unique(X, axis=0))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("d", [3, 50])
 @pytest.mark.parametrize("missing", [False, True])
 def test_tried_centers_equal_the_twins(rng, dtype, d, missing):
@@ -152,4 +136,4 @@ def test_wrong_shapes_and_indices_are_refused(rng):
     indices = np.array([5], dtype=np.int32)
     with pytest.raises(ValueError, match="outside"):
         indptr = np.array([0, 1], dtype=np.int32)
-        seeding.hash_sparse_rows(np.ones(1), indices, indptr, 5, False, np.empty(1, dtype=np.uint64), 1)
+        seeding.sparse_distances(np.ones(1), indices, indptr, np.ones((5, 2)), np.ones(2), np.empty((1, 2)), 1)

@@ -1,31 +1,8 @@
-// Order-free seeding: a hash of each row's content, and the gain of several candidate centres in one pass.
+// Order-free seeding: the gain of several candidate centres in one pass.
 #pragma once
 #include "kmeans_pairs.hpp"
 
 namespace skml_kmeans {
-
-static inline uint64_t mixed(uint64_t z) {
-    z ^= z >> 32; z *= 0xd6e8feb86659fd93ULL;
-    z ^= z >> 32; z *= 0xd6e8feb86659fd93ULL;
-    return z ^ (z >> 32);
-}
-// Zero (of either sign) hashes to 0, so that a sparse row and its dense twin have the same hash.
-template <class F, class B> static inline uint64_t entry_hash(F x, uint64_t column) {
-    if (x == 0) return 0;
-    B bits = (B)0x7fc00000;  // one pattern for every NaN
-    if (x == x) std::memcpy(&bits, &x, sizeof(B));
-    return mixed((uint64_t)bits + (column + 1) * 0x9e3779b97f4a7c15ULL);
-}
-template <class T> static inline uint64_t entry_key(T x, uint64_t column, bool coarse) {
-    if (coarse || sizeof(T) == 4) return entry_hash<float, uint32_t>((float)x, column);
-    return entry_hash<double, uint64_t>((double)x, column);
-}
-template <class T> static inline uint64_t row_hash(const T* x, ptrdiff_t d, bool coarse) {
-    uint64_t s = 0;
-    if (coarse || sizeof(T) == 4) for (ptrdiff_t j = 0; j < d; j++) s += entry_hash<float, uint32_t>((float)x[j], (uint64_t)j);
-    else for (ptrdiff_t j = 0; j < d; j++) s += entry_hash<double, uint64_t>((double)x[j], (uint64_t)j);
-    return mixed(s);
-}
 
 // closest[i]: squared distance to the nearest centre so far. trial[c * n + i] = min(closest[i], |x_i - candidate_c|^2).
 // gain[c] receives the sum of weight * trial in whole units of 1 / unit: integers, so that no order shows.

@@ -21,11 +21,4 @@ static inline void sparse_row(const T* data, const int32_t* indices, ptrdiff_t b
         out[q] = D > 0 ? D : 0;
     }
 }
-
-template <class T>
-static inline uint64_t sparse_hash(const T* data, const int32_t* indices, ptrdiff_t begin, ptrdiff_t end, bool coarse) {
-    uint64_t s = 0;
-    for (ptrdiff_t q = begin; q < end; q++) s += entry_key<T>(data[q], (uint64_t)indices[q], coarse);
-    return mixed(s);
-}
 }  // namespace skml_kmeans
