@@ -10,30 +10,19 @@ import copy
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as openmp_threads
-from sklearn.utils._param_validation import (
-    HasMethods,
-    Hidden,
-    Interval,
-    InvalidParameterError,
-    Options,
-    RealNotInt,
-    StrOptions,
-    validate_params,
-)
+from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
-    "HasMethods",
-    "Hidden",
     "Interval",
     "InvalidParameterError",
-    "Options",
     "RealNotInt",
     "StrOptions",
     "check_sample_weight",
     "fit_context",
+    "is_whole_fit",
+    "open_fit",
     "openmp_threads",
-    "validate_params",
     "without_callback_state",
 ]
 
@@ -46,3 +35,13 @@ def without_callback_state(estimator):
     for name in _CALLBACK_STATE:
         vars(bare).pop(name, None)
     return bare
+
+
+def open_fit(estimator, max_subtasks):
+    """Return the root callback context of a fit that begins; callbacks are set up."""
+    return estimator._init_callback_context(max_subtasks=max_subtasks)
+
+
+def is_whole_fit(estimator, context):
+    """Tell whether a context is the root task of the estimator's fit in progress."""
+    return context is getattr(estimator, "_callback_fit_ctx", None)

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from sklearn import get_config
 from sklearn.utils.validation import validate_data
 
-from skml._sklearn import check_sample_weight, fit_context
+from skml._sklearn import check_sample_weight, fit_context, open_fit
 
 __all__ = [
     "FitInterruptedWarning",
@@ -146,8 +146,11 @@ def _with_small_indices(X):
     """Return X with 32-bit indices where they fit (the kernels' index type), sharing the values."""
     if X.indices.dtype == np.int32 and X.indptr.dtype == np.int32:
         return X
-    if max(X.nnz, *X.shape) > np.iinfo(np.int32).max:
-        raise ValueError(f"X has {X.nnz} stored values; sparse input holds at most {np.iinfo(np.int32).max}.")
+    largest = np.iinfo(np.int32).max
+    if max(X.nnz, *X.shape) > largest:
+        raise ValueError(
+            f"Sparse X may have up to {largest} rows, columns and stored values, got {X.nnz} values in shape {X.shape}."
+        )
     parts = (X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32))
     return type(X)(parts, shape=X.shape, copy=False)
 
@@ -302,7 +305,7 @@ def fit_task(estimator, *, X=None, y=None, sample_weight=None, max_subtasks=0):
         The root context, to open subtasks on.
     """
     seen = _seen(X, y, sample_weight)
-    context = estimator._init_callback_context(max_subtasks=max_subtasks)
+    context = open_fit(estimator, max_subtasks)
     context.call_on_fit_task_begin(estimator=estimator, **seen)
     yield context
     context.call_on_fit_task_end(estimator=estimator, reconstruction_attributes={}, **seen)

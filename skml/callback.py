@@ -8,12 +8,13 @@ model of that task.
 
 import os
 import pathlib
-import tempfile
+import secrets
+import shutil
 import time
 
 from sklearn.utils import check_scalar
 
-from skml._sklearn import without_callback_state
+from skml._sklearn import is_whole_fit, without_callback_state
 from skml.inspection import all_estimators
 
 __all__ = ["Checkpoint", "EarlyStopping", "History", "TimeBudget"]
@@ -226,9 +227,8 @@ class Checkpoint(_TaskCallback):
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         """Write the model after each `every`-th step and at the end of the fit."""
-        is_fit = hasattr(estimator, "_callback_fit_ctx") and context is estimator._callback_fit_ctx
         due = _is_step(context) and (context.task_id + 1) % self.every == 0
-        if (is_fit or due) and fitted_estimator is not None:
+        if (due or is_whole_fit(estimator, context)) and fitted_estimator is not None:
             _write_whole(self.path, _skops().dumps(without_callback_state(fitted_estimator)))
 
     @staticmethod
@@ -275,31 +275,22 @@ def _skops():
 
 def _write_whole(path, data):
     """Replace a file so that a crash at any moment leaves the old or the new one, whole."""
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".")
+    temporary = f"{path}.{secrets.token_hex(8)}"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, _mode(path))
+        if os.path.exists(path):
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
     if os.name == "posix":
-        directory = os.open(folder, os.O_RDONLY)
+        directory = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
-
-
-def _mode(path):
-    """Return the permission bits of a file, or those that a new file would get."""
-    try:
-        return os.stat(path).st_mode & 0o777
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask

@@ -278,6 +278,7 @@ def lines(n):
         ),
         (structure.adapter_findings, "from sklearn.base import _fit_context\n", "private name of scikit-learn"),
         (structure.adapter_findings, "import sklearn.utils._tags\n", "private name of scikit-learn"),
+        (structure.adapter_findings, "self._callback_fit_ctx\n", "private name of scikit-learn"),
         (structure.adapter_findings, "from sklearn.cluster._kmeans import KMeans\n", "private name of scikit-learn"),
         (structure.dangers, "import pickle\n", "imports pickle"),
         (structure.dangers, "import importlib\n", "imports importlib"),

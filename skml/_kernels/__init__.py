@@ -15,12 +15,13 @@ from threadpoolctl import ThreadpoolController
 from skml._kernels import cpu_base
 from skml._sklearn import openmp_threads
 
-LEVELS = ("base", "v2", "v3", "v4")
+CPU_LEVEL = cpu_base.level()
+if CPU_LEVEL == "none":
+    raise ImportError("skml's kernels need a processor of x86-64-v2 or later (SSE4.2 and POPCNT); this one is older.")
+LEVELS = ("base",) if CPU_LEVEL == "base" else ("v2", "v3", "v4")
 _asked = os.environ.get("SKML_KERNELS", "")
 if _asked not in ("", "reference", *LEVELS):
     raise ImportError(f"SKML_KERNELS={_asked!r} is unknown; use 'reference', or one of {', '.join(LEVELS)}.")
-
-CPU_LEVEL = cpu_base.level()
 if _asked in LEVELS and LEVELS.index(_asked) > LEVELS.index(CPU_LEVEL):
     raise ImportError(f"SKML_KERNELS={_asked!r} asks for more than this processor has ({CPU_LEVEL}).")
 LEVEL = _asked or CPU_LEVEL

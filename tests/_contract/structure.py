@@ -204,7 +204,13 @@ def circles(graph):
 
 
 def adapter_findings(source, name=""):
-    """Yield imports of scikit-learn's private names; only ``skml._sklearn`` may have them."""
+    """Yield uses of scikit-learn's private names; only ``skml._sklearn`` may have them."""
+    for node in ast.walk(ast.parse(source)):
+        used = getattr(node, "attr", None) or (node.value if isinstance(node, ast.Constant) else None)
+        if isinstance(used, str) and used.startswith(
+            ("_callback_fit", "_init_callback", "_parent_callback", "_skl_callbacks")
+        ):
+            yield f"private name of scikit-learn: {used}"
     for _, module, imported in imports(ast.parse(source)):
         parts = [*module.split("."), imported or ""]
         if parts[0] == "sklearn" and any(part.startswith("_") and not part.startswith("__") for part in parts):

@@ -62,7 +62,7 @@ def test_each_family_is_there_compiled_and_as_twin(family, gate):
     assert compiled in (f"skml._kernels.{family}_{_kernels.CPU_LEVEL}", f"skml._kernels.{family}_base")
 
 
-@pytest.mark.parametrize("value", ["fast", "REFERENCE", "v9", " "])
+@pytest.mark.parametrize("value", ["fast", "REFERENCE", "v9", " ", "base" if len(_kernels.LEVELS) > 1 else "v2"])
 def test_an_unknown_build_is_refused(value, gate):
     with pytest.raises(ImportError, match=f"SKML_KERNELS={value!r} is unknown"):
         gate(value)
