@@ -1,6 +1,7 @@
 """Block Krylov iteration with a thick restart, for the leading eigenpairs of a symmetric positive operator."""
 
 from dataclasses import dataclass
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,7 @@ def krylov_steps(product, n_features, k, options):
     with blas_threads(1):
         new = sl.qr(start, mode="economic")[0]
     filled = 0
-    for n_steps in range(1, options.max_steps + 1):
+    for n_steps in count(1):
         block = slice(filled, filled + new.shape[1])
         basis[:, block] = new
         filled = block.stop
@@ -107,7 +108,7 @@ def krylov_steps(product, n_features, k, options):
             new, B = _orthonormal(W, Q)
             residuals = np.linalg.norm(B @ S[block, :k], axis=0)
         error = _error_bound(values, residuals, k, min(k + options.block + 10, limit - 1))
-        last = filled >= k and (error <= options.tol or filled == n_features or n_steps == options.max_steps)
+        last = filled == n_features or (filled >= k and (error <= options.tol or n_steps >= options.max_steps))
         yield Step(Ritz(Q, S[:, :k], values[:k], residuals), {"error": error}, last)
         if last:
             return

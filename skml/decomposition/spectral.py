@@ -307,6 +307,7 @@ def krylov_options(X, k, options):
     tol = options.tol or (1e-9 if sp.issparse(X) else 5e-5)
     dtype = np.float64 if sp.issparse(X) or tol < 1e-5 else np.float32
     block = 16  # as many vectors as a product takes in little more time than one
+    most = max(-(-k // block), most)  # with fewer steps there are no k vectors yet
     return KrylovOptions(tol, block, max(400, 4 * k + options.n_oversamples), most, options.seed, dtype)
 
 

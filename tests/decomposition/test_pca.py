@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from sklearn.decomposition import PCA as Peer
 from sklearn.exceptions import NotFittedError
 
-from skml.decomposition import PCA
+from skml.decomposition import PCA, spectral
 
 DIRECT = ("auto", "full", "covariance_eigh", "gram", "randomized", "em")
 
@@ -66,6 +66,33 @@ def test_randomized_bounds_its_error_on_a_slowly_decaying_spectrum(rng):
     peer = Peer(10, svd_solver="randomized", random_state=0).fit(X)
     assert np.abs(ours.singular_values_ / exact - 1).max() < 1e-4
     assert np.abs(peer.singular_values_ / exact - 1).max() > 1e-3
+
+
+@pytest.fixture
+def always_krylov(monkeypatch):
+    """Iterate whatever the size of the data, and count the iterations that end."""
+    monkeypatch.setattr(spectral, "EXACT", 0)
+    monkeypatch.setattr(spectral, "SMALL", 0)
+    ended = []
+
+    def counted(*args):
+        steps = list(krylov_steps(*args))
+        ended.append(len(steps))
+        return iter(steps)
+
+    krylov_steps = spectral.krylov_steps
+    monkeypatch.setattr(spectral, "krylov_steps", counted)
+    yield ended
+    assert ended
+
+
+@pytest.mark.parametrize("iterated_power", [0, 1, 3])
+@pytest.mark.parametrize("k", [20, 50])
+def test_few_steps_still_give_all_components(rng, always_krylov, k, iterated_power):
+    X = rng.standard_normal((90, 70))
+    pca = PCA(k, svd_solver="randomized", iterated_power=iterated_power).fit(X)
+    assert pca.components_.shape == (pca.n_components_, 70) == (k, 70)
+    assert_allclose(pca.components_ @ pca.components_.T, np.eye(k), atol=1e-8)
 
 
 @pytest.mark.parametrize("solver", [*DIRECT, "arpack"])
