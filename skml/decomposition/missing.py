@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skml._kernels import blas_threads
 from skml.base import Step
 from skml.decomposition.lanes import blocks, in_lanes, lanes
 from skml.decomposition.magnitude import direct_axes
@@ -54,6 +55,7 @@ def informative_rows(X, weights):
     return X[keep], weights[keep]
 
 
+@blas_threads(1)
 def first_factors(X, weights, k):
     """Return a start: the principal axes of the data with column means in the gaps.
 
@@ -84,6 +86,7 @@ def first_factors(X, weights, k):
     return Factors(mean, W, noise)
 
 
+@blas_threads(1)
 def posterior(X, mean, W, noise):
     """Return the Posterior of z for some rows.
 
@@ -145,6 +148,7 @@ def _expectations(X, weights, factors):
     return [sum(part) for part in zip(*parts)]
 
 
+@blas_threads(1)
 def _maximized(factors, sums, sum_of_weights, n_known, floor):
     """Return the Factors that maximize the expected likelihood.
 
@@ -184,7 +188,7 @@ def em_steps(X, weights, factors, tol, max_iter):
         log-likelihood of a row and the noise.
     """
     observed = ~np.isnan(X)
-    n_known = float(weights @ observed.sum(axis=1))
+    n_known = float((weights * observed.sum(axis=1)).sum())
     floor = NOISE_FLOOR * float((np.nanvar(X, axis=0)).mean())
     last = False
     while not last:
@@ -196,6 +200,7 @@ def em_steps(X, weights, factors, tol, max_iter):
         yield Step(factors, metrics, last)
 
 
+@blas_threads(1)
 def spectrum_of(factors, sum_of_weights, k):
     """Return the Spectrum of the model's covariance matrix, with `k` components.
 
@@ -256,7 +261,8 @@ def completed(X, factors):
     """
     for rows in blocks(slice(0, len(X)), _row_chunk(*factors.W.shape)):
         q = posterior(X[rows], factors.mean, factors.W, factors.noise)
-        expected = q.z @ factors.W.T + factors.mean
+        with blas_threads(1):
+            expected = q.z @ factors.W.T + factors.mean
         yield rows, np.where(q.observed > 0, X[rows], expected)
 
 

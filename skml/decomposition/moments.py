@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from skml._kernels import moments
+from skml._kernels import blas_threads, moments
 from skml.decomposition.lanes import CALL_FLOPS, block_rows, blocks, in_lanes, lanes
 
 UNWEIGHTED = np.empty(0)
@@ -294,6 +294,7 @@ def single_scatter_product(single, V):
     return sum(in_lanes(one_lane, lanes(len(X), 4))).T
 
 
+@blas_threads(1)
 def _sparse_scatter_product(rows, V):
     X, mean, scale, _ = rows
     Y = X @ V - mean @ V
@@ -322,7 +323,8 @@ def project(X, mean, V, out=None):
         The products.
     """
     if sp.issparse(X):
-        return np.asarray(X @ V - mean @ V, dtype=V.dtype)
+        with blas_threads(1):
+            return np.asarray(X @ V - mean @ V, dtype=V.dtype)
     Y = np.empty((len(X), V.shape[1]), V.dtype) if out is None else out
 
     def one_lane(lane):

@@ -345,7 +345,8 @@ def em_steps(X, scale, k, options, max_iter):
     steps : generator of Step
         With a :class:`skml.decomposition.krylov.Ritz` as state.
     """
-    rows = centred(X, scale)
+    with blas_threads(1):
+        rows = centred(X, scale)
     check_total(rows.total, X)
     how = KrylovOptions(tol=options.tol or 1e-15, block=k, max_steps=max_iter, seed=options.seed)
     return rows, krylov_steps(lambda V: scatter_product(rows, V), X.shape[1], k, how)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from skml.decomposition import PCA, missing
 
@@ -86,6 +87,31 @@ def test_warm_start_continues_to_the_same_bits(rng):
     parts.set_params(max_iter=12).fit(gaps)
     assert np.array_equal(parts.components_, whole.components_)
     assert parts.history_ == whole.history_
+
+
+def test_same_bits_for_any_number_of_blas_threads(rng):
+    gaps, said = with_gaps(rng, low_rank(rng, 260, 120)), []
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads):
+            pca = PCA(60, max_iter=2).fit(gaps)
+            said.append(pca.components_.tobytes() + pca.transform(gaps).tobytes() + pca.score_samples(gaps).tobytes())
+    assert said == said[:1] * 3
+
+
+@pytest.mark.parametrize("step", ["svd", "solve", "cholesky", "inv", "einsum"])
+def test_algebra_runs_on_one_blas_thread(rng, monkeypatch, step):
+    home = np if step == "einsum" else np.linalg
+    plain, seen = getattr(home, step), []
+
+    def watched(*args, **kwargs):
+        seen.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(home, step, watched)
+    gaps = with_gaps(rng, low_rank(rng))
+    with threadpool_limits(2):
+        PCA(2, max_iter=2).fit(gaps).transform(gaps)
+    assert set(seen) == {1}
 
 
 def test_empty_rows_and_columns(rng):
