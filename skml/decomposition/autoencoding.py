@@ -6,8 +6,11 @@ import numpy as np
 import scipy.linalg as linalg
 import scipy.sparse as sp
 
+from skml._kernels import blas_threads
 from skml.base import Step
-from skml.decomposition.centred import open_block, row_blocks
+from skml.decomposition.centred import row_blocks
+from skml.decomposition.gaussian import squared_residuals
+from skml.decomposition.moments import project
 
 # Added to the normal equations of rows with missing values: codes that the observed values leave open become
 # the smallest ones. One step of refinement afterwards takes its influence on the others below rounding.
@@ -164,14 +167,14 @@ def encode(X, code):
     Z : ndarray of shape (n_samples, n_components)
         The codes.
     """
-    Z = np.empty((X.shape[0], code.encoder.shape[1]), dtype=code.encoder.dtype)
-    for rows in row_blocks(*X.shape):
-        block = open_block(X, rows, code.mean)
-        missing = None if sp.issparse(X) else np.isnan(block.values)
-        if missing is not None and missing.any():
-            Z[rows] = encode_incomplete(np.where(missing, 0, block.values), ~missing, code)
-        else:
-            Z[rows] = block.times(code.encoder)
+    with blas_threads(1):  # the bits must not depend on threads; complete rows are worked through in lanes
+        Z = project(X, code.mean, code.encoder)
+        open_rows = [] if sp.issparse(X) else np.flatnonzero(np.isnan(Z).any(axis=1))
+        for part in row_blocks(len(open_rows), X.shape[1]):
+            rows = open_rows[part]
+            values = X[rows] - code.mean
+            missing = np.isnan(values)
+            Z[rows] = encode_incomplete(np.where(missing, 0, values), ~missing, code)
     return Z
 
 
@@ -244,12 +247,7 @@ def squared_errors(X, code):
     errors : ndarray of shape (n_samples,), float64
         Over the observed values.
     """
-    errors = np.empty(X.shape[0])
-    for rows in row_blocks(*X.shape):
-        residuals = open_block(X, rows, code.mean).dense() - encode(X[rows], code) @ code.decoder
-        residuals[np.isnan(residuals)] = 0.0
-        errors[rows] = np.einsum("ij,ij->i", residuals, residuals, dtype=np.float64)
-    return errors
+    return squared_residuals(X, code.mean, code.decoder, encode(X, code))
 
 
 def mean_loss(X, weights, code, alpha):

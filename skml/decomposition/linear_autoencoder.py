@@ -25,6 +25,7 @@ from skml.decomposition.autoencoding import (
     squared_errors,
 )
 from skml.decomposition.centred import has_missing, moments
+from skml.decomposition.gaussian import reconstructed
 from skml.decomposition.gradient import (
     Batches,
     Descent,
@@ -217,7 +218,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         n_components = self._checked_n_components(min(X.shape), "min(n_samples, n_features)")
         memory = self._memory(X, n_components) if self.warm_start else None
         n_steps = 1 if self.solver == "exact" else self.max_iter
-        with fit_task(self, X=X, y=y, sample_weight=weights, max_subtasks=n_steps) as context:
+        with fit_task(self, X=X, y=y, sample_weight=weights, max_subtasks=n_steps) as context, blas_threads(1):
             steps = getattr(self, f"_{self.solver}_steps")(X, weights, n_components, memory)
             if steps is not None:
                 self._run(context, steps, X, y, weights, history=self.history_ if memory else None)
@@ -255,7 +256,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         memory = None if first else self._memory(X, n_components)
         if not first and memory is None:
             raise ValueError("partial_fit cannot go on: solver, n_components or tied were changed since the last fit.")
-        with fit_task(self, X=X, y=y, sample_weight=weights, max_subtasks=1) as context:
+        with fit_task(self, X=X, y=y, sample_weight=weights, max_subtasks=1) as context, blas_threads(1):
             batches, centre = self._batches(X, weights)
             descent = start_descent(centre, n_components, self.tied, X.dtype, self._seed())
             descent = descent if memory is None else move_centre(Descent(**memory), centre)
@@ -267,8 +268,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     def _run(self, context, steps, X, y, weights, history):
         task = "epoch" if self.solver == "sgd" else "iteration"
         seen = {"X": X, "y": y, "sample_weight": weights}
-        with blas_threads(1):  # mini-batches are too small for more, and sums keep their order
-            run = run_steps(self, context, steps, task=task, attributes=self._attributes, history=history, **seen)
+        run = run_steps(self, context, steps, task=task, attributes=self._attributes, history=history, **seen)
         vars(self).update(self._attributes(run.state, run.history))
 
     def _attributes(self, state, history):
@@ -393,7 +393,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         Z = check_array(X, dtype=self.decoder_.dtype, input_name="X")
         if Z.shape[1] != self.n_components_:
             raise ValueError(f"X has {Z.shape[1]} columns; the codes of this model have {self.n_components_}.")
-        return Z @ self.decoder_ + self.mean_
+        return reconstructed(Z, self.mean_, self.decoder_)
 
     def reconstruction_error(self, X):
         """Return how badly each row is reconstructed.
@@ -437,8 +437,9 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         X = self._validated(X, reset=False)
         if has_missing(X):
             seen = np.count_nonzero(~np.isnan(X), axis=1)
-        total = weights @ seen
-        return -float(weights @ errors / total) if total > 0 else 0.0
+        with blas_threads(1):
+            total = weights @ seen
+            return -float(weights @ errors / total) if total > 0 else 0.0
 
     @property
     def _n_features_out(self):
