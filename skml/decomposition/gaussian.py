@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skml._kernels import blas_threads
+from skml.base import require_memory
 from skml.decomposition.lanes import blocks, in_lanes, lanes
 from skml.decomposition.moments import project
 
@@ -34,6 +35,7 @@ def covariance(components, variances, noise):
     C : ndarray of shape (n_features, n_features)
         In the dtype of the components.
     """
+    require_memory(8 * components.shape[1] ** 2, "The covariance matrix")
     with blas_threads(1):
         C = (components.T * np.maximum(variances - noise, 0)) @ components
     C.flat[:: len(C) + 1] += noise
@@ -60,6 +62,7 @@ def precision(components, variances, noise):
         In the dtype of the components.
     """
     k, n_features = components.shape
+    require_memory(8 * n_features**2, "The precision matrix")
     V = components.astype(np.float64)
     if k == n_features:  # no other direction is left: the noise has no say, and 1 / noise would cost digits
         variances, _ = floored(np.maximum(variances, noise), 0.0)

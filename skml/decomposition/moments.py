@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skml._kernels import blas_threads, moments
+from skml.base import require_memory
 from skml.decomposition.lanes import CALL_FLOPS, block_rows, blocks, in_lanes, lanes
 
 UNWEIGHTED = np.empty(0)
@@ -70,6 +71,8 @@ def scatter(X, scale):
         The scatter matrix; only its lower triangle is meaningful.
     """
     n_features = X.shape[1]
+    n_lanes = 8 if n_features <= 256 else 2  # each lane has a matrix of its own
+    require_memory(8 * n_lanes * n_features**2, "The scatter matrix of X")
     shift = typical_row(X, X.dtype)
     rows = block_rows(n_features, X.itemsize, at_least=128)
     # Float32 products are summed in float64 now and then, so their error does not grow with the rows.
@@ -87,7 +90,6 @@ def scatter(X, scale):
                 S += part
         return total, S
 
-    n_lanes = 8 if n_features <= 256 else 2  # each lane has a matrix of its own
     totals, parts = zip(*in_lanes(one_lane, lanes(len(X), n_lanes)))
     with np.errstate(over="ignore", invalid="ignore"):
         weight = sum_of_weights(X, scale)
@@ -119,6 +121,7 @@ def gram(X, scale):
         The Gram matrix; only its lower triangle is meaningful.
     """
     n_samples, n_features = X.shape
+    require_memory(16 * n_samples**2, "The Gram matrix of X")
     mean = np.empty(n_features)
     width = block_rows(n_samples, 8, at_least=128)
 
@@ -344,13 +347,17 @@ def combine(U, X, mean, out):
     ----------
     U : ndarray of shape (n_samples, n_rows)
         The coefficients of the rows of X.
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data.
     mean : ndarray of shape (n_features,)
         What is subtracted from each row.
     out : ndarray of shape (n_rows, n_features)
         Where to put the result; its dtype is that of the work.
     """
+    if sp.issparse(X):
+        out[...] = (X.T @ U).T
+        out -= np.outer(U.sum(axis=0), mean)
+        return
     Ut = np.ascontiguousarray(U.T, dtype=out.dtype)
     width = block_rows(len(X), out.itemsize, at_least=128)
 

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from skml._kernels import blas_threads
+from skml.base import require_memory
 from skml.decomposition.krylov import KrylovOptions, krylov_steps, ritz_vectors
 from skml.decomposition.moments import (
     Centred,
@@ -184,12 +185,28 @@ def covariance_axes(X, scale, k, refine=False):
 
 
 def _sparse_scatter(X, scale):
+    require_memory(16 * X.shape[1] ** 2, "The scatter matrix of X")
     mean = centred(X, scale).mean
-    weighted = sp.diags_array(scale) @ X if len(scale) else X
-    S = np.ascontiguousarray((weighted.T @ weighted).toarray(), dtype=np.float64)
+    weighted = (sp.diags_array(scale) @ X if len(scale) else X).astype(np.float64)
+    S = np.ascontiguousarray((weighted.T @ weighted).toarray())
     weight = float(scale @ scale) if len(scale) else X.shape[0]
     S -= weight * np.outer(mean, mean)
     return mean, S
+
+
+def _sparse_gram(X, scale):
+    require_memory(16 * X.shape[0] ** 2, "The Gram matrix of X")
+    mean, rows = centred(X, scale).mean, X.astype(np.float64)
+    shift = rows @ mean
+    # (x - m)'(y - m) = x'y - x'm - y'm + m'm
+    G = np.ascontiguousarray((rows @ rows.T).toarray())
+    G -= shift
+    G -= shift[:, None]
+    G += mean @ mean
+    if len(scale):
+        G *= scale
+        G *= scale[:, None]
+    return mean, G
 
 
 def refine_tail(rows, values, vectors):
@@ -219,10 +236,10 @@ def refine_tail(rows, values, vectors):
 
 def gram_axes(X, scale, k):
     """Return the Spectrum from the eigenvectors of the n x n Gram matrix, for data with few rows."""
-    mean, G = gram(X, scale)
+    mean, G = _sparse_gram(X, scale) if sp.issparse(X) else gram(X, scale)
     total = float(np.trace(G))
     check_total(total, X)
-    n_vectors = min(k, len(X))
+    n_vectors = min(k, X.shape[0])
     values, U = leading_eigenpairs(G, n_vectors)
     del G
     s = np.zeros(k)
@@ -386,7 +403,7 @@ def automatic_solver(n_rows, n_features, sparse, k):
         One that :func:`principal_axes` knows.
     """
     if sparse:
-        return "randomized" if k else "covariance_eigh"
+        return "randomized" if k else "covariance_eigh" if n_features <= n_rows else "gram"
     if n_features <= 1000 and n_rows >= 10 * n_features:
         return "covariance_eigh"
     few = k is not None and 1 <= k < 0.8 * min(n_rows, n_features)

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 from sklearn.decomposition import PCA as Peer
 from sklearn.exceptions import NotFittedError
 
+from skml import base
 from skml.decomposition import PCA, spectral
 
 DIRECT = ("auto", "full", "covariance_eigh", "gram", "randomized", "em")
@@ -139,6 +140,36 @@ def test_sparse_equals_dense(rng, solver, weighted):
     assert_allclose(sparse.explained_variance_, dense.explained_variance_, rtol=1e-9)
     assert_allclose(sparse.transform(X), dense.transform(X.toarray()), atol=1e-6)
     assert_allclose(sparse.reconstruction_error(X), dense.reconstruction_error(X.toarray()), atol=1e-6)
+
+
+def test_sparse_float32_is_summed_in_double_precision(rng):
+    X = (rng.standard_normal((50_000, 5)) + 10).astype(np.float32)
+    sparse = PCA(svd_solver="covariance_eigh").fit(sp.csr_array(X))
+    assert_allclose(sparse.explained_variance_, np.linalg.eigvalsh(np.cov(X.T.astype(float)))[::-1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("n_components", [None, 0.9])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sparse_and_wide_takes_the_small_side(rng, monkeypatch, n_components, weighted):
+    X = sp.random_array((30, 400), density=0.1, rng=rng, format="csr")
+    weights = rng.integers(1, 3, 30) if weighted else None
+    dense = PCA(n_components).fit(X.toarray(), sample_weight=weights)
+    monkeypatch.setattr(spectral, "_sparse_scatter", None)
+    sparse = PCA(n_components).fit(X, sample_weight=weights)
+    assert_allclose(sparse.explained_variance_, dense.explained_variance_, atol=1e-12)
+    assert_allclose(np.abs(sparse.components_[:9]), np.abs(dense.components_[:9]), atol=1e-8)
+    assert_allclose(
+        sparse.inverse_transform(sparse.transform(X)), dense.inverse_transform(dense.transform(X.toarray())), atol=1e-8
+    )
+
+
+@pytest.mark.parametrize("solver", ["covariance_eigh", "gram"])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_a_matrix_beyond_the_memory_is_refused(rng, monkeypatch, solver, form):
+    X = form(rng.standard_normal((20, 30) if solver == "gram" else (30, 20)))
+    monkeypatch.setattr(base, "_free_memory", lambda: 1000)
+    with pytest.raises(MemoryError, match="matrix of X would take"):
+        PCA(svd_solver="auto" if sp.issparse(X) else solver).fit(X)
 
 
 def test_sparse_data_is_never_made_dense(rng, monkeypatch):
