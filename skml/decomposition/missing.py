@@ -6,6 +6,7 @@ entries O enter (Ilin & Raiko 2010)::
     M = W_O' W_O + noise I        z ~ N(M^-1 W_O' (x_O - mean_O), noise M^-1)    given x_O
 """
 
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -21,13 +22,15 @@ NOISE_FLOOR = 1e-10  # relative to the mean variance: noise of zero would leave 
 
 
 class Factors(NamedTuple):
-    """Parameters of the model, and the iterations and log-likelihood behind them."""
+    """Parameters of the model, and what is behind them: likelihood, iterations, the last gain, on which data."""
 
     mean: np.ndarray
     W: np.ndarray
     noise: float
     log_likelihood: float = -np.inf
     n_iter: int = 0
+    gain: float = np.inf
+    data: int = 0
 
 
 class Posterior(NamedTuple):
@@ -53,6 +56,16 @@ def informative_rows(X, weights):
     if np.count_nonzero(keep) < 2:
         raise ValueError("Input X has 1 sample with values other than NaN; PCA needs at least 2.")
     return X[keep], weights[keep]
+
+
+def fingerprint(X, weights):
+    """Return a number that tells whether a later fit goes on with the same data."""
+    return zlib.crc32(weights.tobytes(), zlib.crc32(np.ascontiguousarray(X)))
+
+
+def iteration_done(factors, data, tol, max_iter):
+    """Tell whether the iterations behind `factors` have ended on this data already."""
+    return factors.data == data and (factors.gain < tol or factors.n_iter >= max_iter)
 
 
 @blas_threads(1)
@@ -187,15 +200,15 @@ def em_steps(X, weights, factors, tol, max_iter):
         Its state is a :class:`Factors` with the log-likelihood before its last change; its metrics the mean
         log-likelihood of a row and the noise.
     """
-    observed = ~np.isnan(X)
+    observed, data = ~np.isnan(X), fingerprint(X, weights)
     n_known = float((weights * observed.sum(axis=1)).sum())
     floor = NOISE_FLOOR * float((np.nanvar(X, axis=0)).mean())
     last = False
     while not last:
         before = factors.log_likelihood
         factors = _maximized(factors, _expectations(X, weights, factors), weights.sum(), n_known, floor)
-        gain = (factors.log_likelihood - before) / n_known
-        last = gain < tol or factors.n_iter >= max_iter
+        factors = factors._replace(gain=(factors.log_likelihood - before) / n_known, data=data)
+        last = iteration_done(factors, data, tol, max_iter)
         metrics = {"log_likelihood": factors.log_likelihood / weights.sum(), "noise_variance": factors.noise}
         yield Step(factors, metrics, last)
 

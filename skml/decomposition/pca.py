@@ -313,7 +313,10 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             fitted = self._attributes(spectrum, n_samples, X)
             return {**fitted, "history_": history, "n_iter_": factors.n_iter, "_factors": factors}
 
-        steps = missing.em_steps(X, weights, start, self.tol or 1e-9, self.max_iter)
+        tol = self.tol or 1e-9
+        if missing.iteration_done(start, missing.fingerprint(X, weights), tol, self.max_iter):
+            return attributes(start, history)
+        steps = missing.em_steps(X, weights, start, tol, self.max_iter)
         run = run_steps(self, context, steps, task="iteration", attributes=attributes, history=history, **seen)
         return attributes(run.state, run.history)
 
