@@ -33,10 +33,11 @@ def scaled_axes(X, scale, k, solver, options):
         Its total may be infinite.
     """
     values = X.data if sp.issparse(X) else X
-    exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
-    if exponent == 0 or _is_constant(X):
+    largest = np.abs(values).max(initial=0.0)
+    if largest == 0 or _is_constant(X):
         mean = np.asarray(X[:1].toarray() if sp.issparse(X) else X[:1], dtype=np.float64)[0]
         return finished(mean, np.zeros((k, X.shape[1])), np.zeros(k), 0.0, 0.0)
+    exponent = int(np.frexp(largest)[1])
     small = X.astype(np.float64)
     small = small * 2.0 ** (-exponent // 2) * 2.0 ** (-exponent - -exponent // 2)
     try:
@@ -62,7 +63,7 @@ def direct_axes(X, scale, k, solver, options):
 
 def _is_constant(X):
     if sp.issparse(X):
-        return X.shape[0] < 2 or (abs(X - sp.vstack([X[:1]] * X.shape[0])) if X.nnz else X).sum() == 0
+        return bool((X.max(axis=0).toarray() == X.min(axis=0).toarray()).all())
     return bool((X[0] == X).all())
 
 

@@ -234,6 +234,21 @@ def test_what_cannot_be_represented_is_said(rng, factor, word):
         PCA().fit((rng.standard_normal((20, 3)) * factor**0.15).astype(np.float32))
 
 
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("constant", [0.5, 0.75, 1.0])
+def test_a_constant_hides_no_small_variance(rng, constant, form):
+    X = np.column_stack([np.full(30, constant), 1e-12 * rng.standard_normal(30)]).astype(np.float32)
+    pca = PCA(1).fit(form(X))
+    assert_allclose(pca.explained_variance_, X[:, 1].astype(float).var(ddof=1), rtol=1e-3)
+    with pytest.raises(ValueError, match="similar scales"):
+        PCA(1).fit(form(np.column_stack([np.full(30, constant), 1e-140 * rng.standard_normal(30)])))
+
+
+def test_sparse_constant_rows():
+    assert PCA(1).fit(sp.csr_array(np.full((9, 2), 0.75))).explained_variance_ == 0
+    assert PCA(1).fit(sp.csr_array((9, 2))).explained_variance_ == 0
+
+
 @pytest.mark.parametrize("solver", ["full", "gram", "covariance_eigh", "randomized", "em"])
 def test_constant_and_duplicated_rows(rng, solver):
     constant = PCA(1, svd_solver=solver).fit(np.full((10, 3), 7.5))
