@@ -57,7 +57,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     max_iter : int, default=1000
         The most iterations of expectation maximization, those of earlier fits counted with `warm_start`.
     warm_start : bool, default=False
-        Whether expectation maximization goes on from the last fit.
+        Whether expectation maximization goes on from the last fit; for data with NaN only.
 
     Attributes
     ----------
@@ -240,7 +240,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 )
                 n_samples += before
             vars(self).update(self._attributes(spectrum, n_samples, X))
-            self._fit_svd_solver, self.history_, self.n_iter_ = "full", {}, 1
+            self._fit_svd_solver, self.history_, self.n_iter_, self._factors = "full", {}, 1, None
         return self
 
     def _n_kept(self, n_samples, X):
@@ -284,7 +284,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 else:
                     spectrum = scaled_axes(X, scale, k, solver.replace("em", "full"), self._options(solver))
                     fitted = self._attributes(spectrum, n_samples, X)
-            vars(self).update({"history_": {}, "n_iter_": 1, "_fit_svd_solver": solver, **fitted})
+            vars(self).update({"history_": {}, "n_iter_": 1, "_fit_svd_solver": solver, "_factors": None, **fitted})
         return X, scores
 
     def _fit_em(self, context, X, scale, k, n_samples, seen):

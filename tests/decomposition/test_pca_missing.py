@@ -100,6 +100,16 @@ def test_a_finished_fit_does_not_go_on(rng, end):
     assert pca.set_params(tol=1e-12, max_iter=1000).fit(gaps).n_iter_ > len(history["noise_variance"])
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_complete_data_in_between_ends_a_warm_start(rng, method):
+    X = low_rank(rng)
+    gaps = with_gaps(rng, X)
+    pca = PCA(2, warm_start=True, max_iter=3).fit(gaps)
+    getattr(pca, method)(X)
+    pca.fit(gaps)
+    assert pca.n_iter_ == len(pca.history_["log_likelihood"]) == 3
+
+
 def test_other_data_is_learnt_from_even_after_the_end(rng):
     first, second = with_gaps(rng, low_rank(rng)), with_gaps(rng, low_rank(rng))
     pca = PCA(2, warm_start=True).fit(first)
