@@ -1,5 +1,6 @@
 """The linear autoencoder: encode rows in few numbers and decode them again, both by matrices."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,7 +15,15 @@ from sklearn.utils.validation import check_is_fitted
 from skml._kernels import blas_threads
 from skml._rows import distinct_rows
 from skml._sklearn import Interval, StrOptions
-from skml.base import fit_task, fitting, require_memory, run_steps, validate_weights, validate_X
+from skml.base import (
+    FitInterruptedWarning,
+    fit_task,
+    fitting,
+    require_memory,
+    run_steps,
+    validate_weights,
+    validate_X,
+)
 from skml.decomposition.alternating import alternating_steps, alternation_done, start_alternation
 from skml.decomposition.autoencoding import (
     LinearCode,
@@ -117,7 +126,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         directions without variance, or with no more than `alpha`, don't count); "excess_loss": the loss over
         the optimum less one (if the optimum is zero: the loss over the total variance); "optimal_loss". Zero angle
         and excess by construction for "exact". None after a fit with missing values (where no closed form is
-        known), after `partial_fit` and with ``certify=False``.
+        known), after `partial_fit`, with ``certify=False``, and where Ctrl-C cut it off.
     optimizer_state_ : dict
         What `warm_start` and `partial_fit` need to go on.
     n_features_in_ : int
@@ -349,9 +358,14 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
             return {"angle": 0.0, "excess_loss": 0.0, "optimal_loss": self.history_["loss"][-1]}
         if not self.certify or has_missing(X):
             return None
-        principal = principal_directions(X, weights, self.n_components_, self._seed())
-        weights = np.ones(X.shape[0]) if weights is None else weights
-        loss = mean_loss(X, weights, self._code(), float(self.alpha))
+        try:
+            principal = principal_directions(X, weights, self.n_components_, self._seed())
+            weights = np.ones(X.shape[0]) if weights is None else weights
+            loss = mean_loss(X, weights, self._code(), float(self.alpha))
+        except KeyboardInterrupt:  # the model itself is finished
+            message = "LinearAutoencoder.fit was interrupted; the model is kept, without a pca_certificate_."
+            warnings.warn(message, FitInterruptedWarning, stacklevel=5)
+            return None
         return certificate(self._code(), loss, principal, float(self.alpha))
 
     def _code(self):

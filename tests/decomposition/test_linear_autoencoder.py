@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from skml import LinearAutoencoder
 from skml.base import FitInterruptedWarning
 from skml.callback import Checkpoint, EarlyStopping
-from skml.decomposition import alternating, gradient
+from skml.decomposition import alternating, gradient, linear_autoencoder
 from skml.decomposition.autoencoding import LinearCode, gains, largest_angle, mean_loss
 from skml.decomposition.centred import open_block
 
@@ -408,6 +408,20 @@ def test_early_stopping_and_checkpoint(X, seed, solver, tmp_path):
     np.testing.assert_array_equal(resumed.encoder_, whole.encoder_)
 
 
+@pytest.mark.parametrize("solver", ["als", "sgd"])
+def test_checkpoint_of_a_converged_fit_has_nothing_to_resume(X, seed, solver, tmp_path):
+    path = tmp_path / "model.skops"
+    model = LinearAutoencoder(2, solver=solver, random_state=seed, tol=0.05, max_iter=300)
+    model.set_callbacks(Checkpoint(path)).fit(X)
+    assert model.n_iter_ < 300
+    resumed = Checkpoint.load(path).set_params(warm_start=True).fit(X)
+    for name in ("encoder_", "decoder_", "mean_"):
+        np.testing.assert_array_equal(getattr(resumed, name), getattr(model, name))
+    assert resumed.n_iter_ == model.n_iter_
+    assert resumed.history_ == model.history_
+    assert resumed.pca_certificate_ == model.pca_certificate_
+
+
 def test_interrupt_keeps_the_last_epoch(X, monkeypatch):
     real, calls = gradient.epoch, []
 
@@ -424,6 +438,23 @@ def test_interrupt_keeps_the_last_epoch(X, monkeypatch):
     assert model.n_iter_ == 2
     whole = LinearAutoencoder(2, solver="sgd", random_state=0, tol=0, max_iter=5).fit(X)
     np.testing.assert_array_equal(model.fit(X).encoder_, whole.encoder_)
+
+
+@pytest.mark.parametrize("solver", ["als", "sgd"])
+@pytest.mark.parametrize("name", ["principal_directions", "mean_loss"])
+def test_interrupt_in_the_certificate_keeps_the_model(X, monkeypatch, solver, name):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    model = LinearAutoencoder(2, solver=solver, random_state=0, max_iter=4)
+    whole = clone(model).fit(X)
+    monkeypatch.setattr(linear_autoencoder, name, interrupted)
+    with pytest.warns(FitInterruptedWarning, match="without a pca_certificate_") as caught:
+        model.fit(X)
+    assert [warning.filename for warning in caught] == [__file__]
+    np.testing.assert_array_equal(model.encoder_, whole.encoder_)
+    assert model.history_ == whole.history_
+    assert model.pca_certificate_ is None
 
 
 def test_partial_fit_learns_and_counts(X, seed):
