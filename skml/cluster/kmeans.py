@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml._sklearn import Interval, StrOptions
 from skml.base import Run, fit_task, fitting, require_memory, run_steps, validate_weights, validate_X
-from skml.cluster.lloyd import Clustering, Plan, blended, finished, lloyd_steps, on_sphere, settled
-from skml.cluster.points import Points, all_distances, nearest, observed, refuse_unusable, unit_rows
+from skml.cluster.lloyd import Clustering, Plan, blended, finished, lloyd_steps, on_sphere, resumed, settled
+from skml.cluster.points import Points, all_distances, nearest, observed, refuse_unusable, unit_centers, unit_rows
 from skml.cluster.seeding import seed
 
 _MANY_INITS = 10  # what n_init="auto" means where starts are poor
@@ -67,7 +67,8 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         With "cosine", rows are compared by direction: rows and centres are scaled to length 1 (spherical k-means;
         takes a scaled copy of X). A row of zeros is equally far from every centre.
     warm_start : bool, default=False
-        Whether `fit` goes on from the centres of the last fit.
+        Whether `fit` goes on from the centres of the last fit (of its best start); one that had ended, by `tol` or
+        `max_iter`, on the same rows, is left as it is.
 
     Attributes
     ----------
@@ -195,7 +196,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         best = None
         with fit_task(self, X=points.X, y=y, sample_weight=points.weights, max_subtasks=None) as context:
             for _ in range(self._n_init):
-                start = self._last_centers(points) if going_on else self._start(points, init, random_state)
+                start = self._last(points, plan) if going_on else self._start(points, init, random_state)
                 run = self._run(context, points, y, start, plan)
                 if best is None or run.state.inertia < best.state.inertia * (1 - _SAME_INERTIA):
                     best = run
@@ -433,7 +434,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
                 shape = f"The shape of the initial centers {centers.shape}"
                 raise ValueError(f"{shape} does not match the {what} {expected[axis]}.")
         refuse_unusable(centers, 1.0, whole=False)
-        return unit_rows(centers, False) if self.metric == "cosine" else centers
+        return unit_centers(centers) if self.metric == "cosine" else centers
 
     def _start(self, points, init, random_state):
         """Return the clustering before the first iteration."""
@@ -445,12 +446,16 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
             print("Initialization complete")
         return Clustering(init)
 
-    def _last_centers(self, points):
+    def _last(self, points, plan):
+        """Return where the last fit ended."""
         centers = self._sound_centers(self.cluster_centers_, points)
-        return Clustering(centers, n_iter=self.n_iter_, n_refilled=self.n_refilled_)
+        last = Clustering(centers, self.labels_, self.inertia_, self.n_iter_, self.n_refilled_)
+        return resumed(points, last, self.history_["center_shift"][-1], plan)
 
     def _run(self, context, points, y, start, plan):
         """Iterate from a start; return a finished Run, whoever stopped it."""
+        if start.outcome:
+            return Run(start, self.history_, None)
         steps = lloyd_steps(points, start, plan)
         run = run_steps(
             self,

@@ -3,7 +3,7 @@
 The assignment may be pruned (see ``bounds.py``); the iteration cannot tell.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,8 +85,8 @@ def lloyd_steps(points, start, plan):
     algorithm = choose(points, k) if plan.algorithm == "auto" else plan.algorithm
     assign, sums, spread = assigner(points, k, algorithm), cluster_sums(points, k), Spread.of(points)
     labels, n_refilled, refilled = np.full(points.X.shape[0], -1, dtype=np.int32), start.n_refilled, 0
-    tol, last_iter = plan.tol * spread.variance, max(plan.max_iter, start.n_iter + 1)
-    for n_iter in range(start.n_iter + 1, last_iter + 1):
+    tol = plan.tol * spread.variance
+    for n_iter in range(start.n_iter + 1, plan.max_iter + 1):
         found = assign(centers)
         unchanged = sums.move(labels, found) == 0 and not refilled
         labels = found.copy()
@@ -98,7 +98,9 @@ def lloyd_steps(points, start, plan):
             moved = on_sphere(moved, centers)
         shift = float(((moved - centers) ** 2).sum())
         centers = moved
-        outcome = "strict" if unchanged else "shift" if shift <= tol else "max_iter" if n_iter == last_iter else None
+        outcome = (
+            "strict" if unchanged else "shift" if shift <= tol else "max_iter" if n_iter == plan.max_iter else None
+        )
         state = Clustering(centers, n_iter=n_iter, n_refilled=n_refilled, outcome=outcome)
         if outcome:
             # unless no label changed, the last move has left the labels behind
@@ -106,6 +108,33 @@ def lloyd_steps(points, start, plan):
         yield Step(state, {"inertia": inertia, "center_shift": shift}, last=outcome is not None)
         if outcome:
             return
+
+
+def resumed(points, last, shift, plan):
+    """Return where an earlier fit stopped, its `outcome` set if there is nothing left to do.
+
+    Parameters
+    ----------
+    points : Points
+        What to cluster, perhaps other rows than before.
+    last : Clustering
+        The earlier fit's end.
+    shift : float
+        The squared movement in its last iteration.
+    plan : Plan
+        How to iterate.
+
+    Returns
+    -------
+    start : Clustering
+        With the labels and inertia that `points` have at its centres.
+    """
+    start = settled(points, last, nearest(points, last.centers)[0])
+    # centres that stand still do so on the rows that they were fitted to only
+    same = start.inertia == last.inertia and np.array_equal(start.labels, last.labels)
+    if same and shift <= plan.tol * Spread.of(points).variance:
+        return replace(start, outcome="shift")
+    return replace(start, outcome="max_iter" if last.n_iter >= plan.max_iter else None)
 
 
 def settled(points, state, labels):

@@ -108,6 +108,12 @@ def unit_rows(X, missing):
     return (X / np.where(lengths > 0, lengths, 1)).astype(X.dtype)
 
 
+def unit_centers(centers):
+    """Return centres scaled to length 1; those that have it, up to rounding, keep their bits."""
+    off = np.abs(np.einsum("ij,ij->i", centers, centers, dtype=np.float64) - 1) > 8 * np.finfo(centers.dtype).eps
+    return np.where(off[:, None], unit_rows(centers, False), centers)
+
+
 def observed(X):
     """Return how many entries each row of X has, in the dtype of X."""
     return X.shape[1] - np.isnan(X).sum(axis=1, dtype=X.dtype)

@@ -190,6 +190,35 @@ def test_a_warm_start_goes_on_with_the_same_bits(rng):
     np.testing.assert_allclose(resumed.history_["inertia"], whole.history_["inertia"])
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("ending", [{"tol": 1e-2}, {"tol": 0}, {"tol": 0, "max_iter": 3}])
+def test_a_fit_that_had_ended_is_left_as_it_is(rng, metric, ending):
+    for X in (rng.normal(size=(600, 5)), sp.random(300, 20, density=0.3, format="csr", random_state=1)):
+        whole = KMeansPP(8, metric=metric, random_state=0, n_init=3, **ending).fit(X)
+        resumed = clone(whole).fit(X).set_params(warm_start=True).fit(X)
+        assert same_bits(resumed, whole)
+        assert resumed.history_ == whole.history_
+
+
+def test_a_fit_that_had_ended_goes_on_when_asked_for_more(rng):
+    X = rng.normal(size=(600, 5))
+    whole = fitted(X, 8, tol=1e-8)
+    resumed = fitted(X, 8, tol=1e-2, warm_start=True).set_params(tol=1e-8).fit(X)
+    assert same_bits(resumed, whole)
+    moved = resumed.fit(X + 1)  # other rows: the centres follow them
+    np.testing.assert_allclose(moved.cluster_centers_, whole.cluster_centers_ + 1, atol=0.5)
+    assert moved.n_iter_ > whole.n_iter_
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_warm_start_on_the_sphere_has_the_same_bits(rng, dtype):
+    X = rng.normal(size=(600, 5)).astype(dtype)
+    whole = fitted(X, 8, metric="cosine")
+    for cut in (1, 2, 4):
+        short = fitted(X, 8, metric="cosine", max_iter=cut, warm_start=True)
+        assert same_bits(short.set_params(max_iter=300).fit(X), whole)
+
+
 def test_an_empty_cluster_is_refilled_by_the_farthest_row():
     X = np.array([[0.0], [1.0], [2.0], [30.0], [30.0]])
     kmeans = KMeansPP(2, init=[[1.0], [1e3]]).fit(X)
