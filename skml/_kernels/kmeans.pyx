@@ -55,20 +55,7 @@ def layout(const floating[:, ::1] centers):  # in: only its dtype is used
     return NARROW, VECTOR_BYTES // sizeof(floating), BLOCK
 
 
-cdef Py_ssize_t _same(tuple sizes, str names) except -1:
-    """Raise unless all sizes are equal."""
-    if len(set(sizes)) > 1:
-        raise ValueError(f"{names} must agree in length, got {sizes}.")
-    return sizes[0]
-
-
-cdef int _check_labels(const int32_t[::1] labels, Py_ssize_t least, Py_ssize_t k) except -1 nogil:
-    cdef Py_ssize_t i
-    for i in range(labels.shape[0]):
-        if labels[i] < least or labels[i] >= k:
-            with gil:
-                raise ValueError(f"labels[{i}] is {labels[i]}, outside {least} to {k - 1}.")
-    return 0
+include "checks.pxi"
 
 
 cdef int _set_problem(Problem[floating]* p, const floating[:, ::1] centers, const floating[:, ::1] packed) except -1:
@@ -119,6 +106,7 @@ def nearest(
     cdef Problem[floating] p
     cdef Rows[floating] s
     cdef Py_ssize_t b
+    _check_threads(n_threads)
     _set_problem(&p, centers, packed)
     _set_rows(&s, X, labels, squared, squared, missing, p.d)
     for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
@@ -137,9 +125,10 @@ def own_distances(
     cdef Problem[floating] p
     cdef Rows[floating] s
     cdef Py_ssize_t b
+    _check_threads(n_threads)
     p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
     _set_rows(&s, X, labels, squared, squared, missing, p.d)
-    _check_labels(labels, 0, p.k)
+    _check_indices(labels, "labels", 0, p.k)
     for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="static"):
         own_at(p, s, b)
 
@@ -155,6 +144,7 @@ def all_distances(
     cdef Problem[floating] p
     cdef Rows[floating] s
     cdef Py_ssize_t i
+    _check_threads(n_threads)
     p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
     if X.shape[1] != p.d or squared.shape[0] != X.shape[0] or squared.shape[1] != p.k:
         raise ValueError("X, centers and squared disagree in shape.")
@@ -180,6 +170,7 @@ def first_bounds(
     cdef Problem[floating] p
     cdef Rows[floating] s
     cdef Py_ssize_t b
+    _check_threads(n_threads)
     _set_problem(&p, centers, packed)
     p.slack = slack
     _set_rows(&s, X, labels, upper, lower, missing, p.d)
@@ -204,10 +195,11 @@ def hamerly_pass(
     cdef Problem[floating] p
     cdef Rows[floating] s
     cdef Py_ssize_t b
+    _check_threads(n_threads)
     _set_problem(&p, centers, packed)
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, missing, p.d)
-    _check_labels(labels, 0, p.k)
+    _check_indices(labels, "labels", 0, p.k)
     for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=8):
         hamerly_at(p, s, b)
 
@@ -232,13 +224,14 @@ def exponion_pass(
     cdef Rings[floating] g
     cdef Rows[floating] s
     cdef Py_ssize_t b
+    _check_threads(n_threads)
     _set_problem(&p, centers, packed)
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, False, p.d)
-    _check_labels(labels, 0, p.k)
+    _check_indices(labels, "labels", 0, p.k)
     _same((p.k, order.shape[0], order.shape[1], apart.shape[0], apart.shape[1]), "centers, order and apart")
     for b in range(p.k):
-        _check_labels(order[b], 0, p.k)
+        _check_indices(order[b], "order", 0, p.k)
     g.order, g.apart = &order[0, 0], &apart[0, 0]
     if around.shape[0]:
         if p.d > NARROW or around.shape[0] != p.k or around.shape[1] != p.d or around.shape[2] != p.kp:
@@ -271,10 +264,11 @@ def elkan_pass(
     cdef Sketch[floating] k
     cdef Rows[floating] s
     cdef Py_ssize_t b
+    _check_threads(n_threads)
     p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, missing, p.d)
-    _check_labels(labels, 0, p.k)
+    _check_indices(labels, "labels", 0, p.k)
     _same((p.k, fallen.shape[0], floor.shape[1], images.shape[0], blurs.shape[0]), "centers and theirs")
     _same((s.n, floor.shape[0], image.shape[0], blur.shape[0]), "X, floor, image and blur")
     k.m = _same((image.shape[1], images.shape[1]), "image and images")
@@ -307,15 +301,16 @@ def group_pass(
     cdef Groups[floating] g
     cdef Rows[floating] s
     cdef Py_ssize_t b
+    _check_threads(n_threads)
     p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, missing, p.d)
-    _check_labels(labels, 0, p.k)
+    _check_indices(labels, "labels", 0, p.k)
     _same((p.k, members.shape[0], group_of.shape[0]), "centers, members and group_of")
     g.t = _same((fallen.shape[0], starts.shape[0] - 1, floor.shape[1]), "fallen, starts and floor")
-    _check_labels(members, 0, p.k)
-    _check_labels(group_of, 0, g.t)
-    _check_labels(starts, 0, p.k + 1)
+    _check_indices(members, "members", 0, p.k)
+    _check_indices(group_of, "group_of", 0, g.t)
+    _check_indices(starts, "starts", 0, p.k + 1)
     if floor.shape[0] != s.n:
         raise ValueError(f"floor has {floor.shape[0]} rows, X has {s.n}.")
     g.members, g.starts, g.group_of, g.fallen = &members[0], &starts[0], &group_of[0], &fallen[0]

@@ -9,6 +9,9 @@ cdef extern from "rows.hpp" namespace "skml_rows" nogil:
     uint64_t sparse[T](const T*, const int32_t*, Py_ssize_t, Py_ssize_t, bint) noexcept
 
 
+include "checks.pxi"
+
+
 def hash_rows(
     const floating[:, ::1] X,  # in
     bint coarse,  # hash the values rounded to float32
@@ -20,8 +23,7 @@ def hash_rows(
     cdef const floating* first = NULL
     if hashes.shape[0] != n:
         raise ValueError(f"hashes has {hashes.shape[0]} entries for {n} rows.")
-    if n_threads < 1:
-        raise ValueError(f"n_threads must be at least 1, got {n_threads}.")
+    _check_threads(n_threads)
     if n * d:
         first = &X[0, 0]
     for i in prange(n, nogil=True, num_threads=n_threads, schedule="static"):
@@ -42,13 +44,8 @@ def hash_sparse_rows(
     cdef const int32_t* columns = NULL
     if indptr.shape[0] != n + 1:
         raise ValueError(f"hashes has {n} entries, indptr {indptr.shape[0]}.")
-    if indices.shape[0] != data.shape[0] or indptr[0] != 0 or indptr[n] != data.shape[0]:
-        raise ValueError("indptr, indices and data are not those of a CSR matrix.")
-    if n_threads < 1:
-        raise ValueError(f"n_threads must be at least 1, got {n_threads}.")
-    for i in range(n):
-        if indptr[i] > indptr[i + 1]:
-            raise ValueError(f"indptr decreases after entry {i}.")
+    _check_indptr(indptr, indices.shape[0], data.shape[0])
+    _check_threads(n_threads)
     if data.shape[0]:
         values, columns = &data[0], &indices[0]
     for i in prange(n, nogil=True, num_threads=n_threads, schedule="static"):

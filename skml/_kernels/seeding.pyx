@@ -12,18 +12,7 @@ cdef extern from "kmeans_sparse.hpp" namespace "skml_kmeans" nogil:
     void sparse_row[T](const T*, const int32_t*, Py_ssize_t, Py_ssize_t, const double*, const double*, Py_ssize_t,
                        Py_ssize_t, double*) noexcept
 
-cdef int _check_structure(const int32_t[::1] indices, const int32_t[::1] indptr, Py_ssize_t n_values,
-                          Py_ssize_t n_columns) except -1:
-    cdef Py_ssize_t i
-    if indptr.shape[0] == 0 or indptr[0] != 0 or indptr[indptr.shape[0] - 1] != n_values or indices.shape[0] != n_values:
-        raise ValueError("indptr, indices and data are not those of a CSR matrix.")
-    for i in range(indptr.shape[0] - 1):
-        if indptr[i] > indptr[i + 1]:
-            raise ValueError(f"indptr decreases after entry {i}.")
-    for i in range(n_values):
-        if indices[i] < 0 or indices[i] >= n_columns:
-            raise ValueError(f"indices[{i}] is {indices[i]}, outside 0 to {n_columns - 1}.")
-    return 0
+include "checks.pxi"
 
 
 def try_centers(
@@ -41,6 +30,7 @@ def try_centers(
     cdef Py_ssize_t n = X.shape[0], d = X.shape[1], trials = candidates.shape[0], b, c, block = 256
     cdef Py_ssize_t n_blocks = (n + block - 1) // block
     cdef bint missing = fill.shape[0] > 0
+    _check_threads(n_threads)
     if (weights.shape[0] != n or closest.shape[0] != n or candidates.shape[1] != d or trial.shape[0] != trials
             or trial.shape[1] != n or total.shape[0] != trials or (missing and fill.shape[0] != n)):
         raise ValueError("X, weights, closest, candidates, fill, trial and total disagree in shape.")
@@ -70,7 +60,9 @@ def sparse_distances(
 ):
     """Write the squared distances of CSR rows to dense centres."""
     cdef Py_ssize_t i, n = indptr.shape[0] - 1, k = transposed.shape[1]
-    _check_structure(indices, indptr, data.shape[0], transposed.shape[0])
+    _check_threads(n_threads)
+    _check_indptr(indptr, indices.shape[0], data.shape[0])
+    _check_indices(indices, "indices", 0, transposed.shape[0])
     if squared.shape[0] != n or squared.shape[1] != k or norms.shape[0] != k or k == 0:
         raise ValueError("X, transposed, norms and squared disagree in shape.")
     cdef const floating* values = NULL

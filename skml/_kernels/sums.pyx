@@ -14,20 +14,7 @@ cdef extern from "kmeans_sums.hpp" namespace "skml_kmeans" nogil:
                        int64_t*, int64_t*) noexcept
 
 
-cdef Py_ssize_t _same(tuple sizes, str names) except -1:
-    """Raise unless all sizes are equal."""
-    if len(set(sizes)) > 1:
-        raise ValueError(f"{names} must agree in length, got {sizes}.")
-    return sizes[0]
-
-
-cdef int _check_labels(const int32_t[::1] labels, Py_ssize_t least, Py_ssize_t k) except -1 nogil:
-    cdef Py_ssize_t i
-    for i in range(labels.shape[0]):
-        if labels[i] < least or labels[i] >= k:
-            with gil:
-                raise ValueError(f"labels[{i}] is {labels[i]}, outside {least} to {k - 1}.")
-    return 0
+include "checks.pxi"
 
 
 def move_sums(
@@ -48,17 +35,21 @@ def move_sums(
     cdef Py_ssize_t d = X.shape[1], i
     cdef int share
     cdef const double* w = NULL
+    _check_threads(n_threads)
+    if mode < 0 or mode > 2:
+        raise ValueError(f"mode must be 0, 1 or 2, got {mode}.")
     m.n = _same((rows.shape[0], before.shape[0], after.shape[0]), "rows, before and after")
     if weights.shape[0]:
         _same((X.shape[0], weights.shape[0]), "X and weights")
         w = &weights[0]
-    if high.shape[0] != low.shape[0] or _same((d, scale.shape[0], high.shape[1], low.shape[1]), "columns") == 0 or m.n == 0:
+    _same((high.shape[0], low.shape[0]), "high and low")
+    if _same((d, scale.shape[0], high.shape[1], low.shape[1]), "The columns of X, scale, high and low") == 0 or m.n == 0:
         return
     for i in range(m.n):
         if rows[i] < 0 or rows[i] >= X.shape[0]:
             raise ValueError(f"rows[{i}] is {rows[i]}, outside 0 to {X.shape[0] - 1}.")
-    _check_labels(before, -1, high.shape[0])
-    _check_labels(after, -1, high.shape[0])
+    _check_indices(before, "before", -1, high.shape[0])
+    _check_indices(after, "after", -1, high.shape[0])
     m.rows, m.before, m.after = &rows[0], &before[0], &after[0]
     for share in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static", chunksize=1):
         move_share(mode, m, &X[0, 0], w, d, &scale[0], fine, share, n_threads, &high[0, 0], &low[0, 0])

@@ -137,3 +137,74 @@ def test_wrong_shapes_and_indices_are_refused(rng):
     with pytest.raises(ValueError, match="outside"):
         indptr = np.array([0, 1], dtype=np.int32)
         seeding.sparse_distances(np.ones(1), indices, indptr, np.ones((5, 2)), np.ones(2), np.empty((1, 2)), 1)
+
+
+def entries(rng):
+    """Yield every entry with valid arguments, all but the number of threads."""
+    X, centers = problem(rng, (10, 3, 4), np.float64)
+    labels, upper, lower = np.zeros(10, dtype=np.int32), np.ones(10), np.zeros(10)
+    drift, half, packed, empty = np.zeros(4), np.zeros(4), pack(centers), np.empty((0, 1, 1))
+    moves, state = (drift, half, 1e-9), (labels, upper, lower)
+    index = np.arange(4, dtype=np.int32)
+    order, table = np.tile(index, (4, 1)), np.zeros((4, 4))
+    no_sketch = X[:, :0], centers[:, :0], np.zeros(10), np.zeros(4), np.zeros(4)
+    groups = index, np.array([0, 4], dtype=np.int32), np.zeros(4, dtype=np.int32), np.zeros(1)
+    yield kmeans.nearest, (X, centers, packed, False, labels, upper)
+    yield kmeans.own_distances, (X, centers, labels, False, upper)
+    yield kmeans.all_distances, (X, centers, False, np.empty((10, 4)))
+    yield kmeans.first_bounds, (X, centers, packed, False, 1e-9, *state)
+    yield kmeans.hamerly_pass, (X, centers, packed, False, *moves, *state)
+    yield kmeans.exponion_pass, (X, centers, packed, order, table, empty, *moves, *state)
+    yield kmeans.elkan_pass, (X, centers, *no_sketch, False, *moves, *state, np.zeros((10, 4)))
+    yield kmeans.group_pass, (X, centers, *groups, False, *moves, *state, np.zeros((10, 1)))
+    trial, total = np.empty((4, 10)), np.empty(4, dtype=np.int64)
+    yield seeding.try_centers, (X, upper, upper.copy(), centers, np.empty(0), 1.0, trial, total)
+    sparse = sp.csr_matrix(X)
+    yield (
+        seeding.sparse_distances,
+        (sparse.data, sparse.indices, sparse.indptr, centers.T.copy(), half, np.empty((10, 4))),
+    )
+    yield sums.move_sums, moved_rows()
+
+
+def moved_rows(n_high=3, n_low=3, mode=0, before=-1, after=1):
+    moves = np.arange(2), np.full(2, before, dtype=np.int32), np.full(2, after, dtype=np.int32)
+    high, low = np.zeros((n_high, 3), dtype=np.int64), np.zeros((n_low, 3), dtype=np.int64)
+    return np.ones((5, 3)), np.empty(0), *moves, mode, np.ones(3), 1.0, high, low
+
+
+@pytest.mark.parametrize("n_threads", [0, -1])
+def test_too_few_threads_are_refused(rng, n_threads):
+    seen = set()
+    for call, arguments in entries(rng):
+        with pytest.raises(ValueError, match=f"n_threads must be at least 1, got {n_threads}"):
+            call(*arguments, n_threads)
+        seen.add(call.__name__)
+    public = {name for family in (kmeans, seeding, sums) for name in vars(family) if not name.startswith("_")}
+    assert public - seen <= {"layout", "np"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_low": 2}, r"high and low must agree in length, got \(3, 2\)"),
+        ({"mode": 3}, "mode must be 0, 1 or 2, got 3"),
+        ({"mode": -1}, "mode must be 0, 1 or 2"),
+        ({"before": 3}, r"before\[0\] is 3, outside -1 to 2"),
+        ({"after": -2}, r"after\[0\] is -2, outside -1 to 2"),
+    ],
+)
+def test_wrong_moves_are_refused_by_name(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        sums.move_sums(*moved_rows(**wrong), 1)
+
+
+@pytest.mark.parametrize("name", ["members", "starts", "group_of"])
+def test_wrong_groups_are_refused_by_name(rng, name):
+    _, arguments = next(entry for entry in entries(rng) if entry[0].__name__ == "group_pass")
+    arguments = list(arguments)
+    place = {"members": 2, "starts": 3, "group_of": 4}[name]
+    arguments[place] = arguments[place].copy()
+    arguments[place][0] = -1
+    with pytest.raises(ValueError, match=rf"{name}\[0\] is -1"):
+        kmeans.group_pass(*arguments, 1)
