@@ -11,7 +11,16 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skml._sklearn import Interval, StrOptions
-from skml.base import Run, fit_task, fitting, require_memory, run_steps, validate_weights, validate_X
+from skml.base import (
+    FitInterruptedWarning,
+    Run,
+    fit_task,
+    fitting,
+    require_memory,
+    run_steps,
+    validate_weights,
+    validate_X,
+)
 from skml.cluster.lloyd import Clustering, Plan, blended, finished, lloyd_steps, on_sphere, resumed, settled
 from skml.cluster.points import Points, all_distances, nearest, observed, refuse_unusable, unit_centers, unit_rows
 from skml.cluster.seeding import seed
@@ -193,15 +202,11 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         random_state, plan, init = check_random_state(self.random_state), self._plan(points), self._init_array(points)
         going_on = self.warm_start and hasattr(self, "cluster_centers_")
         self._n_init = 1 if going_on else self._n_starts()
-        best = None
         with fit_task(self, X=points.X, y=y, sample_weight=points.weights, max_subtasks=None) as context:
-            for _ in range(self._n_init):
-                start = self._last(points, plan) if going_on else self._start(points, init, random_state)
-                run = self._run(context, points, y, start, plan)
-                if best is None or run.state.inertia < best.state.inertia * (1 - _SAME_INERTIA):
-                    best = run
-                if run.stopped:
-                    break
+            if going_on:
+                best = self._run(context, points, y, self._last(points, plan), plan)
+            else:
+                best = self._best_run(context, points, y, lambda: self._start(points, init, random_state), plan)
             vars(self).update(self._attributes(points, best.state, best.history))
         self._warn_of_few_clusters()
         return self
@@ -451,6 +456,24 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         centers = self._sound_centers(self.cluster_centers_, points)
         last = Clustering(centers, self.labels_, self.inertia_, self.n_iter_, self.n_refilled_)
         return resumed(points, last, self.history_["center_shift"][-1], plan)
+
+    def _best_run(self, context, points, y, draw, plan):
+        """Iterate from several starts; return the Run of least inertia among those that were finished."""
+        best = None
+        for _ in range(self._n_init):
+            try:
+                run = self._run(context, points, y, draw(), plan)
+            except KeyboardInterrupt:
+                if best is None:
+                    raise
+                message = f"{type(self).__name__}.fit was interrupted; the best of the finished starts is kept."
+                warnings.warn(message, FitInterruptedWarning, stacklevel=5)
+                break
+            if best is None or run.state.inertia < best.state.inertia * (1 - _SAME_INERTIA):
+                best = run
+            if run.stopped:
+                break
+        return best
 
     def _run(self, context, points, y, start, plan):
         """Iterate from a start; return a finished Run, whoever stopped it."""

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics.pairwise import cosine_distances
 
 from skml import KMeansPP
+from skml.base import FitInterruptedWarning
 
 ALGORITHMS = ("hamerly", "exponion", "yinyang", "elkan", "auto")
 
@@ -246,6 +247,35 @@ def test_greedy_seeding_beats_plain_and_random(rng):
 
     assert cost() < cost(init_trials=1) < cost(init="random")
     assert cost(init="k-means||") < cost(init="random")
+
+
+# --------------------------------------------------------------------------------------- stops on the way
+
+
+def interrupted_at(call):
+    """Return an `init` that presses Ctrl-C when it is called the given time."""
+    calls = []
+
+    def init(X, n_clusters, random_state):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return X[random_state.permutation(len(X))[:n_clusters]]
+
+    return init
+
+
+def test_ctrl_c_between_starts_keeps_the_finished_ones(rng):
+    X = rng.normal(size=(200, 3))
+    first = KMeansPP(6, init=interrupted_at(0), n_init=1, random_state=0).fit(X)
+    kmeans = KMeansPP(6, init=interrupted_at(2), n_init=3, random_state=0)
+    with pytest.warns(FitInterruptedWarning, match="best of the finished starts"):
+        kmeans.fit(X)
+    assert same_bits(kmeans, first)
+    fresh = KMeansPP(6, init=interrupted_at(1), n_init=3)
+    with pytest.raises(KeyboardInterrupt):
+        fresh.fit(X)
+    assert not hasattr(fresh, "cluster_centers_")
 
 
 # --------------------------------------------------------------------------------------------- bad input
