@@ -149,12 +149,16 @@ def on_sphere(centers, otherwise):
     return np.where(lengths > 0, centers / np.where(lengths > 0, lengths, 1), otherwise).astype(centers.dtype)
 
 
+_CANCELLED = 1e-6  # of the moment; below, its rounding is more than a few digits of an inertia
+
+
 @dataclass(frozen=True)
 class Spread:
     """The second moment of the points about an origin: it gives the inertia from the sums alone.
 
     ``sum_i w_i |x_i - c|^2 = M - 2 (c - o) . sum_i w_i (x_i - o) + W |c - o|^2`` summed over clusters, where M is the
-    moment about the origin o. Where it doesn't hold (missing entries, sparse rows) distances are summed instead.
+    moment about the origin o. Where it doesn't hold (missing entries, sparse rows) and where almost all of M cancels
+    (tight clusters far apart), distances are summed instead.
     """
 
     origin: np.ndarray | None = None
@@ -170,17 +174,30 @@ class Spread:
         sums.move(zeros - 1, zeros)
         weight, total = sums.weights()[0], sums.totals()
         origin = sums.means(np.zeros((1, points.X.shape[1]), dtype=points.X.dtype))
-        moment = points.weighed(own_distances(points, origin, zeros))
+        moment = points.weighed(_squared_lengths(points.X, origin))
         variance = moment / weight - ((total / weight - origin) ** 2).sum()
         return cls(origin, moment, max(0.0, float(variance)) / points.X.shape[1])
 
     def inertia(self, points, sums, centers, labels):
         """Return the inertia of an assignment."""
-        if self.origin is None:
+        inertia = 0.0 if self.origin is None else self._from_sums(sums, centers)
+        if inertia <= _CANCELLED * self.moment:
             return points.weighed(own_distances(points, centers, labels))
+        return inertia
+
+    def _from_sums(self, sums, centers):
         weights, arms = sums.weights(), centers.astype(np.float64) - self.origin
         totals = sums.totals() - weights[:, None] * self.origin
-        return max(0.0, float(self.moment - 2 * (totals * arms).sum() + weights @ (arms**2).sum(axis=1)))
+        return float(self.moment - 2 * (totals * arms).sum() + weights @ (arms**2).sum(axis=1))
+
+
+def _squared_lengths(X, origin):
+    """Return the squared distance of each row to one origin, in float64: its digits are the inertia's."""
+    squared = np.empty(len(X))
+    for start in range(0, len(X), 4096):
+        arms = X[start : start + 4096] - origin.astype(np.float64)
+        np.einsum("ij,ij->i", arms, arms, out=squared[start : start + 4096])
+    return squared
 
 
 def _variance_elsewhere(points):

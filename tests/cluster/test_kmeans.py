@@ -237,6 +237,25 @@ def test_the_history_is_the_inertia_and_never_rises(rng):
     assert inertia[-1] == pytest.approx(kmeans.inertia_, rel=1e-9)
 
 
+@pytest.mark.parametrize(("dtype", "far"), [(np.float64, 1e8), (np.float32, 1e4)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_history_keeps_its_digits_in_tight_groups_far_apart(rng, dtype, far, weighted):
+    X = (rng.normal(scale=0.1, size=(400, 3)) + np.repeat([[-far], [far]], 200, axis=0)).astype(dtype)
+    weights = rng.random(400) if weighted else None
+    kmeans = KMeansPP(4, init=X[::100].copy(), tol=0).fit(X, sample_weight=weights)
+    inertia = np.array(kmeans.history_["inertia"])
+    assert inertia[-1] == pytest.approx(kmeans.inertia_, rel=1e-4)
+    assert np.all(np.diff(inertia) <= 1e-4 * inertia[-1])
+
+
+@pytest.mark.parametrize("share", [1e-3, 1e-4])
+def test_the_history_of_single_precision_is_right(rng, share):
+    X = (rng.normal(scale=share, size=(3000, 3)) + np.repeat([[-1], [1]], 1500, axis=0)).astype(np.float32)
+    kmeans = KMeansPP(2, init=X[::1500].copy(), tol=0).fit(X)
+    gaps = X.astype(np.float64) - kmeans.cluster_centers_[kmeans.labels_]
+    assert kmeans.history_["inertia"][-1] == pytest.approx((gaps**2).sum(), rel=1e-4)
+
+
 def test_greedy_seeding_beats_plain_and_random(rng):
     X = make_blobs(2000, 4, centers=40, random_state=int(rng.integers(1000)))[0]
 
