@@ -1,6 +1,8 @@
 """k-means with careful seeding and pruned, exact iterations."""
 
+import functools
 import warnings
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -109,6 +111,10 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
     -----
     NaN means missing: a row is compared over the entries that it has, and a centre's coordinate is the mean of the
     entries seen there (the k-POD objective [8]_). `transform` scales squared distances by the share of entries seen.
+
+    A model that callbacks see, or save, between two iterations has the labels and inertia of the assignment that its
+    centres are the means of. With several starts, each is a task with its iterations as subtasks: a callback that
+    stops an iteration ends that start, one that stops a start ends the fit.
 
     References
     ----------
@@ -462,7 +468,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         best = None
         for _ in range(self._n_init):
             try:
-                run = self._run(context, points, y, draw(), plan)
+                run = (self._run if self._n_init == 1 else self._start_task)(context, points, y, draw(), plan)
             except KeyboardInterrupt:
                 if best is None:
                     raise
@@ -474,6 +480,17 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
             if run.stopped:
                 break
         return best
+
+    def _start_task(self, context, points, y, start, plan):
+        """Run one of several starts as a task of its own; it is stopped if the starts after it are to be left out."""
+        weights = None if points.weights is None else {"sample_weight": points.weights}
+        seen = {"estimator": self, "X": points.X, "y": y, "metadata": weights}
+        task = context.subcontext(task_name="start", max_subtasks=None)
+        task.call_on_fit_task_begin(**seen)
+        run = self._run(task, points, y, start, plan)
+        fitted = functools.partial(self._attributes, points, run.state, run.history)
+        asked = task.call_on_fit_task_end(reconstruction_attributes=fitted, **seen)
+        return replace(run, stopped="callback" if asked else run.stopped if run.stopped == "interrupt" else None)
 
     def _run(self, context, points, y, start, plan):
         """Iterate from a start; return a finished Run, whoever stopped it."""
@@ -494,7 +511,6 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         return Run(finished(points, run.state), run.history, run.stopped)
 
     def _attributes(self, points, state, history):
-        state = finished(points, state)
         return {
             "cluster_centers_": state.centers,
             "labels_": state.labels,

@@ -44,9 +44,9 @@ class Clustering:
     centers : ndarray of shape (n_clusters, n_features)
         After the iteration's move.
     labels : ndarray of shape (n_samples,) or None
-        The nearest of `centers` to each row, once the iteration has ended.
+        The nearest of `centers` to each row once there is an `outcome`; before, those that `centers` are the means of.
     inertia : float or None
-        Weighted sum of the squared distances that belong to `labels`.
+        Weighted sum of the squared distances that belong to `labels`; before the end, to the centres before the move.
     n_iter : int
         Iterations done.
     n_refilled : int
@@ -101,7 +101,7 @@ def lloyd_steps(points, start, plan):
         outcome = (
             "strict" if unchanged else "shift" if shift <= tol else "max_iter" if n_iter == plan.max_iter else None
         )
-        state = Clustering(centers, n_iter=n_iter, n_refilled=n_refilled, outcome=outcome)
+        state = Clustering(centers, labels, inertia, n_iter, n_refilled, outcome)
         if outcome:
             # unless no label changed, the last move has left the labels behind
             state = settled(points, state, found if unchanged else assign(centers))
@@ -251,7 +251,7 @@ def farthest_groups(points, squared):
 
 def finished(points, state):
     """Return a clustering with labels and inertia, found now if its iteration was cut short."""
-    return state if state.labels is not None else settled(points, state, nearest(points, state.centers)[0])
+    return state if state.outcome else settled(points, state, nearest(points, state.centers)[0])
 
 
 def blended(points, centers, counts, labels):

@@ -11,6 +11,8 @@ from sklearn.metrics.pairwise import cosine_distances
 
 from skml import KMeansPP
 from skml.base import FitInterruptedWarning
+from skml.callback import EarlyStopping, History, TimeBudget
+from skml.cluster import lloyd
 
 ALGORITHMS = ("hamerly", "exponion", "yinyang", "elkan", "auto")
 
@@ -295,6 +297,28 @@ def test_ctrl_c_between_starts_keeps_the_finished_ones(rng):
     with pytest.raises(KeyboardInterrupt):
         fresh.fit(X)
     assert not hasattr(fresh, "cluster_centers_")
+
+
+def test_early_stopping_ends_a_start_and_a_time_budget_the_fit(rng):
+    X = rng.normal(size=(500, 3))
+    params = {"n_clusters": 6, "init": "random", "n_init": 5, "random_state": 0, "tol": 0}
+    history, early = History(), EarlyStopping("inertia", patience=1, min_delta=1e9)
+    KMeansPP(**params).set_callbacks(early, history).fit(X)
+    assert [record["step"] for record in history.records] == [0, 1] * 5
+    short = KMeansPP(**params).set_callbacks(early).fit(X)
+    assert short.inertia_ == pytest.approx(KMeansPP(**params | {"max_iter": 2}).fit(X).inertia_)
+    history = History()
+    KMeansPP(**params).set_callbacks(TimeBudget(1e-9), history).fit(X)
+    assert len(history.records) == 1
+
+
+def test_callbacks_cost_no_scan_of_the_rows(rng, monkeypatch):
+    X, calls, scan = rng.normal(size=(500, 3)), [], lloyd.nearest
+    monkeypatch.setattr(lloyd, "nearest", lambda *args: calls.append(1) or scan(*args))
+    kmeans = KMeansPP(6, algorithm="hamerly", random_state=0).set_callbacks(EarlyStopping("inertia")).fit(X)
+    assert kmeans.n_iter_ > 2
+    assert len(calls) <= 1
+    np.testing.assert_array_equal(kmeans.labels_, kmeans.predict(X))
 
 
 # --------------------------------------------------------------------------------------------- bad input
