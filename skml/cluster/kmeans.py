@@ -23,7 +23,7 @@ from skml.base import (
     validate_weights,
     validate_X,
 )
-from skml.cluster.lloyd import Clustering, Plan, blended, finished, lloyd_steps, on_sphere, resumed, settled
+from skml.cluster.lloyd import Clustering, Plan, batch_steps, finished, lloyd_steps, resumed
 from skml.cluster.points import Points, all_distances, nearest, observed, refuse_unusable, unit_centers, unit_rows
 from skml.cluster.seeding import seed
 
@@ -234,23 +234,28 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         -------
         self : object
             The updated estimator.
+
+        Raises
+        ------
+        ValueError
+            If the first batch has fewer rows than `n_clusters`, or `n_clusters` was changed since.
         """
         first = not hasattr(self, "cluster_centers_")
-        points = self._points(X, sample_weight, reset=first)
-        if first:
-            centers = self._start(points, self._init_array(points), check_random_state(self.random_state)).centers
-            counts, n_iter, history = np.zeros(len(centers)), 0, {}
-        else:
-            centers, counts, n_iter, history = self.cluster_centers_, self.counts_, self.n_iter_, self.history_
-        centers = centers.astype(points.X.dtype)
-        labels, _ = nearest(points, centers)
-        moved, counts = blended(points, centers, counts, labels)
-        if self.metric == "cosine":
-            moved = on_sphere(moved, centers)
-        state = settled(points, Clustering(moved, n_iter=n_iter + 1), nearest(points, moved)[0])
-        figures = {"inertia": state.inertia, "center_shift": float(((moved - centers) ** 2).sum())}
-        history = {name: [*history.get(name, []), value] for name, value in figures.items()}
-        vars(self).update(self._attributes(points, state, history), counts_=counts)
+        if not first and len(self.cluster_centers_) != self.n_clusters:
+            known = f"the model has {len(self.cluster_centers_)} centers"
+            raise ValueError(f"partial_fit cannot go on: n_clusters is {self.n_clusters}, {known}.")
+        points = self._points(
+            X, sample_weight, reset=first, **({} if first else {"dtype": [self.cluster_centers_.dtype]})
+        )
+        with fit_task(self, X=points.X, y=y, sample_weight=points.weights, max_subtasks=1) as context:
+            if first:
+                start = self._start(points, self._init_array(points), check_random_state(self.random_state))
+                start, history = replace(start, counts=np.zeros(self.n_clusters)), None
+            else:
+                start = Clustering(self.cluster_centers_, n_iter=self.n_iter_, counts=self.counts_)
+                start, history = replace(start, n_refilled=self.n_refilled_), self.history_
+            run = self._drive(context, points, y, batch_steps(points, start, self.metric == "cosine"), "batch", history)
+            vars(self).update(self._attributes(points, run.state, run.history))
         return self
 
     def predict(self, X):
@@ -399,8 +404,8 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
 
     # ---- what the methods share
 
-    def _points(self, X, sample_weight, reset):
-        X = validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, order="C")
+    def _points(self, X, sample_weight, reset, **checks):
+        X = validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, order="C", **checks)
         weights = validate_weights(sample_weight, X)
         missing = refuse_unusable(X, 1.0 if weights is None else max(1.0, weights.max()), whole=reset)
         return Points(unit_rows(X, missing) if self.metric == "cosine" else X, weights, missing)
@@ -497,27 +502,26 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         if start.outcome:
             return Run(start, self.history_, None)
         steps = lloyd_steps(points, start, plan)
-        run = run_steps(
-            self,
-            context,
-            narrated(steps) if self.verbose else steps,
-            task="iteration",
-            attributes=lambda state, history: self._attributes(points, state, history),
-            X=points.X,
-            y=y,
-            sample_weight=points.weights,
-            history=self.history_ if start.n_iter else None,
-        )
-        return Run(finished(points, run.state), run.history, run.stopped)
+        steps, history = narrated(steps) if self.verbose else steps, self.history_ if start.n_iter else None
+        run = self._drive(context, points, y, steps, "iteration", history)
+        return replace(run, state=finished(points, run.state))
+
+    def _drive(self, context, points, y, steps, task, history):
+        attributes = functools.partial(self._attributes, points)
+        seen = {"X": points.X, "y": y, "sample_weight": points.weights}
+        return run_steps(self, context, steps, task=task, attributes=attributes, history=history, **seen)
 
     def _attributes(self, points, state, history):
+        counts = state.counts
+        if counts is None:
+            counts = np.bincount(state.labels, points.weights, minlength=len(state.centers)).astype(np.float64)
         return {
             "cluster_centers_": state.centers,
             "labels_": state.labels,
             "inertia_": state.inertia,
             "n_iter_": state.n_iter,
             "n_refilled_": state.n_refilled,
-            "counts_": np.bincount(state.labels, points.weights, minlength=len(state.centers)).astype(np.float64),
+            "counts_": counts,
             "history_": history,
             "_n_features_out": len(state.centers),
         }

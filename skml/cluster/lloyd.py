@@ -53,6 +53,8 @@ class Clustering:
         Clusters found empty and refilled, so far.
     outcome : {None, "strict", "shift", "max_iter"}
         Why the iteration ended: labels unchanged, centres all but still, or `max_iter` reached.
+    counts : ndarray of shape (n_clusters,) or None
+        The weight of the rows that each centre is the mean of; None means those of `labels`.
     """
 
     centers: np.ndarray
@@ -61,6 +63,7 @@ class Clustering:
     n_iter: int = 0
     n_refilled: int = 0
     outcome: str | None = None
+    counts: np.ndarray | None = None
 
 
 def lloyd_steps(points, start, plan):
@@ -140,7 +143,7 @@ def resumed(points, last, shift, plan):
 def settled(points, state, labels):
     """Return a clustering with its labels and their exact inertia."""
     inertia = points.weighed(own_distances(points, state.centers, labels))
-    return Clustering(state.centers, labels.copy(), inertia, state.n_iter, state.n_refilled, state.outcome)
+    return replace(state, labels=labels.copy(), inertia=inertia)
 
 
 def on_sphere(centers, otherwise):
@@ -252,6 +255,32 @@ def farthest_groups(points, squared):
 def finished(points, state):
     """Return a clustering with labels and inertia, found now if its iteration was cut short."""
     return state if state.outcome else settled(points, state, nearest(points, state.centers)[0])
+
+
+def batch_steps(points, start, spherical):
+    """Move centres to the means of the rows they stood for and those of a batch that are nearest to them.
+
+    Parameters
+    ----------
+    points : Points
+        The batch.
+    start : Clustering
+        With the `counts` of the rows before.
+    spherical : bool
+        Whether centres are scaled to unit length.
+
+    Yields
+    ------
+    step : Step
+        The only one; its metrics are the batch's inertia after the move, and the squared movement.
+    """
+    centers = start.centers.astype(points.X.dtype)
+    moved, counts = blended(points, centers, start.counts, nearest(points, centers)[0])
+    if spherical:
+        moved = on_sphere(moved, centers)
+    state = replace(start, centers=moved, counts=counts, n_iter=start.n_iter + 1)
+    state = settled(points, state, nearest(points, moved)[0])
+    yield Step(state, {"inertia": state.inertia, "center_shift": float(((moved - centers) ** 2).sum())}, last=True)
 
 
 def blended(points, centers, counts, labels):

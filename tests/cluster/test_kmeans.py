@@ -321,6 +321,25 @@ def test_callbacks_cost_no_scan_of_the_rows(rng, monkeypatch):
     np.testing.assert_array_equal(kmeans.labels_, kmeans.predict(X))
 
 
+def test_partial_fit_is_a_task_with_a_step_per_batch(rng):
+    history = History()
+    kmeans = KMeansPP(3, random_state=0).set_callbacks(history)
+    for batch in rng.normal(size=(4, 30, 2)):
+        kmeans.partial_fit(batch)
+    assert [record["task"] for record in history.records] == ["batch"] * 4
+    assert [record["inertia"] for record in history.records] == kmeans.history_["inertia"]
+
+
+def test_partial_fit_keeps_dtype_and_number_of_clusters(rng):
+    X = rng.normal(size=(30, 2))
+    for dtype, other in ((np.float64, np.float32), (np.float32, np.float64)):
+        kmeans = KMeansPP(3, random_state=0).partial_fit(X.astype(dtype)).partial_fit(X.astype(other))
+        assert kmeans.cluster_centers_.dtype == dtype
+    with pytest.raises(ValueError, match="n_clusters is 7, the model has 3 centers"):
+        kmeans.set_params(n_clusters=7).partial_fit(X)
+    assert len(kmeans.cluster_centers_) == 3
+
+
 # --------------------------------------------------------------------------------------------- bad input
 
 
