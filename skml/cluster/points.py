@@ -50,7 +50,7 @@ class Points:
 
 
 def refuse_unusable(X, heaviest, whole):
-    """Raise a ValueError if distances would overflow, or entries are missing that must not be; tell if any are.
+    """Raise a ValueError if distances would overflow or vanish, or entries are missing that must not be.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def refuse_unusable(X, heaviest, whole):
     heaviest : float
         The largest weight.
     whole : bool
-        Whether X defines the features, so that each must have been seen.
+        Whether X defines the model: then each feature must have been seen, and the squares must not vanish.
 
     Returns
     -------
@@ -81,6 +81,12 @@ def refuse_unusable(X, heaviest, whole):
         raise ValueError(
             f"X holds values up to {largest:.3g} in size, whose squared distances overflow {X.dtype}; "
             f"scale the columns below {limit:.3g}."
+        )
+    least = np.sqrt(float(np.finfo(X.dtype).tiny))
+    if whole and 0 < largest < least:
+        raise ValueError(
+            f"X holds no value above {largest:.3g} in size, whose squared distances vanish in {X.dtype}; "
+            f"scale the columns above {least:.3g}."
         )
     return missing
 

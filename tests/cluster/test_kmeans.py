@@ -357,6 +357,9 @@ def test_partial_fit_keeps_dtype_and_number_of_clusters(rng):
         ([[np.nan, np.nan], [2, 3]], "Row 0 of X has no value"),
         ([[1e200, 1], [2, 3]], "overflow float64"),
         (np.array([[1e25, 1], [2, 3]], dtype=np.float32), "overflow float32"),
+        ([[1e-165, 0], [0, -2e-165]], "vanish in float64"),
+        (np.array([[1e-25, 0], [2e-25, 0]], dtype=np.float32), "vanish in float32"),
+        (sp.csr_matrix([[0, 1e-165], [0, 2e-165]]), "vanish in float64"),
         (sp.csr_matrix([[np.nan, 1], [2, 3]]), "Sparse X holds NaN"),
         ([[1.0, 2.0]], r"n_samples=1 should be >= n_clusters=2"),
     ],
@@ -384,6 +387,12 @@ def test_extreme_magnitudes_are_right(scale):
     np.testing.assert_allclose(np.sort(kmeans.cluster_centers_[:, 0]), [0, 8 * scale])
     assert kmeans.inertia_ == pytest.approx(scale * scale, rel=1e-9, abs=0)
     assert kmeans.labels_[0] == kmeans.labels_[1] != kmeans.labels_[2] == kmeans.labels_[3]
+
+
+def test_small_and_zero_rows_are_not_refused_beside_a_model():
+    kmeans = KMeansPP(2, random_state=0).fit([[0.0], [1.0]])
+    np.testing.assert_array_equal(kmeans.predict([[1e-200]]), kmeans.predict([[0.0]]))
+    assert KMeansPP(1).fit(np.zeros((3, 2))).inertia_ == 0
 
 
 @pytest.mark.parametrize("init", ["k-means++", "random", "farthest", "k-means||"])
