@@ -10,6 +10,7 @@ from skml import _kernels
 from skml._kernels.reference import kmeans as twin
 from skml._kernels.reference import seeding as seeding_twin
 from skml._kernels.reference import sums as sums_twin
+from skml.cluster.bounds import Exponion, Points, Sketch, lengths, packed_around, rounded_up, rounding_slack
 from skml.cluster.points import pack
 
 kmeans, seeding, sums = _kernels.kmeans, _kernels.seeding, _kernels.sums
@@ -60,6 +61,94 @@ def test_first_bounds_enclose_the_distances(rng, shape, dtype):
     np.put_along_axis(exact, labels[:, None].astype(np.int64), np.inf, axis=1)
     assert np.all(lower <= exact.min(axis=1, initial=np.inf))
     assert np.allclose(upper, own.astype(dtype), rtol=1e-3)
+
+
+@pytest.fixture(params=list(itertools.product((2, 33, 120), (0, 1, 65), DTYPES)), ids=str)
+def moved(request, rng):
+    """Rows and eleven centres, before and after a move, with what every pass is told about the move."""
+    d, n, dtype = request.param
+    X, centers = problem(rng, (n, d, 11), dtype)
+    after = centers + rng.normal(scale=0.2, size=centers.shape).astype(dtype)
+    tool = Exponion(Points(X), 11)
+    tool.centers = centers
+    return X, centers, after, tool.drift(after), tool.half(after), rounding_slack(X), tool
+
+
+def checked(moved, call, twin_call, floor=None):
+    """Compare a pass, from the bounds before the move and for 1 to 3 threads, with the definition after it."""
+    X, centers, after, _, _, slack, _ = moved
+    runs = []
+    for threads in (1, 2, 3):
+        state = outputs(len(X), X.dtype)
+        kmeans.first_bounds(X, centers, pack(centers), False, slack, *state, 1)
+        bounds = floor(state) if floor else ()
+        call(*state, *bounds, threads)
+        runs.append((*state, *bounds))
+    for run in runs[1:]:
+        for ours, same in zip(run, runs[0]):
+            np.testing.assert_array_equal(ours, same)
+    expected = (*outputs(len(X), X.dtype), *(np.empty_like(bound) for bound in runs[0][3:]))
+    twin_call(*expected, 1)
+    labels, upper, lower = runs[0][:3]
+    np.testing.assert_array_equal(labels, expected[0])
+    exact = np.sqrt(((X[:, None].astype(np.longdouble) - after) ** 2).sum(axis=2))
+    own = np.take_along_axis(exact, labels[:, None].astype(np.int64), axis=1)[:, 0]
+    np.put_along_axis(exact, labels[:, None].astype(np.int64), np.inf, axis=1)
+    assert np.all(upper >= own)
+    assert np.all(lower <= exact.min(axis=1, initial=np.inf))
+    return exact, runs[0][3:]
+
+
+def test_hamerly_equals_its_twin(moved):
+    X, _, after, drift, half, slack, _ = moved
+    told = X, after, pack(after), False, drift, half, slack
+    checked(moved, lambda *out: kmeans.hamerly_pass(*told, *out), lambda *out: twin.hamerly_pass(*told, *out))
+
+
+def test_exponion_equals_its_twin(moved):
+    X, _, after, drift, half, slack, tool = moved
+    apart = tool.apart(after)
+    order = np.argsort(apart, axis=1, kind="stable").astype(np.int32)
+    around = packed_around(after, order, pack(after))
+    assert len(around) == (11 if X.shape[1] == 2 else 0)
+    told = X, after, pack(after), order, np.take_along_axis(apart, order, axis=1), around, drift, half, slack
+    checked(moved, lambda *out: kmeans.exponion_pass(*told, *out), lambda *out: twin.exponion_pass(*told, *out))
+
+
+@pytest.mark.parametrize("sketched", [False, True])
+def test_elkan_equals_its_twin(moved, sketched):
+    X, _, after, drift, half, slack, _ = moved
+    if sketched and (len(X) < 2 or X.shape[1] < 96):
+        return  # nothing to sketch
+    sketch = Sketch.of(X) if sketched else Sketch.none(X)
+    images = sketch.apply(after)
+    assert images.shape[1] == (32 if sketched else 0)
+    fallen = rounded_up(drift.astype(np.float64), X.dtype)
+    told = X, after, sketch.rows, images, sketch.reach, lengths(images) * 4e-6, fallen, False, drift, half, slack
+    exact, (floor,) = checked(
+        moved,
+        lambda *out: kmeans.elkan_pass(*told, *out),
+        lambda *out: twin.elkan_pass(*told, *out),
+        floor=lambda state: (np.repeat(state[2][:, None], 11, axis=1),),
+    )
+    assert np.all(floor - fallen <= np.where(np.isinf(exact), np.inf, exact) * (1 + 4 * slack) + 1e-30)
+
+
+def test_groups_equal_their_twin(moved):
+    X, _, after, drift, half, slack, _ = moved
+    group_of = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0], dtype=np.int32)
+    members = np.argsort(group_of, kind="stable").astype(np.int32)
+    starts = np.array([0, 5, 8, 11], dtype=np.int32)
+    fallen = rounded_up(np.maximum.reduceat(drift[members].astype(np.float64), starts[:-1]), X.dtype)
+    told = X, after, members, starts, group_of, fallen, False, drift, half, slack
+    exact, (floor,) = checked(
+        moved,
+        lambda *out: kmeans.group_pass(*told, *out),
+        lambda *out: twin.group_pass(*told, *out),
+        floor=lambda state: (np.repeat(state[2][:, None], 3, axis=1),),
+    )
+    nearest = np.minimum.reduceat(exact[:, members], starts[:-1], axis=1)
+    assert np.all(floor - fallen <= nearest * (1 + 4 * slack) + 1e-30)
 
 
 def test_ties_go_to_the_lowest_index(rng):
