@@ -184,8 +184,8 @@ def test_import_skml_loads_no_submodule():
 
 
 def test_import_skml_takes_little_more_than_sklearn():
-    program = "import time, sklearn\nstart = time.perf_counter()\nimport skml\nprint(time.perf_counter() - start)\n"
-    # The best of several: noise only adds.
+    program = "import time, sklearn\nstart = time.process_time()\nimport skml\nprint(time.process_time() - start)\n"
+    # Processor time, and the best of several: what else runs on the machine only adds.
     assert any(float(run(["-c", program])) < 0.3 for _ in range(5))
 
 
