@@ -187,8 +187,21 @@ def gradient_steps(descent, batches, total, *, alpha, learning_rate, max_iter, t
         loss = max(0.0, total + loss)
         stalled = 0 if loss < (1 - tol) * descent.best else descent.stalled + 1
         descent = replace(descent, stalled=stalled, best=min(loss, descent.best))
-        state = Trained(descent.code(), descent.n_iter, vars(descent))
+        code = descent.code()
+        if descent.tied and alpha == 0 and descent.parameters.shape[1] == 1:
+            code = with_unit_norm(code)
+        state = Trained(code, descent.n_iter, vars(descent))
         yield Step(state, {"loss": loss * unit}, last=descent_done(descent, max_iter))
+
+
+def with_unit_norm(code):
+    """Return a tied code of one number with its direction at length one, the best for any direction.
+
+    The loss along w is total - 2 v s + v s^2, with s = |w|^2 and v the variance along it: least at s = 1.
+    """
+    norm = np.linalg.norm(code.encoder.astype(np.float64))
+    encoder = (code.encoder / norm).astype(code.encoder.dtype) if norm > 0 else code.encoder
+    return LinearCode(encoder, np.ascontiguousarray(encoder.T), code.mean)
 
 
 def epoch(descent, batches, alpha, learning_rate):

@@ -79,7 +79,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         :meth:`partial_fit`.
     tied : bool, default=False
         Whether the decoder is the transposed encoder. The solutions of "exact" and "als" are so in any case; for
-        "sgd" it halves the number of parameters.
+        "sgd" it halves the number of parameters, and a single direction without penalty has norm one.
     alpha : float, default=0.0
         The penalty, in the units of X squared: directions of less variance are dropped.
     learning_rate : float, default=0.02

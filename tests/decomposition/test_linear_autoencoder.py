@@ -164,9 +164,16 @@ def test_tied_single_direction_has_unit_norm(X, seed):
         model = LinearAutoencoder(1, tied=True, solver=solver, random_state=seed).fit(X)
         np.testing.assert_allclose(np.linalg.norm(model.encoder_), 1, rtol=1e-12)
         np.testing.assert_array_equal(model.encoder_, model.decoder_.T)
-    model = LinearAutoencoder(1, tied=True, solver="sgd", random_state=seed, max_iter=500, tol=0).fit(X)
-    np.testing.assert_allclose(np.linalg.norm(model.encoder_), 1, rtol=0.01)
-    np.testing.assert_array_equal(model.encoder_, model.decoder_.T)
+    options = {"tied": True, "solver": "sgd", "random_state": seed}
+    for max_iter in (1, 20):
+        for dtype in (np.float64, np.float32):
+            model = LinearAutoencoder(1, max_iter=max_iter, **options).fit(X.astype(dtype))
+            np.testing.assert_allclose(np.linalg.norm(model.encoder_.astype(np.float64)), 1, rtol=1e-6)
+            np.testing.assert_array_equal(model.encoder_, model.decoder_.T)
+    halves = LinearAutoencoder(1, max_iter=9, warm_start=True, **options).fit(X).set_params(max_iter=20).fit(X)
+    np.testing.assert_array_equal(halves.encoder_, LinearAutoencoder(1, max_iter=20, **options).fit(X).encoder_)
+    shrunk = LinearAutoencoder(1, alpha=4.0, max_iter=200, tol=0, **options).fit(X)
+    np.testing.assert_allclose(np.linalg.norm(shrunk.encoder_), np.sqrt(1 - 4 / 16), rtol=0.02)
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -460,11 +467,11 @@ def test_interrupt_in_the_certificate_keeps_the_model(X, monkeypatch, solver, na
 def test_partial_fit_learns_and_counts(X, seed):
     model = LinearAutoencoder(2, solver="sgd", random_state=seed, batch_size=8)
     batches = np.array_split(X, 4)
-    for _ in range(60):
+    for _ in range(30):
         for batch in batches:
             model.partial_fit(batch)
     np.testing.assert_allclose(model.mean_, X.mean(axis=0), rtol=1e-9)
-    assert model.n_iter_ == len(model.loss_curve_) == 240
+    assert model.n_iter_ == len(model.loss_curve_) == 120
     assert loss(model, X) < 1.1 * optimum(X, 2)
     assert model.pca_certificate_ is None
     with pytest.raises(ValueError, match="features"):
@@ -532,7 +539,8 @@ def test_names_and_frames(X):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"solver": "als"}, {"solver": "sgd", "batch_size": 7}, {"alpha": 0.01, "tied": True}]
+    "options",
+    [{}, {"solver": "als"}, {"solver": "sgd", "batch_size": 7, "max_iter": 10}, {"alpha": 0.01, "tied": True}],
 )
 def test_check_estimator(options):
     results = check_estimator(LinearAutoencoder(**options), on_fail=None, on_skip=None)
