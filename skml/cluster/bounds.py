@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skml import _kernels
-from skml.cluster.points import Points, call_slices, nearest, pack, threads_for
+from skml.cluster.points import Points, all_distances, call_slices, nearest, pack, threads_for
 
 _SKETCH_FROM = 96  # features; below, a sketch costs too much of what it saves
 _SKETCH_SIZE = 32  # coordinates of a sketch
@@ -123,8 +123,7 @@ class Hamerly:
 
     def apart(self, centers):
         """Return the distances between centres, rounded down."""
-        squared = np.empty((len(centers), len(centers)), dtype=centers.dtype)
-        _kernels.kmeans.all_distances(centers, centers, False, squared, threads_for(squared.size * centers.shape[1]))
+        squared = all_distances(Points(centers), centers)
         tiny = np.sqrt(np.finfo(centers.dtype).tiny)  # squares below it have lost digits
         return np.maximum(np.sqrt(squared) * centers.dtype.type(1 - 4 * self.slack) - tiny, 0)
 

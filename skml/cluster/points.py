@@ -11,8 +11,9 @@ import scipy.sparse as sp
 
 from skml import _kernels
 
-# A kernel call lasts well under half a second: then Python sees a Ctrl-C.
-_PAIR_TERMS_PER_CALL = 5_000_000_000
+# Between two kernel calls Python sees a Ctrl-C: one thread does so many terms in at most half a second.
+_TERMS_PER_CALL = 1_500_000_000
+_FEWEST_ROWS = 64  # per call, which then lasts longer: fewer would leave threads idle
 _TERMS_PER_THREAD = 1_000_000
 
 
@@ -130,9 +131,9 @@ def threads_for(terms):
     return _kernels.n_threads() if terms > _TERMS_PER_THREAD else 1
 
 
-def call_slices(n_rows, terms_per_row):
+def call_slices(n_rows, terms_per_row, fewest=_FEWEST_ROWS):
     """Yield slices of rows that keep each kernel call short."""
-    size = max(1024, _PAIR_TERMS_PER_CALL // max(1, terms_per_row))
+    size = max(fewest, _TERMS_PER_CALL * _kernels.n_threads() // max(1, terms_per_row))
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
 
@@ -171,8 +172,10 @@ def own_distances(points, centers, labels):
     if points.sparse:
         for rows, distances in _sparse_chunks(X, centers):
             squared[rows] = np.take_along_axis(distances, labels[rows, None], axis=1)[:, 0]
-    elif len(squared):
-        _kernels.kmeans.own_distances(X, centers, labels, points.missing, squared, threads_for(X.size))
+        return squared
+    for rows in call_slices(*X.shape):
+        threads = threads_for(X.size)
+        _kernels.kmeans.own_distances(X[rows], centers, labels[rows], points.missing, squared[rows], threads)
     return squared
 
 
@@ -193,7 +196,8 @@ def _sparse_chunks(X, centers):
     """Yield (rows, squared distances in float64) in chunks of bounded memory."""
     transposed = np.ascontiguousarray(centers.T, dtype=np.float64)
     norms = np.einsum("ij,ij->j", transposed, transposed)
-    size = max(256, 4_000_000 // len(norms))
+    k, entries = len(norms), max(1, X.nnz // max(1, X.shape[0]))
+    size = max(_FEWEST_ROWS, min(4_000_000 // k, _TERMS_PER_CALL // (k * entries)))
     for start in range(0, X.shape[0], size):
         rows = slice(start, min(start + size, X.shape[0]))
         part = X[rows]

@@ -183,15 +183,17 @@ class Cost:
         trials = np.empty((len(candidates), len(self.closest)), dtype=points.X.dtype)
         totals = np.empty(len(candidates), dtype=np.int64)
         potential = float(self.shares().sum())
-        _kernels.seeding.try_centers(
-            points.X,
-            self.units.spread_mass,
-            self.closest,
-            np.ascontiguousarray(candidates),
-            self.fill,
-            2.0**60 / max(potential, 2.0**-900),
-            trials,
-            totals,
-            threads_for(trials.size * points.X.shape[1]),
-        )
+        candidates = np.ascontiguousarray(candidates)
+        for some in call_slices(len(candidates), points.X.size, fewest=1):
+            _kernels.seeding.try_centers(
+                points.X,
+                self.units.spread_mass,
+                self.closest,
+                candidates[some],
+                self.fill,
+                2.0**60 / max(potential, 2.0**-900),
+                trials[some],
+                totals[some],
+                threads_for(trials.size * points.X.shape[1]),
+            )
         return trials, totals

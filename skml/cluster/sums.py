@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skml import _kernels
-from skml.cluster.points import threads_for
+from skml.cluster.points import call_slices, threads_for
 
 _VALUE, _FILLED, _SEEN = 0, 1, 2
 _NO_WEIGHTS = np.empty(0)
@@ -47,19 +47,21 @@ class ExactSums:
 
     def move(self, rows, before, after):
         """Move `rows` from the clusters `before` to the clusters `after` (negative: none)."""
-        _kernels.sums.move_sums(
-            self.X,
-            self.weights,
-            rows,
-            before,
-            after,
-            self.mode,
-            self.scale,
-            self.fine,
-            self.high,
-            self.low,
-            threads_for(40 * len(rows) * self.X.shape[1]),
-        )
+        terms = 40 * self.X.shape[1]  # in units of a distance's
+        for part in call_slices(len(rows), terms):
+            _kernels.sums.move_sums(
+                self.X,
+                self.weights,
+                rows[part],
+                before[part],
+                after[part],
+                self.mode,
+                self.scale,
+                self.fine,
+                self.high,
+                self.low,
+                threads_for(terms * len(rows)),
+            )
 
     def values(self):
         """Return the sums in float64."""

@@ -9,10 +9,10 @@ from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics.pairwise import cosine_distances
 
-from skml import KMeansPP
+from skml import KMeansPP, _kernels
 from skml.base import FitInterruptedWarning
 from skml.callback import EarlyStopping, History, TimeBudget
-from skml.cluster import lloyd
+from skml.cluster import lloyd, points
 
 ALGORITHMS = ("hamerly", "exponion", "yinyang", "elkan", "auto")
 
@@ -338,6 +338,36 @@ def test_partial_fit_keeps_dtype_and_number_of_clusters(rng):
     with pytest.raises(ValueError, match="n_clusters is 7, the model has 3 centers"):
         kmeans.set_params(n_clusters=7).partial_fit(X)
     assert len(kmeans.cluster_centers_) == 3
+
+
+# The kernels that go through rows, and the argument that tells how many.
+SLICED = [
+    *((_kernels.kmeans, name, 0) for name in ("nearest", "own_distances", "all_distances", "first_bounds")),
+    *((_kernels.kmeans, f"{name}_pass", 0) for name in ("hamerly", "exponion", "elkan", "group")),
+    (_kernels.sums, "move_sums", 2),
+    (_kernels.seeding, "try_centers", 3),
+    (_kernels.seeding, "sparse_distances", 2),
+]
+
+
+@pytest.mark.parametrize("algorithm", ["lloyd", *ALGORITHMS])
+@pytest.mark.parametrize("kind", ["dense", "missing", "sparse"])
+def test_every_kernel_call_is_short_and_slices_leave_the_bits(rng, monkeypatch, algorithm, kind):
+    X = rng.normal(size=(400, 12))
+    if kind == "missing":
+        X[rng.random(X.shape) < 0.1] = np.nan
+    X = sp.csr_matrix(X) if kind == "sparse" else X
+    whole = KMeansPP(30, algorithm=algorithm, random_state=0).fit(X)
+    rows = []
+
+    def spied(call, argument):
+        return lambda *args: rows.append(len(args[argument])) or call(*args)
+
+    for family, name, argument in SLICED:
+        monkeypatch.setattr(family, name, spied(getattr(family, name), argument))
+    monkeypatch.setattr(points, "_TERMS_PER_CALL", 1)
+    assert same_bits(KMeansPP(30, algorithm=algorithm, random_state=0).fit(X), whole)
+    assert 1 < max(rows) <= 65  # 65 entries of indptr are 64 rows
 
 
 # --------------------------------------------------------------------------------------------- bad input
