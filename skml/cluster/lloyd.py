@@ -9,8 +9,8 @@ import numpy as np
 
 from skml.base import Step
 from skml.cluster.bounds import assigner, choose
-from skml.cluster.points import nearest, own_distances
-from skml.cluster.sums import cluster_sums
+from skml.cluster.points import nearest, observed, own_distances
+from skml.cluster.sums import cluster_sums, column_means
 
 
 @dataclass(frozen=True)
@@ -205,13 +205,10 @@ def _squared_lengths(X, origin):
 
 def _variance_elsewhere(points):
     """Mean variance of the columns, over what is seen of them."""
-    sums, zeros = cluster_sums(points, 1), np.zeros(points.X.shape[0], dtype=np.int32)
-    sums.move(zeros - 1, zeros)
-    center = sums.means(np.zeros((1, points.X.shape[1]), dtype=points.X.dtype))
-    moment, entries = points.weighed(own_distances(points, center, zeros)), sums.weights()[0] * points.X.shape[1]
-    if points.missing:
-        entries = points.weighed((~np.isnan(points.X)).sum(axis=1))
-    return moment / entries
+    n_rows, n_features = points.X.shape
+    zeros = np.zeros(n_rows, dtype=np.int32)
+    seen = observed(points.X) if points.missing else np.full(n_rows, n_features)
+    return points.weighed(own_distances(points, column_means(points), zeros)) / points.weighed(seen)
 
 
 def refill(points, sums, centers, labels, assign):
