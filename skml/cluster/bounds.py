@@ -13,9 +13,9 @@ import numpy as np
 from skml import _kernels
 from skml.cluster.points import Points, all_distances, call_slices, nearest, pack, threads_for
 
-_SKETCH_FROM = 96  # features; below, a sketch costs too much of what it saves
+_SKETCHED = range(96, 10_001)  # features; below, a sketch costs too much of what it saves
 _SKETCH_SIZE = 32  # coordinates of a sketch
-# What float32 rounding may add to a sketched distance, per unit of length: sqrt(d * 1e-16) of it for d up to 1e4.
+# What float32 rounding may add to a sketched distance, per unit of length: sqrt(d * 1e-16) of it for d in _SKETCHED.
 _SKETCH_ROUNDING = 4e-6
 _FEW_FEATURES = 5  # in more, a ball around a centre holds most of the others
 _MOST_BOUND_BYTES = 2**31
@@ -169,7 +169,7 @@ class Elkan(Hamerly):
     def first(self, centers):
         """Sketch the rows; the first pass proper starts from the nearest sketch, with no bound in force."""
         X, k = self.points.X, len(centers)
-        wide = X.shape[1] >= _SKETCH_FROM and not self.points.missing
+        wide = X.shape[1] in _SKETCHED and not self.points.missing
         self.sketch = Sketch.of(X) if wide else Sketch.none(X)
         self.floor, self.fallen = np.zeros((len(X), k), dtype=X.dtype), np.zeros(k)
         self.upper[:], self.lower[:], self.labels[:] = np.inf, 0, 0

@@ -36,7 +36,8 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
 
     A drop-in for :class:`sklearn.cluster.KMeans` that also takes missing entries, the cosine metric, more ways to
     start, and batches. Every `algorithm` gives the labels and centres of Lloyd's, bit for bit; results don't depend
-    on the number of threads, and neither seeds nor centres on the order of the rows.
+    on the number of threads, seeds not on the order of the rows, and centres of dense rows neither (those of sparse
+    rows are summed in floats, so their last bits may).
 
     Seen as vector quantisation, `predict` encodes rows, `inverse_transform` decodes, and `quantization_error` is
     what was lost.

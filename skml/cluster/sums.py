@@ -2,7 +2,8 @@
 
 Each term is rounded once to a fixed-point number of two integers, and integers add without rounding. So the
 centres are a function of the partition alone: the order of the rows, the number of threads, and the path by
-which a partition was reached cannot show, and only rows that change clusters need to be read.
+which a partition was reached cannot show, and only rows that change clusters need to be read. Sparse rows are the
+exception: they are summed in floats and in their order, afresh for every partition.
 """
 
 import numpy as np

@@ -12,7 +12,7 @@ from sklearn.metrics.pairwise import cosine_distances
 from skml import KMeansPP, _kernels
 from skml.base import FitInterruptedWarning
 from skml.callback import EarlyStopping, History, TimeBudget
-from skml.cluster import lloyd, points
+from skml.cluster import bounds, lloyd, points
 
 ALGORITHMS = ("hamerly", "exponion", "yinyang", "elkan", "auto")
 
@@ -55,6 +55,14 @@ def test_every_algorithm_gives_lloyds_bits_where_ties_abound(rng, algorithm):
         X = rng.integers(0, 5, size=(2000, d)).astype(np.float32)
         X = np.concatenate([np.unique(X, axis=0)[:30], X])
         assert same_bits(fitted(X, 30, algorithm=algorithm), fitted(X, 30, algorithm="lloyd"))
+
+
+def test_rows_too_wide_for_the_rounding_of_a_sketch_have_none(rng):
+    for d, columns in ((95, 0), (96, 32), (10_000, 32), (10_001, 0)):
+        X = rng.normal(size=(40, d))
+        tool = bounds.Elkan(points.Points(X), 3)
+        np.testing.assert_array_equal(tool(X[:3]), lloyd.nearest(points.Points(X), X[:3])[0])
+        assert tool.sketch.rows.shape[1] == columns
 
 
 def test_the_same_stop_as_scikit_learn(rng):
