@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import cosine_distances
 
 from skml import KMeansPP, _kernels
 from skml.base import FitInterruptedWarning
-from skml.callback import EarlyStopping, History, TimeBudget
+from skml.callback import Checkpoint, EarlyStopping, History, TimeBudget
 from skml.cluster import bounds, lloyd, points
 
 ALGORITHMS = ("hamerly", "exponion", "yinyang", "elkan", "auto")
@@ -209,6 +209,15 @@ def test_a_fit_that_had_ended_is_left_as_it_is(rng, metric, ending):
         resumed = clone(whole).fit(X).set_params(warm_start=True).fit(X)
         assert same_bits(resumed, whole)
         assert resumed.history_ == whole.history_
+
+
+def test_the_checkpoint_of_a_converged_fit_is_resumed_without_a_step(rng, tmp_path):
+    pytest.importorskip("skops")
+    X, path, history = rng.normal(size=(400, 4)), tmp_path / "kmeans.skops", History()
+    whole = KMeansPP(6, tol=1e-2, n_init=2, random_state=0).set_callbacks(Checkpoint(path)).fit(X)
+    resumed = Checkpoint.load(path).set_params(warm_start=True).set_callbacks(history).fit(X)
+    assert same_bits(resumed, whole)
+    assert not history.records
 
 
 def test_a_fit_that_had_ended_goes_on_when_asked_for_more(rng):
