@@ -240,6 +240,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 )
                 n_samples += before
             vars(self).update(self._attributes(spectrum, n_samples, X))
+            # Rounded to float32 after each of many batches the mean would drift.
+            self._exact = spectrum._replace(scores=None) if X.dtype == np.float32 else None
             self._fit_svd_solver, self.history_, self.n_iter_, self._factors = "full", {}, 1, None
         return self
 
@@ -255,6 +257,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
 
     def _spectrum(self):
         """Return the Spectrum behind the fitted attributes."""
+        if self._exact is not None:
+            return self._exact
         values = self.singular_values_.astype(np.float64)
         return spectral.Spectrum(self.mean_.astype(np.float64), self.components_, values, self._total)
 
@@ -284,7 +288,9 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 else:
                     spectrum = scaled_axes(X, scale, k, solver.replace("em", "full"), self._options(solver))
                     fitted = self._attributes(spectrum, n_samples, X)
-            vars(self).update({"history_": {}, "n_iter_": 1, "_fit_svd_solver": solver, "_factors": None, **fitted})
+            vars(self).update(
+                {"history_": {}, "n_iter_": 1, "_fit_svd_solver": solver, "_factors": None, "_exact": None, **fitted}
+            )
         return X, scores
 
     def _fit_em(self, context, X, scale, k, n_samples, seen):

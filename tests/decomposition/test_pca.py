@@ -121,6 +121,16 @@ def test_batches_give_what_one_fit_gives(rng, size, n_features):
     assert_allclose(batches.mean_, whole.mean_, atol=1e-8)
 
 
+def test_many_small_batches_do_not_drift(rng):
+    X = (rng.standard_normal((4000, 5)) + 100).astype(np.float32)
+    batches = PCA()
+    for start in range(0, len(X), 4):
+        batches.partial_fit(X[start : start + 4])
+    assert_allclose(batches.mean_, X.mean(axis=0, dtype=np.float64), rtol=1e-7)
+    assert_allclose(batches.explained_variance_, PCA().fit(X.astype(float)).explained_variance_, rtol=1e-6)
+    assert batches.components_.dtype == np.float32
+
+
 def test_weighted_batches_and_a_start_from_fit(rng):
     X, weights = rng.standard_normal((60, 4)), rng.uniform(0.5, 2, 60)
     whole = PCA(2).fit(X, sample_weight=weights)
