@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skml._kernels import blas_threads
-from skml.base import Step
+from skml.base import Step, require_memory
 from skml.decomposition.lanes import blocks, in_lanes, lanes
 from skml.decomposition.magnitude import direct_axes
 from skml.decomposition.spectral import Options, Spectrum, finished, rounding
@@ -99,28 +99,55 @@ def first_factors(X, weights, k):
     return Factors(mean, W, noise)
 
 
+def triangles(Z):
+    """Return the upper triangle of ``z z'`` for each row z, row by row: half of what the squares would take."""
+    n_rows, size = Z.shape
+    packed, start = np.empty((n_rows, size * (size + 1) // 2)), 0
+    for i in range(size):
+        np.multiply(Z[:, i : i + 1], Z[:, i:], out=packed[:, start : start + size - i])
+        start += size - i
+    return packed
+
+
+def symmetric(packed, size):
+    """Return the matrices of shape (size, size) whose upper triangles are packed in rows."""
+    upper = np.triu_indices(size)
+    full = np.empty((len(packed), size, size))
+    full[:, upper[0], upper[1]] = packed
+    full[:, upper[1], upper[0]] = packed
+    return full
+
+
+def loading_products(W):
+    """Return the :func:`triangles` of the rows of W, if there is memory for them."""
+    n_features, k = W.shape
+    require_memory(4 * n_features * k * (k + 1), "The products of loadings")
+    return triangles(W)
+
+
 @blas_threads(1)
-def posterior(X, mean, W, noise):
+def posterior(X, factors, products):
     """Return the Posterior of z for some rows.
 
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_features)
         The rows; NaN is missing.
-    mean, W, noise : ndarray of shape (n_features,), ndarray of shape (n_features, k), float
+    factors : Factors
         The model.
+    products : ndarray of shape (n_features, k * (k + 1) / 2)
+        Its :func:`loading_products`.
 
     Returns
     -------
     posterior : Posterior
         ``inverse`` is M^-1, of shape (n_rows, k, k).
     """
-    n_features, k = W.shape
+    W, noise, k = factors.W, factors.noise, factors.W.shape[1]
     observed = ~np.isnan(X)
-    D = np.where(observed, X - mean, 0.0)
+    D = np.where(observed, X - factors.mean, 0.0)
     known = observed.astype(np.float64)
-    outer = (W[:, :, None] * W[:, None, :]).reshape(n_features, k * k)
-    M = (known @ outer).reshape(-1, k, k) + noise * np.eye(k)
+    M = symmetric(known @ products, k) + noise * np.eye(k)
     inverse = np.linalg.inv(M)
     projected = D @ W
     z = np.einsum("nij,nj->ni", inverse, projected)
@@ -136,29 +163,35 @@ def _row_chunk(n_features, k):
 
 
 def _expectations(X, weights, factors):
-    """Return the sums over rows that the maximization needs, in a fixed order."""
+    """Return the sums over rows that the maximization needs, in a fixed order; matrices as :func:`triangles`."""
     n_features, k = factors.W.shape
-    width = (k + 1) ** 2
+    width = (k + 1) * (k + 2) // 2
+    n_lanes = 4 if n_features * width <= 2**20 else 2  # each has sums of its own
+    require_memory(8 * n_lanes * n_features * width, "Least squares for each feature")
+    products = loading_products(factors.W)
+    upper, (row, column) = np.triu_indices(k + 1), np.triu_indices(k)
+    inner = upper[1] < k
 
     def one_lane(lane):
         A, b, c = np.zeros((n_features, width)), np.zeros((n_features, k + 1)), np.zeros(n_features)
-        second, first, log_likelihood = np.zeros((k, k)), np.zeros(k), 0.0
+        total, log_likelihood = np.zeros(width), 0.0
         for rows in blocks(lane, _row_chunk(n_features, k)):
-            q, w = posterior(X[rows], factors.mean, factors.W, factors.noise), weights[rows]
+            q, w = posterior(X[rows], factors, products), weights[rows]
             z1 = np.column_stack([q.z, np.ones(len(w))])
-            moments = z1[:, :, None] * z1[:, None, :]  # E[(z, 1)(z, 1)']
-            moments[:, :k, :k] += factors.noise * q.inverse
-            known = q.observed * w[:, None]
-            A += known.T @ moments.reshape(len(w), width)
+            moments = triangles(z1)  # E[(z, 1)(z, 1)']
+            moments[:, inner] += factors.noise * q.inverse[:, row, column]
+            A += (q.observed * w[:, None]).T @ moments
             b += (q.centred * w[:, None]).T @ z1
             c += (q.centred**2 * w[:, None]).sum(axis=0)
-            second += np.tensordot(w, moments[:, :k, :k], 1)
-            first += w @ q.z
+            total += w @ moments
             log_likelihood += float(w @ q.log_density)
-        return A, b, c, second, first, log_likelihood
+        return [A, b, c, total, log_likelihood]
 
-    parts = in_lanes(one_lane, lanes(len(X), 4))
-    return [sum(part) for part in zip(*parts)]
+    sums, *others = in_lanes(one_lane, lanes(len(X), n_lanes))
+    for part in others:
+        for i, value in enumerate(part):
+            sums[i] += value
+    return sums
 
 
 @blas_threads(1)
@@ -167,14 +200,17 @@ def _maximized(factors, sums, sum_of_weights, n_known, floor):
 
     Afterwards z is brought back to ``N(0, I)``, which saves many iterations (PX-EM, Liu, Rubin & Wu 1998).
     """
-    A, b, c, second, first, log_likelihood = sums
+    A, b, c, total, log_likelihood = sums
     n_features, k = factors.W.shape
-    A = A.reshape(n_features, k + 1, k + 1)
-    solution = np.linalg.solve(A, b[:, :, None])[:, :, 0]  # (W_j, change of mean_j) A_j = b_j
+    solution = np.empty_like(b)
+    for some in blocks(slice(0, n_features), _row_chunk(1, k)):
+        # (W_j, change of mean_j) A_j = b_j
+        solution[some] = np.linalg.solve(symmetric(A[some], k + 1), b[some, :, None])[:, :, 0]
     noise = max(float((c - (solution * b).sum(axis=1)).sum()) / n_known, floor)
     W, mean = solution[:, :k], factors.mean + solution[:, k]
-    centre = first / sum_of_weights
-    spread = np.linalg.cholesky(second / sum_of_weights - np.outer(centre, centre))
+    moments = symmetric(total[None], k + 1)[0] / sum_of_weights
+    centre = moments[k, :k]
+    spread = np.linalg.cholesky(moments[:k, :k] - np.outer(centre, centre))
     return Factors(mean + W @ centre, W @ spread, noise, log_likelihood, factors.n_iter + 1)
 
 
@@ -272,8 +308,9 @@ def completed(X, factors):
     filled : ndarray of shape (n_rows, n_features), float64
         Complete.
     """
+    products = loading_products(factors.W)
     for rows in blocks(slice(0, len(X)), _row_chunk(*factors.W.shape)):
-        q = posterior(X[rows], factors.mean, factors.W, factors.noise)
+        q = posterior(X[rows], factors, products)
         with blas_threads(1):
             expected = q.z @ factors.W.T + factors.mean
         yield rows, np.where(q.observed > 0, X[rows], expected)
@@ -295,5 +332,6 @@ def log_density(X, factors):
         In nats; 0 for a row without entries.
     """
     chunks = blocks(slice(0, len(X)), _row_chunk(*factors.W.shape))
-    parts = in_lanes(lambda rows: posterior(X[rows], factors.mean, factors.W, factors.noise).log_density, chunks)
+    products = loading_products(factors.W)
+    parts = in_lanes(lambda rows: posterior(X[rows], factors, products).log_density, chunks)
     return np.concatenate(parts)

@@ -1,11 +1,14 @@
 """PCA with missing values: expectation maximization over the observed entries."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from skml import base
 from skml.decomposition import PCA, missing
 
 
@@ -139,6 +142,22 @@ def test_algebra_runs_on_one_blas_thread(rng, monkeypatch, step):
     with threadpool_limits(2):
         PCA(2, max_iter=2).fit(gaps).transform(gaps)
     assert set(seen) == {1}
+
+
+def test_memory_is_little_and_asked_for(rng, monkeypatch):
+    X = rng.standard_normal((150, 100))
+    X[0, 0] = np.nan
+    tracemalloc.start()
+    pca = PCA(max_iter=1).fit(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5.5 * 8 * 100**3
+    assert pca.transform(X).shape == (150, 100)
+    monkeypatch.setattr(base, "_free_memory", lambda: 2**20)
+    with pytest.raises(MemoryError, match="each feature would take"):
+        PCA().fit(X)
+    with pytest.raises(MemoryError, match="loadings would take"):
+        pca.transform(X)
 
 
 def test_empty_rows_and_columns(rng):
