@@ -6,7 +6,8 @@ import numpy as np
 
 from skml.base import Step
 from skml.decomposition.autoencoding import LinearCode, Trained, encode_incomplete, gains, solve_systems
-from skml.decomposition.centred import has_missing, open_block, row_blocks
+from skml.decomposition.magnitude import has_missing
+from skml.decomposition.row_blocks import open_block, row_blocks
 from skml.decomposition.spectral import with_fixed_signs
 
 # With missing values the first iterations work with a penalty of their own, in units of the mean variance, that

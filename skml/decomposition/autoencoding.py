@@ -8,9 +8,9 @@ import scipy.sparse as sp
 
 from skml._kernels import blas_threads
 from skml.base import Step
-from skml.decomposition.centred import row_blocks
 from skml.decomposition.gaussian import squared_residuals
 from skml.decomposition.moments import project
+from skml.decomposition.row_blocks import row_blocks
 
 # Added to the normal equations of rows with missing values: codes that the observed values leave open become
 # the smallest ones. One step of refinement afterwards takes its influence on the others below rounding.

@@ -6,7 +6,7 @@ import numpy as np
 
 from skml.base import Step
 from skml.decomposition.autoencoding import LinearCode, Trained
-from skml.decomposition.centred import open_block
+from skml.decomposition.row_blocks import open_block
 
 # Adam's constants (Kingma & Ba 2015); the rate falls as 1 / (1 + t / DECAY_STEPS) so that the noise of the
 # batches dies out (Robbins & Monro 1951).

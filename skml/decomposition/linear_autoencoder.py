@@ -33,7 +33,6 @@ from skml.decomposition.autoencoding import (
     mean_loss,
     squared_errors,
 )
-from skml.decomposition.centred import has_missing, moments
 from skml.decomposition.gaussian import reconstructed
 from skml.decomposition.gradient import (
     Batches,
@@ -44,7 +43,9 @@ from skml.decomposition.gradient import (
     start_descent,
     total_around,
 )
+from skml.decomposition.magnitude import has_missing
 from skml.decomposition.principal import principal_directions
+from skml.decomposition.row_blocks import moments
 
 # Deviations whose squares are still ordinary numbers.
 LARGEST_SPREAD = {"f": 1e18, "d": 1e153}
@@ -444,11 +445,12 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         score : float
             Minus the weighted mean of the squared errors over all observed entries. At most 0, and 0 is best.
         """
-        errors = self.reconstruction_error(X).astype(np.float64)
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        errors = squared_errors(X, self._code())
         weights = validate_weights(sample_weight, errors)
         weights = np.ones(len(errors)) if weights is None else weights
         seen = np.full(len(errors), self.n_features_in_)
-        X = self._validated(X, reset=False)
         if has_missing(X):
             seen = np.count_nonzero(~np.isnan(X), axis=1)
         with blas_threads(1):

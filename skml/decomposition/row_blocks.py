@@ -1,4 +1,4 @@
-"""Centred, scaled rows, a block at a time: dense rows as they are, sparse rows without being filled in."""
+"""Blocks of rows, centred and scaled: dense rows as they are, sparse rows without being filled in."""
 
 from dataclasses import dataclass
 
@@ -46,11 +46,6 @@ def row_blocks(n_rows, width):
     size = max(1, BLOCK_VALUES // width)
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
-
-
-def has_missing(X):
-    """Tell whether a dense array holds NaN; sparse ones never do."""
-    return not sp.issparse(X) and any(np.isnan(X[rows]).any() for rows in row_blocks(*X.shape))
 
 
 def open_block(X, rows, mean, scale=1.0):
