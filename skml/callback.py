@@ -6,6 +6,7 @@ that returns True asks the level of iterations that it was called from to stop; 
 model of that task.
 """
 
+import math
 import os
 import pathlib
 import secrets
@@ -122,6 +123,8 @@ class TimeBudget(_TaskCallback):
 
     def __init__(self, seconds):
         check_scalar(seconds, "seconds", (int, float), min_val=0, include_boundaries="neither")
+        if math.isnan(seconds):
+            raise ValueError("seconds must be a number, got nan.")
         self.seconds = seconds
         self._starts = {}
 
@@ -223,6 +226,9 @@ class Checkpoint(_TaskCallback):
         check_scalar(every, "every", int, min_val=1)
         self.path = os.fspath(path)
         self.every = every
+        folder = os.path.dirname(os.path.abspath(self.path))
+        if not os.path.isdir(folder) or os.path.isdir(self.path):
+            raise ValueError(f"path must name a file in a folder that exists, got {self.path!r}.")
         _skops()
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
@@ -258,11 +264,16 @@ class Checkpoint(_TaskCallback):
         data = pathlib.Path(path).read_bytes()
         try:
             unknown = set(skops.get_untrusted_types(data=data)) - known
-            if not unknown:
-                return skops.loads(data, trusted=sorted(known))
+            loaded = None if unknown else skops.loads(data, trusted=sorted(known))
         except Exception as error:
-            raise ValueError(f"{os.fspath(path)!r} is not a whole checkpoint: {error}") from error
-        raise ValueError(f"{os.fspath(path)!r} holds types that are not trusted: {sorted(unknown)}.")
+            reason = error if data else "it is empty"
+            raise ValueError(f"{os.fspath(path)!r} is not a whole checkpoint: {reason}") from error
+        if unknown:
+            raise ValueError(f"{os.fspath(path)!r} holds types that are not trusted: {sorted(unknown)}.")
+        cls = type(loaded)
+        if f"{cls.__module__}.{cls.__qualname__}" not in known:
+            raise ValueError(f"{os.fspath(path)!r} holds a {cls.__name__}, which is not an estimator of skml.")
+        return loaded
 
 
 def _skops():

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+import skops.io
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import GridSearchCV
@@ -117,7 +118,10 @@ def test_early_stopping_names_what_it_could_monitor():
         (lambda: EarlyStopping(min_delta=-1.0), "min_delta"),
         (lambda: EarlyStopping(mode="up"), "mode must be 'min' or 'max', got 'up'"),
         (lambda: TimeBudget(0), "seconds"),
+        (lambda: TimeBudget(float("nan")), "seconds must be a number, got nan"),
         (lambda: Checkpoint("x", every=0), "every"),
+        (lambda: Checkpoint("no such folder/x"), "path must name a file in a folder that exists"),
+        (lambda: Checkpoint(os.curdir), "path must name a file in a folder that exists"),
     ],
 )
 def test_bad_arguments_are_named(make, message):
@@ -217,6 +221,13 @@ def test_checkpoint_refuses_types_it_does_not_know(tmp_path):
     path = tmp_path / "model.skops"
     Halving().set_callbacks(Checkpoint(path)).fit(X)
     with pytest.raises(ValueError, match=r"types that are not trusted: \['.*Halving'\]"):
+        Checkpoint.load(path)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "model.skops"
+    path.write_bytes(skops.io.dumps(StandardScaler().fit(X)))
+    with pytest.raises(ValueError, match="holds a StandardScaler, which is not an estimator of skml"):
         Checkpoint.load(path)
 
 

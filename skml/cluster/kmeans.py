@@ -444,7 +444,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         return self._sound_centers(self.init, points)
 
     def _sound_centers(self, centers, points):
-        centers = check_array(centers, dtype=points.X.dtype, order="C", copy=True)
+        centers = check_array(centers, dtype=points.X.dtype, order="C", copy=True, input_name="init")
         expected = (self.n_clusters, points.X.shape[1])
         for axis, what in enumerate(("number of clusters", "number of features of the data")):
             if centers.shape[axis] != expected[axis]:
