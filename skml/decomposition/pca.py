@@ -45,7 +45,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         does. Data with NaN is fitted by expectation maximization whatever the solver.
     tol : float, default=0.0
         The relative accuracy asked of "arpack", "randomized" and "em"; 0 stands for rounding accuracy in "arpack"
-        and "em", 1e-5 in "randomized", and 1e-7 for data with NaN.
+        and "em", and 5e-5 in "randomized" (1e-9 for sparse data). For data with NaN it is the gain in
+        log-likelihood per observed entry at which to stop, and 0 stands for 1e-6.
     iterated_power : int or "auto", default="auto"
         The most products with the data that "randomized" may take; "auto" sets no limit but the error bound.
     n_oversamples : int, default=10
@@ -319,7 +320,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             fitted = self._attributes(spectrum, n_samples, X)
             return {**fitted, "history_": history, "n_iter_": factors.n_iter, "_factors": factors}
 
-        tol = self.tol or 1e-9
+        tol = self.tol or 1e-6
         if missing.iteration_done(start, missing.fingerprint(X, weights), tol, self.max_iter):
             return attributes(start, history)
         steps = missing.em_steps(X, weights, start, tol, self.max_iter)
