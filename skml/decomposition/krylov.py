@@ -9,6 +9,9 @@ import scipy.linalg as sl
 
 from skml._kernels import blas_threads
 from skml.base import Step
+from skml.decomposition.lanes import in_lanes, lanes
+
+INDEPENDENT = 0.05  # a column that is shorter than this share of its block is cleared of the others twice
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class KrylovOptions:
         Of the start vectors.
     dtype : type
         Of the vectors.
+    stride : float
+        The share of the steps so far after which convergence is looked at again; 0 looks after each step.
     """
 
     tol: float = 5e-5
@@ -37,6 +42,7 @@ class KrylovOptions:
     max_steps: int = 1000
     seed: int = 0
     dtype: type = np.float64
+    stride: float = 0.0
 
 
 class Ritz(NamedTuple):
@@ -54,17 +60,54 @@ def ritz_vectors(ritz):
         return ritz.values, ritz.basis @ ritz.coefficients
 
 
-def _orthonormal(W, Q):
-    """Return an orthonormal basis of W cleared of Q, and the triangle that gives W back."""
-    new, B = sl.qr(W, mode="economic", check_finite=False)
-    # Columns of W that were in the span of Q leave rounding noise: clear it of Q once more.
-    new -= Q @ (Q.T @ new)
-    new, C = sl.qr(new, mode="economic", check_finite=False)
-    return new, C @ B
+def _two_lanes(work, n_features):
+    return in_lanes(work, lanes(n_features, 2))
+
+
+def _cleared(W, Q):
+    """Take what lies in the span of Q out of W, in place, and return its coefficients."""
+    first, *others = _two_lanes(lambda rows: Q[rows].T @ W[rows], len(W))
+    h = sum(others, first)
+
+    def subtract(rows):
+        W[rows] -= Q[rows] @ h
+
+    _two_lanes(subtract, len(W))
+    return h
+
+
+def _expanded(product, Q, size):
+    """Multiply the operator with the last `size` columns of Q.
+
+    Returns
+    -------
+    h : ndarray of shape (n_columns, size)
+        ``Q.T`` times the product.
+    new : ndarray of shape (n_features, size)
+        An orthonormal basis of what the product has outside the span of Q.
+    B : ndarray of shape (size, size)
+        The product is ``Q @ h + new @ B``.
+    """
+    W = np.asfortranarray(product(np.ascontiguousarray(Q[:, -size:])))
+    h = np.zeros((Q.shape[1], size))
+    # All but the last two blocks are orthogonal to the product but for rounding errors (Lanczos' recurrence), so
+    # once they are gone one round over the whole basis is enough.
+    recent = Q[:, -2 * size :]
+    h[-2 * size :] += _cleared(W, recent)
+    length = np.linalg.norm(W)
+    h += _cleared(W, Q)
+    with blas_threads(1):
+        new, B = sl.qr(W, mode="economic", overwrite_a=True, check_finite=False)
+        if np.abs(np.diag(B)).min(initial=np.inf) <= INDEPENDENT * length:
+            # Columns that were nearly in the span of the others are mostly rounding errors: clear them again.
+            _cleared(new, Q)
+            new, C = sl.qr(new, mode="economic", overwrite_a=True, check_finite=False)
+            B = C @ B
+    return h, new, B
 
 
 def krylov_steps(product, n_features, k, options):
-    """Yield a Step after each multiplication, with the Ritz pairs of the space spanned so far.
+    """Yield a Step whenever convergence is looked at, with the Ritz pairs of the space spanned so far.
 
     Parameters
     ----------
@@ -88,33 +131,39 @@ def krylov_steps(product, n_features, k, options):
     start = np.random.default_rng(options.seed).standard_normal((n_features, b)).astype(options.dtype)
     with blas_threads(1):
         new = sl.qr(start, mode="economic")[0]
-    filled = 0
+    filled, look = 0, 1
+    beyond = min(k + options.block + 10, limit - 1)
     for n_steps in count(1):
         block = slice(filled, filled + new.shape[1])
         basis[:, block] = new
         filled = block.stop
         Q = basis[:, :filled]
-        W = product(np.ascontiguousarray(new))
-        with blas_threads(1):
-            h = Q.T @ W
-            W -= Q @ h
-            again = Q.T @ W
-            W -= Q @ again
-            H[:filled, block] = h + again
-            H[block, :filled] = H[:filled, block].T
-            values, S = sl.eigh(H[:filled, :filled], driver="evr")
-            values, S = values[::-1], np.ascontiguousarray(S[:, ::-1])
+        h, new, B = _expanded(product, Q, new.shape[1])
+        H[:filled, block] = h
+        H[block, :filled] = h.T
+        full = filled + b > limit and limit < n_features
+        end = filled == n_features or (filled >= k and n_steps >= options.max_steps)
+        if full or end or n_steps >= look:
+            look = n_steps + 1 + int(options.stride * n_steps)
+            values, S = _leading(H[:filled, :filled], max(k + b, beyond + 1))
             # A Q S - Q S diag(values) = new B S[block]: so wide is the residual of each pair.
-            new, B = _orthonormal(W, Q)
             residuals = np.linalg.norm(B @ S[block, :k], axis=0)
-        error = _error_bound(values, residuals, k, min(k + options.block + 10, limit - 1))
-        last = filled == n_features or (filled >= k and (error <= options.tol or n_steps >= options.max_steps))
-        yield Step(Ritz(Q, S[:, :k], values[:k], residuals), {"error": error}, last)
-        if last:
-            return
-        if filled + b > limit and limit < n_features:
+            error = _error_bound(values, residuals, k, beyond)
+            last = end or (filled >= k and error <= options.tol)
+            yield Step(Ritz(Q, S[:, :k], values[:k], residuals), {"error": error}, last)
+            if last:
+                return
+        if full:
             basis, H, filled = _restarted(basis, values, S, k + b, limit)
         new = new[:, : limit - filled]
+
+
+def _leading(H, n_values):
+    """Return the largest eigenvalues of H, falling, and their vectors."""
+    m = len(H)
+    with blas_threads(1):
+        values, S = sl.eigh(H, driver="evr", subset_by_index=(max(0, m - n_values), m - 1), check_finite=False)
+    return values[::-1], np.ascontiguousarray(S[:, ::-1])
 
 
 def _error_bound(values, residuals, k, beyond):

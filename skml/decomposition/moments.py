@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from skml._kernels import blas_threads, moments
+from skml._kernels import blas_threads, moments, sparse_moments
 from skml.base import require_memory
 from skml.decomposition.lanes import CALL_FLOPS, block_rows, blocks, in_lanes, lanes
 
 UNWEIGHTED = np.empty(0)
+SPARSE_CALL = 2e7  # stored values times vectors between two looks at Ctrl-C: about a tenth of a second
 
 
 class Centred(NamedTuple):
@@ -300,10 +301,35 @@ def single_scatter_product(single, V):
 @blas_threads(1)
 def _sparse_scatter_product(rows, V):
     X, mean, scale, _ = rows
-    Y = X @ V - mean @ V
-    if len(scale):
-        Y *= (scale**2)[:, None]
-    return X.T @ Y - np.outer(mean, Y.sum(axis=0))
+    V = V.astype(np.float64, copy=False)
+    Z, n_done = np.empty(V.shape), 0
+    while n_done < V.shape[1]:  # four vectors at a time, and one or two at the end
+        left = V.shape[1] - n_done
+        group = slice(n_done, n_done + (4 if left >= 4 else 2 if left >= 2 else 1))
+        Z[:, group] = _few_sparse_products(X, mean, scale**2, V[:, group])
+        n_done = group.stop
+    return Z
+
+
+def _few_sparse_products(X, mean, weights, V):
+    size = V.shape[1]
+    offset = mean @ V
+    step = max(1, int(SPARSE_CALL * X.shape[0] / max(1, X.nnz * size)))
+
+    def one_lane(lane):
+        work, sums = np.zeros((len(V), 2 * size)), np.zeros(size)
+        work[:, :size] = V
+        for run in blocks(lane, step):
+            indptr = X.indptr[run.start : run.stop + 1]
+            sparse_moments.add_sparse_product(indptr, X.indices, X.data, weights[run], offset, work, sums)
+        return work, sums
+
+    (work, sums), *others = in_lanes(one_lane, lanes(X.shape[0], 2))  # few lanes: each has a work array of its own
+    for other, more in others:
+        work[:, size:] += other[:, size:]
+        sums += more
+    # sum_i w_i (x_i - m) y_i' = sum_i w_i x_i y_i' - m (sum_i w_i y_i)'
+    return work[:, size:] - np.outer(mean, sums)
 
 
 def project(X, mean, V, out=None):
