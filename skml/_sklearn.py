@@ -9,6 +9,8 @@ where it is used.
 import copy
 
 from sklearn.base import _fit_context as fit_context
+from sklearn.externals.array_api_compat import is_array_api_obj
+from sklearn.utils._array_api import check_same_namespace, get_namespace_and_device, move_to
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as openmp_threads
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -18,9 +20,13 @@ __all__ = [
     "InvalidParameterError",
     "RealNotInt",
     "StrOptions",
+    "check_same_namespace",
     "check_sample_weight",
     "fit_context",
+    "get_namespace_and_device",
+    "is_array_api_obj",
     "is_whole_fit",
+    "move_to",
     "open_fit",
     "openmp_threads",
     "without_callback_state",

@@ -10,6 +10,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from skml._arrays import fit_in_numpy, use_in_numpy
 from skml._sklearn import Interval, RealNotInt, StrOptions
 from skml.base import fit_task, fitting, run_steps, validate_weights, validate_X
 from skml.decomposition import gaussian, incremental, missing, spectral
@@ -162,6 +163,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     # ------------------------------------------------------------------------------------------ fitting
 
     @fitting
+    @fit_in_numpy
     def fit(self, X, y=None, sample_weight=None):
         """Fit the model to X.
 
@@ -183,6 +185,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return self
 
     @fitting
+    @fit_in_numpy
     def fit_transform(self, X, y=None, sample_weight=None):
         """Fit the model to X and return X projected on the components.
 
@@ -207,6 +210,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return self._whitened(scores)
 
     @fitting
+    @fit_in_numpy
     def partial_fit(self, X, y=None, sample_weight=None):
         """Go on with more rows: with all components kept, the same as fitting all rows at once.
 
@@ -408,6 +412,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
 
     # ---------------------------------------------------------------------------------------- transforming
 
+    @use_in_numpy("components_")
     def transform(self, X):
         """Return X projected on the components.
 
@@ -459,6 +464,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         scales = np.sqrt(self.explained_variance_)
         return np.maximum(scales, np.finfo(scales.dtype).eps)
 
+    @use_in_numpy("components_")
     def inverse_transform(self, X):
         """Return projections to the space of the data.
 
@@ -478,6 +484,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             raise ValueError(f"X has {X.shape[1]} components, but this PCA has {self.n_components_}.")
         return gaussian.reconstructed(self._unwhitened(X), self.mean_, self.components_)
 
+    @use_in_numpy("components_")
     def reconstruction_error(self, X):
         """Return the squared distance between each row and its reconstruction.
 
@@ -508,6 +515,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             raise ValueError("The variances are too large for whiten=True, which multiplies them; divide X first.")
         return variances + self.noise_variance_
 
+    @use_in_numpy("components_")
     def get_covariance(self):
         """Return the covariance matrix of the probabilistic model.
 
@@ -519,6 +527,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         check_is_fitted(self)
         return gaussian.covariance(self.components_, self._model_variances(), self.noise_variance_)
 
+    @use_in_numpy("components_")
     def get_precision(self):
         """Return the inverse of the covariance matrix of the probabilistic model.
 
@@ -530,6 +539,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         check_is_fitted(self)
         return gaussian.precision(self.components_, self._model_variances(), self.noise_variance_)
 
+    @use_in_numpy("components_")
     def score_samples(self, X):
         """Return the log-likelihood of each row.
 
@@ -553,6 +563,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             log_density[unclear] = missing.log_density(X[unclear], self._model_factors())
         return log_density.astype(X.dtype)
 
+    @use_in_numpy("components_")
     def score(self, X, y=None):
         """Return the mean log-likelihood of the rows.
 

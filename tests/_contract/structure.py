@@ -18,6 +18,7 @@ GROUND, BASE, NETWORK, PACKAGE, SHARED_PACKAGE = range(5)
 FLOORS = {
     "_sklearn": GROUND,
     "_kernels": GROUND,
+    "_arrays": BASE,
     "_rows": BASE,
     "base": BASE,
     "inspection": BASE,
