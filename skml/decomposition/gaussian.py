@@ -137,7 +137,7 @@ def squared_residuals(X, mean, components, Y):
         residual = residual - Y[rows] @ V
         squares[rows] = np.nansum(residual * residual, axis=1)
 
-    in_lanes(one_chunk, blocks(slice(0, X.shape[0]), max(1, 2**17 // X.shape[1])))
+    in_lanes(one_chunk, list(blocks(slice(0, X.shape[0]), max(1, 2**17 // X.shape[1]))))
     return squares
 
 

@@ -4,6 +4,7 @@ Where the data is cut never depends on the number of threads, each part is worke
 to one, and parts are summed in their order: so the bits of a result don't depend on threads either.
 """
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +13,12 @@ from skml._kernels import blas_threads, n_threads
 
 BLOCK_BYTES = 2**18  # half of a common second-level cache: a centred block is still there when it is multiplied
 CALL_FLOPS = 4e9  # at most about a tenth of a second of products between two looks at Ctrl-C
+
+_lane = threading.local()  # ``stop``: the event that ends the lane that this thread works on
+
+
+class LaneStopped(Exception):
+    """Another lane failed, or Ctrl-C: nobody waits for what this one makes."""
 
 
 def lanes(size, n_lanes):
@@ -22,8 +29,12 @@ def lanes(size, n_lanes):
 
 
 def blocks(lane, size):
-    """Cut a lane into consecutive slices of at most `size`."""
-    return [slice(start, min(start + size, lane.stop)) for start in range(lane.start, lane.stop, size)]
+    """Yield consecutive slices of at most `size` that cover a lane, as long as its result is waited for."""
+    stop = getattr(_lane, "stop", None)
+    for start in range(lane.start, lane.stop, size):
+        if stop is not None and stop.is_set():
+            raise LaneStopped
+        yield slice(start, min(start + size, lane.stop))
 
 
 def block_rows(n_columns, itemsize, *, at_least=16):
@@ -50,14 +61,20 @@ def in_lanes(work, parts):
         threads = min(n_threads(), len(parts))
         if threads <= 1:
             return [work(part) for part in parts]
+        stop = threading.Event()
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(_quiet(work), parts))
+            try:
+                return list(pool.map(_in_pool(work, stop), parts))
+            except BaseException:
+                stop.set()  # or the pool would wait for the ends of lanes that have begun
+                raise
 
 
-def _quiet(work):
+def _in_pool(work, stop):
     # NumPy's error state belongs to a thread: what the caller set does not reach the pool.
-    def quiet(part):
+    def one(part):
+        _lane.stop = stop
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             return work(part)
 
-    return quiet
+    return one

@@ -331,7 +331,7 @@ def log_density(X, factors):
     log_density : ndarray of shape (n_samples,)
         In nats; 0 for a row without entries.
     """
-    chunks = blocks(slice(0, len(X)), _row_chunk(*factors.W.shape))
+    chunks = list(blocks(slice(0, len(X)), _row_chunk(*factors.W.shape)))
     products = loading_products(factors.W)
     parts = in_lanes(lambda rows: posterior(X[rows], factors, products).log_density, chunks)
     return np.concatenate(parts)
