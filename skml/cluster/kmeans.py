@@ -100,7 +100,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         "inertia" of each iteration's assignment and "center_shift", the squared movement that followed it.
     n_features_in_ : int
         Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, where X had names that are all strings.
 
     See Also
