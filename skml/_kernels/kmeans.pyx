@@ -7,11 +7,11 @@ from libc.stdint cimport int32_t
 cdef extern from "kmeans_groups.hpp" namespace "skml_kmeans" nogil:
     const int NARROW
     const int BLOCK
+    const int PASS
     const int VECTOR_BYTES
     cdef cppclass Problem[T]:
         const T* centers
-        const T* packed
-        Py_ssize_t k, kp, d
+        Py_ssize_t k, d
         const T* drift
         const T* half
         T slack, drift_first, drift_second
@@ -38,6 +38,7 @@ cdef extern from "kmeans_groups.hpp" namespace "skml_kmeans" nogil:
         const int32_t* order
         const T* apart
         const T* around
+        Py_ssize_t kp
     cdef cppclass Sketch[T]:
         const T* rows
         const T* centers
@@ -58,14 +59,10 @@ def layout(const floating[:, ::1] centers):  # in: only its dtype is used
 include "checks.pxi"
 
 
-cdef int _set_problem(Problem[floating]* p, const floating[:, ::1] centers, const floating[:, ::1] packed) except -1:
-    p.k, p.d, p.kp = centers.shape[0], centers.shape[1], packed.shape[1]
+cdef int _set_centers(Problem[floating]* p, const floating[:, ::1] centers) except -1:
+    p.k, p.d = centers.shape[0], centers.shape[1]
     if p.k == 0 or p.d == 0:
         raise ValueError("centers must have at least one row and one column.")
-    if p.d <= NARROW:
-        if packed.shape[0] != p.d or p.kp < p.k or p.kp % (VECTOR_BYTES // <int> sizeof(floating)):
-            raise ValueError(f"packed must hold the {p.d} x {p.k} transposed centers, padded to whole vectors.")
-        p.packed = &packed[0, 0]
     p.centers = &centers[0, 0]
     return 0
 
@@ -96,7 +93,6 @@ cdef int _set_rows(Rows[floating]* s, const floating[:, ::1] X, const int32_t[::
 def nearest(
     const floating[:, ::1] X,  # in
     const floating[:, ::1] centers,  # in
-    const floating[:, ::1] packed,  # in, see pack
     bint missing,  # whether NaN in X means missing
     int32_t[::1] labels,  # out
     floating[::1] squared,  # out
@@ -107,7 +103,7 @@ def nearest(
     cdef Rows[floating] s
     cdef Py_ssize_t b
     _check_threads(n_threads)
-    _set_problem(&p, centers, packed)
+    _set_centers(&p, centers)
     _set_rows(&s, X, labels, squared, squared, missing, p.d)
     for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
         nearest_at(p, s, b)
@@ -126,7 +122,7 @@ def own_distances(
     cdef Rows[floating] s
     cdef Py_ssize_t b
     _check_threads(n_threads)
-    p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
+    _set_centers(&p, centers)
     _set_rows(&s, X, labels, squared, squared, missing, p.d)
     _check_indices(labels, "labels", 0, p.k)
     for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="static"):
@@ -145,7 +141,7 @@ def all_distances(
     cdef Rows[floating] s
     cdef Py_ssize_t i
     _check_threads(n_threads)
-    p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
+    _set_centers(&p, centers)
     if X.shape[1] != p.d or squared.shape[0] != X.shape[0] or squared.shape[1] != p.k:
         raise ValueError("X, centers and squared disagree in shape.")
     s.n, s.missing = X.shape[0], missing
@@ -158,7 +154,6 @@ def all_distances(
 def first_bounds(
     const floating[:, ::1] X,  # in
     const floating[:, ::1] centers,  # in
-    const floating[:, ::1] packed,  # in
     bint missing,
     double slack,  # relative rounding of one distance, doubled
     int32_t[::1] labels,  # out
@@ -171,17 +166,16 @@ def first_bounds(
     cdef Rows[floating] s
     cdef Py_ssize_t b
     _check_threads(n_threads)
-    _set_problem(&p, centers, packed)
+    _set_centers(&p, centers)
     p.slack = slack
     _set_rows(&s, X, labels, upper, lower, missing, p.d)
-    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
+    for b in prange((s.n + PASS - 1) // PASS, nogil=True, num_threads=n_threads, schedule="dynamic"):
         first_at(p, s, b)
 
 
 def hamerly_pass(
     const floating[:, ::1] X,  # in
     const floating[:, ::1] centers,  # in
-    const floating[:, ::1] packed,  # in
     bint missing,
     const floating[::1] drift,  # in: how far each centre moved, rounded up
     const floating[::1] half,  # in: half the distance to the nearest other centre, rounded down
@@ -196,21 +190,20 @@ def hamerly_pass(
     cdef Rows[floating] s
     cdef Py_ssize_t b
     _check_threads(n_threads)
-    _set_problem(&p, centers, packed)
+    _set_centers(&p, centers)
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, missing, p.d)
     _check_indices(labels, "labels", 0, p.k)
-    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=8):
+    for b in prange((s.n + PASS - 1) // PASS, nogil=True, num_threads=n_threads, schedule="dynamic"):
         hamerly_at(p, s, b)
 
 
 def exponion_pass(
     const floating[:, ::1] X,  # in
     const floating[:, ::1] centers,  # in
-    const floating[:, ::1] packed,  # in
     const int32_t[:, ::1] order,  # in: per centre, all centres by distance
     const floating[:, ::1] apart,  # in: these distances, rounded down
-    const floating[:, :, ::1] around,  # in: per centre, the centres in that order, packed; for narrow rows, or empty
+    const floating[:, :, ::1] around,  # in: per centre, the centres in that order, transposed and padded with infinity to whole vectors; for narrow rows, or empty
     const floating[::1] drift,  # in
     const floating[::1] half,  # in
     double slack,
@@ -225,7 +218,7 @@ def exponion_pass(
     cdef Rows[floating] s
     cdef Py_ssize_t b
     _check_threads(n_threads)
-    _set_problem(&p, centers, packed)
+    _set_centers(&p, centers)
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, False, p.d)
     _check_indices(labels, "labels", 0, p.k)
@@ -234,10 +227,12 @@ def exponion_pass(
         _check_indices(order[b], "order", 0, p.k)
     g.order, g.apart = &order[0, 0], &apart[0, 0]
     if around.shape[0]:
-        if p.d > NARROW or around.shape[0] != p.k or around.shape[1] != p.d or around.shape[2] != p.kp:
-            raise ValueError("around must hold, per centre, all centers packed like packed.")
+        g.kp = around.shape[2]
+        if (p.d > NARROW or around.shape[0] != p.k or around.shape[1] != p.d or g.kp < p.k
+                or g.kp % (VECTOR_BYTES // <int> sizeof(floating))):
+            raise ValueError(f"around must hold, per centre, the {p.d} x {p.k} centers, padded to whole vectors.")
         g.around = &around[0, 0, 0]
-    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=8):
+    for b in prange((s.n + PASS - 1) // PASS, nogil=True, num_threads=n_threads, schedule="dynamic"):
         exponion_at(p, g, s, b)
 
 
@@ -265,7 +260,7 @@ def elkan_pass(
     cdef Rows[floating] s
     cdef Py_ssize_t b
     _check_threads(n_threads)
-    p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
+    _set_centers(&p, centers)
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, missing, p.d)
     _check_indices(labels, "labels", 0, p.k)
@@ -275,7 +270,7 @@ def elkan_pass(
     k.fallen = &fallen[0]
     if k.m and s.n:
         k.rows, k.centers, k.row_reach, k.center_reach = &image[0, 0], &images[0, 0], &blur[0], &blurs[0]
-    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=2):
+    for b in prange((s.n + PASS - 1) // PASS, nogil=True, num_threads=n_threads, schedule="dynamic"):
         elkan_at(p, k, s, &floor[0, 0], b)
 
 
@@ -302,7 +297,7 @@ def group_pass(
     cdef Rows[floating] s
     cdef Py_ssize_t b
     _check_threads(n_threads)
-    p.k, p.d, p.centers = centers.shape[0], centers.shape[1], &centers[0, 0]
+    _set_centers(&p, centers)
     _set_moves(&p, drift, half, slack)
     _set_rows(&s, X, labels, upper, lower, missing, p.d)
     _check_indices(labels, "labels", 0, p.k)
@@ -314,5 +309,5 @@ def group_pass(
     if floor.shape[0] != s.n:
         raise ValueError(f"floor has {floor.shape[0]} rows, X has {s.n}.")
     g.members, g.starts, g.group_of, g.fallen = &members[0], &starts[0], &group_of[0], &fallen[0]
-    for b in prange((s.n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic", chunksize=8):
+    for b in prange((s.n + PASS - 1) // PASS, nogil=True, num_threads=n_threads, schedule="dynamic"):
         group_at(p, g, s, &floor[0, 0], b)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skml import _kernels
-from skml.cluster.points import Points, all_distances, call_slices, nearest, pack, threads_for
+from skml.cluster.points import Points, all_distances, call_slices, nearest, threads_for
 
 _SKETCHED = range(96, 10_001)  # features; below, a sketch costs too much of what it saves
 _SKETCH_SIZE = 32  # coordinates of a sketch
@@ -87,20 +87,19 @@ class Hamerly:
 
     def first(self, centers):
         """Assign by a full scan and set the bounds."""
-        X, packed = self.points.X, pack(centers)
+        X = self.points.X
         for rows in call_slices(len(X), centers.size):
             _kernels.kmeans.first_bounds(
-                X[rows], centers, packed, self.points.missing, self.slack, *self.state(rows), self.threads
+                X[rows], centers, self.points.missing, self.slack, *self.state(rows), self.threads
             )
 
     def again(self, centers, drift):
         """Assign after the centres have moved by `drift`."""
-        X, packed, half = self.points.X, pack(centers), self.half(centers)
+        X, half = self.points.X, self.half(centers)
         for rows in call_slices(len(X), centers.size):
             _kernels.kmeans.hamerly_pass(
                 X[rows],
                 centers,
-                packed,
                 self.points.missing,
                 drift,
                 half,
@@ -133,15 +132,14 @@ class Exponion(Hamerly):
 
     def again(self, centers, drift):
         """Assign after the centres have moved by `drift`."""
-        X, packed, apart = self.points.X, pack(centers), self.apart(centers)
+        X, apart = self.points.X, self.apart(centers)
         order = np.argsort(apart, axis=1, kind="stable").astype(np.int32)
         apart = np.take_along_axis(apart, order, axis=1)
-        half, around = apart[:, 1] / 2, packed_around(centers, order, packed)
+        half, around = apart[:, 1] / 2, packed_around(centers, order)
         for rows in call_slices(len(X), centers.size):
             _kernels.kmeans.exponion_pass(
                 X[rows],
                 centers,
-                packed,
                 order,
                 apart,
                 around,
@@ -153,12 +151,17 @@ class Exponion(Hamerly):
             )
 
 
-def packed_around(centers, order, packed):
-    """Return, per centre, all centres in its order, packed for narrow scans; empty where that would be too much."""
+def packed_around(centers, order):
+    """Return, per centre, all centres in its order, feature by feature and padded to whole vectors with infinity.
+
+    Empty where rows are too wide for a scan of that, or it would be too much.
+    """
+    narrow, lanes, _ = _kernels.kmeans.layout(centers)
     k, d = centers.shape
-    if len(packed) != d or k * packed.size > _MOST_AROUND:
+    padded = -(-k // lanes) * lanes
+    if d > narrow or k * d * padded > _MOST_AROUND:
         return np.empty((0, 1, 1), dtype=centers.dtype)
-    around = np.full((k, *packed.shape), np.inf, dtype=centers.dtype)
+    around = np.full((k, d, padded), np.inf, dtype=centers.dtype)
     around[:, :, :k] = centers[order].transpose(0, 2, 1)
     return around
 

@@ -138,17 +138,6 @@ def call_slices(n_rows, terms_per_row, fewest=_FEWEST_ROWS):
         yield slice(start, min(start + size, n_rows))
 
 
-def pack(centers):
-    """Return centres feature by feature, padded with infinity to whole vectors, as narrow scans want them."""
-    narrow, lanes, _ = _kernels.kmeans.layout(centers)
-    k, d = centers.shape
-    if d > narrow:
-        return np.zeros((1, 1), dtype=centers.dtype)
-    packed = np.full((d, -(-k // lanes) * lanes), np.inf, dtype=centers.dtype)
-    packed[:, :k] = centers.T
-    return packed
-
-
 def nearest(points, centers):
     """Return each row's nearest centre (the lowest index on ties) and the squared distance to it."""
     X, (k, d) = points.X, centers.shape
@@ -158,10 +147,9 @@ def nearest(points, centers):
             labels[rows] = distances.argmin(axis=1)
             squared[rows] = distances.min(axis=1)
         return labels, squared
-    packed = pack(centers)
     for rows in call_slices(X.shape[0], k * d):
         threads = threads_for(X.shape[0] * k * d)
-        _kernels.kmeans.nearest(X[rows], centers, packed, points.missing, labels[rows], squared[rows], threads)
+        _kernels.kmeans.nearest(X[rows], centers, points.missing, labels[rows], squared[rows], threads)
     return labels, squared
 
 

@@ -11,11 +11,11 @@ from skml._kernels.reference import kmeans as twin
 from skml._kernels.reference import seeding as seeding_twin
 from skml._kernels.reference import sums as sums_twin
 from skml.cluster.bounds import Exponion, Points, Sketch, lengths, packed_around, rounded_up, rounding_slack
-from skml.cluster.points import pack
 
 kmeans, seeding, sums = _kernels.kmeans, _kernels.seeding, _kernels.sums
 DTYPES = (np.float32, np.float64)
-SHAPES = [(0, 3, 2), (1, 1, 1), (65, 2, 7), (130, 32, 9), (67, 33, 5), (70, 100, 13)]  # rows, features, centres
+# rows, features, centres
+SHAPES = [(0, 3, 2), (1, 1, 1), (65, 2, 7), (130, 32, 9), (67, 33, 5), (70, 100, 13), (520, 8, 21)]
 
 
 def problem(rng, shape, dtype, missing=False):
@@ -41,7 +41,7 @@ def test_distances_equal_the_twins(rng, shape, dtype, missing):
     twin.all_distances(X, centers, missing, theirs, 1)
     np.testing.assert_allclose(ours, theirs, rtol=tolerance)
     labels, squared, _ = outputs(len(X), dtype)
-    kmeans.nearest(X, centers, pack(centers), missing, labels, squared, 2)
+    kmeans.nearest(X, centers, missing, labels, squared, 2)
     np.testing.assert_array_equal(labels, ours.argmin(axis=1))
     np.testing.assert_array_equal(squared, ours.min(axis=1))  # the same bits: one sequence per pair
     kmeans.own_distances(X, centers, labels, missing, squared, 1)
@@ -54,7 +54,7 @@ def test_first_bounds_enclose_the_distances(rng, shape, dtype):
     X, centers = problem(rng, shape, dtype)
     labels, upper, lower = outputs(len(X), dtype)
     slack = (shape[1] + 16) * float(np.finfo(dtype).eps)
-    kmeans.first_bounds(X, centers, pack(centers), False, slack, labels, upper, lower, 2)
+    kmeans.first_bounds(X, centers, False, slack, labels, upper, lower, 2)
     exact = np.sqrt(((X[:, None].astype(np.longdouble) - centers) ** 2).sum(axis=2))
     own = np.take_along_axis(exact, labels[:, None].astype(np.int64), axis=1)[:, 0]
     assert np.all(upper >= own)
@@ -80,7 +80,7 @@ def checked(moved, call, twin_call, floor=None):
     runs = []
     for threads in (1, 2, 3):
         state = outputs(len(X), X.dtype)
-        kmeans.first_bounds(X, centers, pack(centers), False, slack, *state, 1)
+        kmeans.first_bounds(X, centers, False, slack, *state, 1)
         bounds = floor(state) if floor else ()
         call(*state, *bounds, threads)
         runs.append((*state, *bounds))
@@ -101,7 +101,7 @@ def checked(moved, call, twin_call, floor=None):
 
 def test_hamerly_equals_its_twin(moved):
     X, _, after, drift, half, slack, _ = moved
-    told = X, after, pack(after), False, drift, half, slack
+    told = X, after, False, drift, half, slack
     checked(moved, lambda *out: kmeans.hamerly_pass(*told, *out), lambda *out: twin.hamerly_pass(*told, *out))
 
 
@@ -109,9 +109,9 @@ def test_exponion_equals_its_twin(moved):
     X, _, after, drift, half, slack, tool = moved
     apart = tool.apart(after)
     order = np.argsort(apart, axis=1, kind="stable").astype(np.int32)
-    around = packed_around(after, order, pack(after))
+    around = packed_around(after, order)
     assert len(around) == (11 if X.shape[1] == 2 else 0)
-    told = X, after, pack(after), order, np.take_along_axis(apart, order, axis=1), around, drift, half, slack
+    told = X, after, order, np.take_along_axis(apart, order, axis=1), around, drift, half, slack
     checked(moved, lambda *out: kmeans.exponion_pass(*told, *out), lambda *out: twin.exponion_pass(*told, *out))
 
 
@@ -156,7 +156,7 @@ def test_ties_go_to_the_lowest_index(rng):
         X = rng.integers(-1, 2, size=(300, d)).astype(dtype)
         centers = np.concatenate([X[:9], X[:9], -X[:9]])
         labels, squared, _ = outputs(300, dtype)
-        kmeans.nearest(X, centers, pack(centers), False, labels, squared, 3)
+        kmeans.nearest(X, centers, False, labels, squared, 3)
         np.testing.assert_array_equal(labels, ((X[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1))
 
 
@@ -208,15 +208,13 @@ def test_wrong_shapes_and_indices_are_refused(rng):
     X, centers = problem(rng, (10, 3, 4), np.float64)
     labels, squared, _ = outputs(10, np.float64)
     with pytest.raises(ValueError, match="length"):
-        kmeans.nearest(X, centers, pack(centers), False, labels[:9], squared, 1)
+        kmeans.nearest(X, centers, False, labels[:9], squared, 1)
     with pytest.raises(ValueError, match="columns"):
-        kmeans.nearest(X[:, :2].copy(), centers, pack(centers), False, labels, squared, 1)
-    with pytest.raises(ValueError, match="packed"):
-        kmeans.nearest(X, centers, centers, False, labels, squared, 1)
+        kmeans.nearest(X[:, :2].copy(), centers, False, labels, squared, 1)
     with pytest.raises(ValueError, match=r"labels\[0\] is -7"):
         kmeans.own_distances(X, centers, labels, False, squared, 1)
     with pytest.raises(ValueError, match="dtype mismatch"):
-        kmeans.nearest(X, centers.astype(np.float32), pack(centers), False, labels, squared, 1)
+        kmeans.nearest(X, centers.astype(np.float32), False, labels, squared, 1)
     total = np.zeros((4, 3), dtype=np.int64)
     for rows, after in (([10], [0]), ([-1], [0]), ([0], [4])):
         moves = np.array(rows), np.array([-1], dtype=np.int32), np.array(after, dtype=np.int32)
@@ -228,22 +226,29 @@ def test_wrong_shapes_and_indices_are_refused(rng):
         seeding.sparse_distances(np.ones(1), indices, indptr, np.ones((5, 2)), np.ones(2), np.empty((1, 2)), 1)
 
 
+def test_neighbours_that_fit_no_vectors_are_refused(rng):
+    call, arguments = next(entry for entry in entries(rng) if entry[0].__name__ == "exponion_pass")
+    for around in (np.empty((4, 3, 3)), np.empty((4, 2, 8)), np.empty((3, 3, 8))):
+        with pytest.raises(ValueError, match="around must hold, per centre, the 3 x 4 centers"):
+            call(*arguments[:4], around, *arguments[5:], 1)
+
+
 def entries(rng):
     """Yield every entry with valid arguments, all but the number of threads."""
     X, centers = problem(rng, (10, 3, 4), np.float64)
     labels, upper, lower = np.zeros(10, dtype=np.int32), np.ones(10), np.zeros(10)
-    drift, half, packed, empty = np.zeros(4), np.zeros(4), pack(centers), np.empty((0, 1, 1))
+    drift, half, empty = np.zeros(4), np.zeros(4), np.empty((0, 1, 1))
     moves, state = (drift, half, 1e-9), (labels, upper, lower)
     index = np.arange(4, dtype=np.int32)
     order, table = np.tile(index, (4, 1)), np.zeros((4, 4))
     no_sketch = X[:, :0], centers[:, :0], np.zeros(10), np.zeros(4), np.zeros(4)
     groups = index, np.array([0, 4], dtype=np.int32), np.zeros(4, dtype=np.int32), np.zeros(1)
-    yield kmeans.nearest, (X, centers, packed, False, labels, upper)
+    yield kmeans.nearest, (X, centers, False, labels, upper)
     yield kmeans.own_distances, (X, centers, labels, False, upper)
     yield kmeans.all_distances, (X, centers, False, np.empty((10, 4)))
-    yield kmeans.first_bounds, (X, centers, packed, False, 1e-9, *state)
-    yield kmeans.hamerly_pass, (X, centers, packed, False, *moves, *state)
-    yield kmeans.exponion_pass, (X, centers, packed, order, table, empty, *moves, *state)
+    yield kmeans.first_bounds, (X, centers, False, 1e-9, *state)
+    yield kmeans.hamerly_pass, (X, centers, False, *moves, *state)
+    yield kmeans.exponion_pass, (X, centers, order, table, empty, *moves, *state)
     yield kmeans.elkan_pass, (X, centers, *no_sketch, False, *moves, *state, np.zeros((10, 4)))
     yield kmeans.group_pass, (X, centers, *groups, False, *moves, *state, np.zeros((10, 1)))
     trial, total = np.empty((4, 10)), np.empty(4, dtype=np.int64)

@@ -19,7 +19,7 @@ def all_distances(X, centers, missing, squared, n_threads):
         squared[:, j] = np.einsum("ij,ij->i", gaps, gaps)
 
 
-def nearest(X, centers, packed, missing, labels, squared, n_threads):
+def nearest(X, centers, missing, labels, squared, n_threads):
     """Write each row's nearest centre (the lowest index on ties) and the squared distance to it."""
     if not len(X) == len(labels) == len(squared):
         raise ValueError("X, labels and squared must agree in length.")
@@ -39,7 +39,7 @@ def own_distances(X, centers, labels, missing, squared, n_threads):
     squared[:] = np.einsum("ij,ij->i", gaps, gaps)
 
 
-def first_bounds(X, centers, packed, missing, slack, labels, upper, lower, n_threads):
+def first_bounds(X, centers, missing, slack, labels, upper, lower, n_threads):
     """Nearest centres by a full scan, with bounds on the distances to the own centre and to the others."""
     distances = np.empty((len(X), len(centers)), dtype=X.dtype)
     all_distances(X, centers, missing, distances, n_threads)
@@ -49,21 +49,21 @@ def first_bounds(X, centers, packed, missing, slack, labels, upper, lower, n_thr
     lower[:] = np.sqrt(ranked[:, 1]) * (1 - slack) if len(centers) > 1 else np.inf
 
 
-def hamerly_pass(X, centers, packed, missing, drift, half, slack, labels, upper, lower, n_threads):
+def hamerly_pass(X, centers, missing, drift, half, slack, labels, upper, lower, n_threads):
     """Nearest centres after a move: by definition those of a full scan."""
-    first_bounds(X, centers, packed, missing, slack, labels, upper, lower, n_threads)
+    first_bounds(X, centers, missing, slack, labels, upper, lower, n_threads)
 
 
-def exponion_pass(X, centers, packed, order, apart, around, drift, half, slack, labels, upper, lower, n_threads):
+def exponion_pass(X, centers, order, apart, around, drift, half, slack, labels, upper, lower, n_threads):
     """Nearest centres after a move: by definition those of a full scan."""
-    first_bounds(X, centers, None, False, slack, labels, upper, lower, n_threads)
+    first_bounds(X, centers, False, slack, labels, upper, lower, n_threads)
 
 
 def elkan_pass(
     X, centers, image, images, blur, blurs, fallen, missing, drift, half, slack, labels, upper, lower, floor, n_threads
 ):
     """Nearest centres after a move: by definition those of a full scan."""
-    first_bounds(X, centers, None, missing, slack, labels, upper, lower, n_threads)
+    first_bounds(X, centers, missing, slack, labels, upper, lower, n_threads)
     floor[:] = lower[:, None] + fallen
 
 
@@ -71,5 +71,5 @@ def group_pass(
     X, centers, members, starts, group_of, fallen, missing, drift, half, slack, labels, upper, lower, floor, n_threads
 ):
     """Nearest centres after a move: by definition those of a full scan."""
-    first_bounds(X, centers, None, missing, slack, labels, upper, lower, n_threads)
+    first_bounds(X, centers, missing, slack, labels, upper, lower, n_threads)
     floor[:] = lower[:, None] + fallen

@@ -58,7 +58,7 @@ static inline void group_row(const Problem<T>& p, const Groups<T>& g, const T* x
 template <class T, bool M>
 static inline void group_block(const Problem<T>& p, const Groups<T>& g, const T* X, ptrdiff_t rows, int32_t* labels,
                                T* upper, T* lower, T* floor) {
-    int list[BLOCK + 1];
+    int list[PASS + 1];
     int n = crossing<T, M>(p, X, rows, labels, upper, lower, list);
     for (int i = 0; i < n; i++) {
         int r = list[i];
@@ -165,11 +165,11 @@ static inline void elkan_block(const Problem<T>& p, const Sketch<T>& k, const T*
 // ---- what the Cython entries call: block number b of the rows
 
 template <class T> static inline void elkan_at(const Problem<T>& p, const Sketch<T>& k, const Rows<T>& s, T* floor, ptrdiff_t b) {
-    const ptrdiff_t o = b * BLOCK;
+    const ptrdiff_t o = b * PASS;
     if (s.missing) elkan_block<T, true>(p, k, SKML_BLOCK, floor + o * p.k, o); else elkan_block<T, false>(p, k, SKML_BLOCK, floor + o * p.k, o);
 }
 template <class T> static inline void group_at(const Problem<T>& p, const Groups<T>& g, const Rows<T>& s, T* floor, ptrdiff_t b) {
-    const ptrdiff_t o = b * BLOCK;
+    const ptrdiff_t o = b * PASS;
     if (s.missing) group_block<T, true>(p, g, SKML_BLOCK, floor + o * g.t); else group_block<T, false>(p, g, SKML_BLOCK, floor + o * g.t);
 }
 #undef SKML_BLOCK
