@@ -5,11 +5,20 @@ at boundaries that don't depend on the number of threads, so sums keep their ord
 the same reason BLAS, which the products call, must be limited to one thread meanwhile.
 """
 
-from scipy.linalg.cython_blas cimport dsyrk, ssyrk
-
 cdef extern from "moments.hpp" namespace "skml" nogil:
     void centre_dense[S, R](const S *X, const R *shift, R *out, double *total, Py_ssize_t n_rows,
                             Py_ssize_t n_features) noexcept
+
+cdef extern from "panels.hpp" namespace "skml" nogil:
+    const Py_ssize_t panel_rows
+    void scatter_rows "skml::add_scatter"[R](
+        const R *X, Py_ssize_t row_step, Py_ssize_t column_step, const R *shift, const double *scale, R *space,
+        Py_ssize_t size, double *total, double *scatter, Py_ssize_t n_rows, Py_ssize_t n_features) noexcept
+    void gram_columns "skml::add_gram"[S](
+        const S *X, Py_ssize_t row_step, Py_ssize_t column_step, const double *scale, double *space, Py_ssize_t size,
+        double *mean, double *gram, Py_ssize_t n_rows, Py_ssize_t n_columns) noexcept
+
+PANEL_ROWS = panel_rows
 
 ctypedef fused source:
     float
@@ -59,16 +68,6 @@ cdef void centre_block(const source[:, :] X, const real[::1] shift, const double
         centre_rows(X, shift, scale, out, total, start, n_rows)
 
 
-cdef void syrk(const char *trans, int n, int k, real *a, int lda, real *c, int ldc) noexcept nogil:
-    # BLAS counts by columns: its upper triangle is our lower one.
-    cdef float one_f = 1.0
-    cdef double one_d = 1.0
-    if real is float:
-        ssyrk(<char *>b"U", <char *>trans, &n, &k, &one_f, a, &lda, &one_f, c, &ldc)
-    else:
-        dsyrk(<char *>b"U", <char *>trans, &n, &k, &one_d, a, &lda, &one_d, c, &ldc)
-
-
 def centre(const source[:, :] X, const real[::1] shift, const double[::1] scale, real[:, ::1] out, double[::1] total):
     """Write ``scale * (X - shift)`` to `out` and add its `scale`-weighted column sums to `total`.
 
@@ -95,9 +94,9 @@ def centre(const source[:, :] X, const real[::1] shift, const double[::1] scale,
         centre_block(X, shift, scale, out, total, 0, X.shape[0])
 
 
-def add_scatter(const source[:, :] X, const real[::1] shift, const double[::1] scale, real[:, ::1] block,
-                double[::1] total, real[:, ::1] scatter):
-    """Add ``B.T @ B`` with ``B = scale * (X - shift)`` to the lower triangle of `scatter`, block by block.
+def add_scatter(const real[:, :] X, const real[::1] shift, const double[::1] scale, real[::1] space, double[::1] total,
+                double[:, ::1] scatter):
+    """Add ``B.T @ B`` with ``B = scale * (X - shift)`` to the lower triangle of `scatter`, some rows at a time.
 
     Parameters
     ----------
@@ -107,36 +106,31 @@ def add_scatter(const source[:, :] X, const real[::1] shift, const double[::1] s
         # in. What is subtracted from each row.
     scale : array of shape (n_rows,) or (0,)
         # in. The square roots of the weights; empty for none.
-    block : array of shape (block_rows, n_features)
-        # out. Working space; its rows set how many rows are taken at a time.
+    space : array of shape (size,)
+        # out. Working space: `PANEL_ROWS` rows of ``n_features + 64`` numbers, or fewer.
     total : array of shape (n_features,)
         # in, out. Gains the sum over the rows of ``scale**2 * (X - shift)``.
     scatter : array of shape (n_features, n_features)
         # in, out. Its lower triangle gains the products; the rest is left alone.
     """
-    cdef Py_ssize_t start, n_rows
     cdef Py_ssize_t n_features = X.shape[1]
-    if shift.shape[0] != n_features or total.shape[0] != n_features:
-        raise ValueError("shift and total must have one entry per column of X")
-    if block.shape[0] == 0 or block.shape[1] != n_features:
-        raise ValueError("block must have at least one row and the columns of X")
+    if n_features == 0 or shift.shape[0] != n_features or total.shape[0] != n_features:
+        raise ValueError("X must have columns, and shift and total one entry per column of X")
+    if space.shape[0] < n_features + 64:
+        raise ValueError("space must hold the columns of X and 64 numbers more")
     if scatter.shape[0] != n_features or scatter.shape[1] != n_features:
         raise ValueError("scatter must be square with one row per column of X")
     if scale.shape[0] != 0 and scale.shape[0] != X.shape[0]:
         raise ValueError("scale must be empty or have one entry per row of X")
-    if n_features == 0 or n_features > 2147483647 or block.shape[0] > 2147483647:
-        raise ValueError("X must have between 1 and 2**31 - 1 columns")
+    if X.shape[0] == 0:
+        return
+    cdef const double *factors = &scale[0] if scale.shape[0] else NULL
     with nogil:
-        start = 0
-        while start < X.shape[0]:
-            n_rows = min(block.shape[0], X.shape[0] - start)
-            centre_block(X, shift, scale, block, total, start, n_rows)
-            syrk(b"N", <int>n_features, <int>n_rows, &block[0, 0], <int>n_features, &scatter[0, 0], <int>n_features)
-            start += n_rows
+        scatter_rows(&X[0, 0], X.strides[0], X.strides[1], &shift[0], factors, &space[0], space.shape[0], &total[0],
+                     &scatter[0, 0], X.shape[0], n_features)
 
 
-def add_gram(const source[:, :] X, const double[::1] scale, double[:, ::1] block, double[::1] mean,
-             double[:, ::1] gram):
+def add_gram(const source[:, :] X, const double[::1] scale, double[::1] space, double[::1] mean, double[:, ::1] gram):
     """Centre columns by their weighted means and add ``B @ B.T`` to the lower triangle of `gram`.
 
     Parameters
@@ -145,40 +139,23 @@ def add_gram(const source[:, :] X, const double[::1] scale, double[:, ::1] block
         # in. Some columns of the data, all rows; any strides.
     scale : array of shape (n_rows,) or (0,)
         # in. The square roots of the weights; empty for none.
-    block : array of shape (n_rows, n_columns)
-        # out. The centred and scaled columns.
+    space : array of shape (size,)
+        # out. Working space: `PANEL_ROWS` columns of ``n_rows + 64`` numbers, or fewer.
     mean : array of shape (n_columns,)
         # out. The weighted means of the columns.
     gram : array of shape (n_rows, n_rows)
         # in, out. Its lower triangle gains the products; the rest is left alone.
     """
-    cdef Py_ssize_t i, j, n_rows = X.shape[0], n_columns = X.shape[1]
-    cdef double weight = 1.0, sum_of_weights = 0.0
-    cdef bint weighted = scale.shape[0] > 0
-    if n_rows == 0 or n_columns == 0 or n_rows > 2147483647 or n_columns > 2147483647:
-        raise ValueError("X must have between 1 and 2**31 - 1 rows and columns")
-    if block.shape[0] != n_rows or block.shape[1] != n_columns or mean.shape[0] != n_columns:
-        raise ValueError("block must have the shape of X, and mean one entry per column")
+    cdef Py_ssize_t n_rows = X.shape[0], n_columns = X.shape[1]
+    if n_rows == 0 or n_columns == 0 or mean.shape[0] != n_columns:
+        raise ValueError("X must have rows and columns, and mean one entry per column")
+    if space.shape[0] < n_rows + 64:
+        raise ValueError("space must hold the rows of X and 64 numbers more")
     if gram.shape[0] != n_rows or gram.shape[1] != n_rows:
         raise ValueError("gram must be square with one row per row of X")
-    if weighted and scale.shape[0] != n_rows:
+    if scale.shape[0] != 0 and scale.shape[0] != n_rows:
         raise ValueError("scale must be empty or have one entry per row of X")
+    cdef const double *factors = &scale[0] if scale.shape[0] else NULL
     with nogil:
-        # Differences from the first row: a constant column then has exactly its constant as mean.
-        for j in range(n_columns):
-            mean[j] = 0.0
-        for i in range(n_rows):
-            weight = scale[i] * scale[i] if weighted else 1.0
-            sum_of_weights += weight
-            for j in range(n_columns):
-                block[i, j] = <double>X[i, j] - <double>X[0, j]
-                mean[j] += weight * block[i, j]
-        for j in range(n_columns):
-            mean[j] /= sum_of_weights
-        for i in range(n_rows):
-            weight = scale[i] if weighted else 1.0
-            for j in range(n_columns):
-                block[i, j] = weight * (block[i, j] - mean[j])
-        for j in range(n_columns):
-            mean[j] += <double>X[0, j]
-        syrk(b"T", <int>n_rows, <int>n_columns, &block[0, 0], <int>n_columns, &gram[0, 0], <int>n_rows)
+        gram_columns(&X[0, 0], X.strides[0], X.strides[1], factors, &space[0], space.shape[0], &mean[0], &gram[0, 0],
+                     n_rows, n_columns)

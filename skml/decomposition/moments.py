@@ -75,20 +75,13 @@ def scatter(X, scale):
     n_lanes = 8 if n_features <= 256 else 2  # each lane has a matrix of its own
     require_memory(8 * n_lanes * n_features**2, "The scatter matrix of X")
     shift = typical_row(X, X.dtype)
-    rows = block_rows(n_features, X.itemsize, at_least=128)
-    # Float32 products are summed in float64 now and then, so their error does not grow with the rows.
-    step = int(max(rows, min(4096, CALL_FLOPS / n_features**2)))
+    step = max(moments.PANEL_ROWS, int(CALL_FLOPS / n_features**2))
 
     def one_lane(lane):
         S, total = np.zeros((n_features, n_features)), np.zeros(n_features)
-        part = S if X.dtype == np.float64 else np.empty((n_features, n_features), np.float32)
-        block = np.empty((min(rows, lane.stop - lane.start), n_features), X.dtype)
+        space = np.zeros(min(moments.PANEL_ROWS, lane.stop - lane.start) * (n_features + 64), X.dtype)
         for run in blocks(lane, step):
-            if part is not S:
-                part[...] = 0
-            moments.add_scatter(X[run], shift, scale[run], block, total, part)
-            if part is not S:
-                S += part
+            moments.add_scatter(X[run], shift, scale[run], space, total, S)
         return total, S
 
     totals, parts = zip(*in_lanes(one_lane, lanes(len(X), n_lanes)))
@@ -124,15 +117,13 @@ def gram(X, scale):
     n_samples, n_features = X.shape
     require_memory(16 * n_samples**2, "The Gram matrix of X")
     mean = np.empty(n_features)
-    width = block_rows(n_samples, 8, at_least=128)
+    step = max(moments.PANEL_ROWS, int(CALL_FLOPS / n_samples**2))
 
     def one_lane(lane):
         G = np.zeros((n_samples, n_samples))
-        block = np.empty(n_samples * min(width, lane.stop - lane.start))
-        for columns in blocks(lane, width):
-            size = columns.stop - columns.start
-            B = block[: n_samples * size].reshape(n_samples, size)
-            moments.add_gram(X[:, columns], scale, B, mean[columns], G)
+        space = np.zeros(min(moments.PANEL_ROWS, lane.stop - lane.start) * (n_samples + 64))
+        for columns in blocks(lane, step):
+            moments.add_gram(X[:, columns], scale, space, mean[columns], G)
         return G
 
     G, *others = in_lanes(one_lane, lanes(n_features, 2 if n_samples > 256 else 8))

@@ -31,34 +31,64 @@ def test_centre(rng, shape, dtype, out, order, weighted):
         assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 if "f" in (dtype, out) else 1e-12)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+def strided(X, order):
+    """Return X in another layout."""
+    if order == "part":
+        return np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3]
+    return X[::-1].copy()[::-1] if order == "backwards" else np.asarray(X, order=order)
+
+
+LAYOUTS = ["C", "F", "part", "backwards"]
+# Around the sizes of tiles (4 or 8), vectors (2 to 16), panels (6 to 48) and runs of rows (240).
+WIDE = [(1, 1), (3, 2), (5, 4), (67, 9), (9, 13), (241, 24), (485, 25), (7, 49), (33, 100)]
+
+
+@pytest.mark.parametrize("shape", WIDE)
 @pytest.mark.parametrize("dtype", ["d", "f"])
-@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("order", LAYOUTS)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_add_scatter(rng, shape, dtype, order, weighted):
-    X, scale = inputs(rng, shape, dtype, order, weighted)
+@pytest.mark.parametrize("rows", [1, 5, 240])
+def test_add_scatter(rng, shape, dtype, order, weighted, rows):
+    X, scale = inputs(rng, shape, dtype, "C", weighted)
+    X = strided(X, order)
     shift = rng.standard_normal(shape[1]).astype(dtype)
     results = []
     for module in (moments, twin):
-        total, scatter = np.zeros(shape[1]), np.zeros((shape[1], shape[1]), dtype)
-        module.add_scatter(X, shift, scale, np.empty((4, shape[1]), dtype), total, scatter)
-        results.append((total, np.tril(scatter)))
+        total, scatter = np.zeros(shape[1]), np.full((shape[1], shape[1]), 7.0)
+        module.add_scatter(X, shift, scale, np.full(rows * (shape[1] + 64), np.nan, dtype), total, scatter)
+        results.append((total, scatter))
+    size = shape[0] * 10.0
     for ours, theirs in zip(*results):
-        assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 if dtype == "f" else 1e-10)
+        assert_allclose(ours, theirs, rtol=0, atol=size * (1e-6 if dtype == "f" else 1e-14))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [(n_rows, n_columns) for n_columns, n_rows in WIDE])
 @pytest.mark.parametrize("dtype", ["d", "f"])
+@pytest.mark.parametrize("order", LAYOUTS)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_add_gram(rng, shape, dtype, weighted):
+def test_add_gram(rng, shape, dtype, order, weighted):
     X, scale = inputs(rng, shape, dtype, "C", weighted)
+    X = strided(X, order)
     results = []
     for module in (moments, twin):
-        mean, gram = np.empty(shape[1]), np.zeros((shape[0], shape[0]))
-        module.add_gram(X, scale, np.empty(shape), mean, gram)
-        results.append((mean, np.tril(gram)))
+        mean, gram = np.empty(shape[1]), np.full((shape[0], shape[0]), 7.0)
+        module.add_gram(X, scale, np.full(5 * (shape[0] + 64), np.nan), mean, gram)
+        results.append((mean, gram))
     for ours, theirs in zip(*results):
         assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["d", "f"])
+def test_products_meet_nan_and_infinity(rng, dtype):
+    X = rng.standard_normal((20, 30)).astype(dtype)
+    X[3, 7], X[5, 11] = np.nan, np.inf
+    with np.errstate(invalid="ignore"):
+        scatter = np.zeros((30, 30))
+        moments.add_scatter(X, np.zeros(30, dtype), np.empty(0), np.empty(94, dtype), np.zeros(30), scatter)
+    clean = np.delete(np.delete(scatter, [7, 11], axis=0), [7, 11], axis=1)
+    assert np.isnan(scatter[7, :8]).all()
+    assert np.isinf(scatter[11, 11])
+    assert np.isfinite(clean).all()
 
 
 def test_wrong_shapes_are_refused():
@@ -70,6 +100,16 @@ def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="scale"):
         moments.centre(X, np.zeros(3), np.ones(2), np.zeros((4, 3)), np.zeros(3))
     with pytest.raises(ValueError, match="scatter"):
-        moments.add_scatter(X, np.zeros(3), none, np.zeros((2, 3)), np.zeros(3), np.zeros((2, 2)))
+        moments.add_scatter(X, np.zeros(3), none, np.zeros(99), np.zeros(3), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="space"):
+        moments.add_scatter(X, np.zeros(3), none, np.zeros(66), np.zeros(3), np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="columns"):
+        moments.add_scatter(X[:, :0], np.zeros(0), none, np.zeros(99), np.zeros(0), np.zeros((0, 0)))
+    with pytest.raises(ValueError, match="scale"):
+        moments.add_scatter(X, np.zeros(3), np.ones(3), np.zeros(99), np.zeros(3), np.zeros((3, 3)))
     with pytest.raises(ValueError, match="gram"):
-        moments.add_gram(X, none, np.zeros((4, 3)), np.zeros(3), np.zeros((3, 3)))
+        moments.add_gram(X, none, np.zeros(99), np.zeros(3), np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="space"):
+        moments.add_gram(X, none, np.zeros(67), np.zeros(3), np.zeros((4, 4)))
+    with pytest.raises(ValueError, match="mean"):
+        moments.add_gram(X, none, np.zeros(99), np.zeros(2), np.zeros((4, 4)))

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+PANEL_ROWS = 240
+
 
 def centre(X, shift, scale, out, total):
     """Write ``scale * (X - shift)`` to `out` and add its `scale`-weighted column sums to `total`."""
@@ -10,20 +12,21 @@ def centre(X, shift, scale, out, total):
     total += (out * factor).sum(axis=0, dtype=np.float64)
 
 
-def add_scatter(X, shift, scale, block, total, scatter):
-    """Add ``B.T @ B`` with ``B = scale * (X - shift)`` to the lower triangle of `scatter`, block by block."""
-    for start in range(0, len(X), len(block)):
-        rows = slice(start, start + len(block))
-        B = block[: len(X[rows])]
+def add_scatter(X, shift, scale, space, total, scatter):
+    """Add ``B.T @ B`` with ``B = scale * (X - shift)`` to the lower triangle of `scatter`, some rows at a time."""
+    step = min(PANEL_ROWS, max(1, len(space) // (X.shape[1] + 64)))
+    for start in range(0, len(X), step):
+        rows = slice(start, start + step)
+        B = np.empty_like(X[rows])
         centre(X[rows], shift, scale[rows], B, total)
         scatter += np.tril(B.T @ B)
 
 
-def add_gram(X, scale, block, mean, gram):
+def add_gram(X, scale, space, mean, gram):
     """Centre columns by their weighted means and add ``B @ B.T`` to the lower triangle of `gram`."""
     factor = scale[:, None] if len(scale) else np.ones((len(X), 1))
-    block[...] = X - X[0].astype(np.float64)
-    offset = (factor**2 * block).sum(axis=0) / (factor**2).sum()
+    B = X - X[0].astype(np.float64)
+    offset = (factor**2 * B).sum(axis=0) / (factor**2).sum()
     mean[...] = X[0] + offset
-    block[...] = factor * (block - offset)
-    gram += np.tril(block @ block.T)
+    B = factor * (B - offset)
+    gram += np.tril(B @ B.T)
