@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 
+# The least and the largest sum of weights: with either, sums over weighted rows are still ordinary numbers.
+WEIGHT_SUMS = (1e-300, 1e300)
+
 # ---------------------------------------------------------------------------------------------------- input
 
 
@@ -183,15 +186,17 @@ def validate_weights(sample_weight, X, *, dtype=np.float64):
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, all are zero, or the length is wrong.
+        If a weight is negative or not finite, all are zero, their sum leaves `WEIGHT_SUMS`, or the length is wrong.
     """
     if sample_weight is None:
         return None
     weights = check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
     with np.errstate(over="ignore"):
         total = weights.sum(dtype=np.float64)
-    if not np.isfinite(total):
-        raise ValueError("The sum of sample_weight is not finite; divide the weights by their largest.")
+    low, high = WEIGHT_SUMS
+    if not low <= total <= high:
+        size = "large" if total > high else "small"
+        raise ValueError(f"The sum of sample_weight, {total:g}, is too {size}; bring it near the number of rows.")
     return weights
 
 

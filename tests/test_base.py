@@ -183,7 +183,9 @@ def test_weights_are_floats_or_none():
         ([0, 0, 0], "(?i)zero"),
         ([1, 1], "sample_weight"),
         ([[1], [1], [1]], "1D"),
-        ([1e308] * 3, "not finite"),
+        ([1e308] * 3, "sum of sample_weight, inf, is too large"),
+        ([1e300] * 3, "too large"),
+        ([1e-310] * 3, "sum of sample_weight, 3e-310, is too small"),
     ],
 )
 def test_bad_weights_are_refused(weights, message):

@@ -43,9 +43,10 @@ from skml.decomposition.gradient import (
     start_descent,
     total_around,
 )
-from skml.decomposition.magnitude import has_missing
+from skml.decomposition.magnitude import has_missing, weighted_rows
 from skml.decomposition.principal import principal_directions
 from skml.decomposition.row_blocks import moments
+from skml.decomposition.spectral import n_observations
 
 # Deviations whose squares are still ordinary numbers.
 LARGEST_SPREAD = {"f": 1e18, "d": 1e153}
@@ -223,15 +224,19 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
             If X is empty, infinite, has NaN without ``solver="als"``, has a feature without any value, is too large to
             be squared, or has fewer rows or features than `n_components`.
         """
-        X = self._validated(X, reset=True)
-        weights = validate_weights(sample_weight, X)
-        n_components = self._checked_n_components(min(X.shape), "min(n_samples, n_features)")
+        # Not searched for NaN before an exact fit: its first pass over the data sees it, in rows of positive weight.
+        late = self.solver == "exact" and sample_weight is None
+        X = self._validated(X, reset=True, late=late)
+        seen = {"X": X, "y": y, "sample_weight": validate_weights(sample_weight, X)}
+        X, weights = weighted_rows(X, seen["sample_weight"])
+        n_samples = max(X.shape[0], int(n_observations(X, weights)))
+        n_components = self._checked_n_components(min(n_samples, X.shape[1]), "min(n_samples, n_features)")
         memory = self._memory(X, n_components) if self.warm_start else None
         n_steps = 1 if self.solver == "exact" else self.max_iter
-        with fit_task(self, X=X, y=y, sample_weight=weights, max_subtasks=n_steps) as context, blas_threads(1):
+        with fit_task(self, **seen, max_subtasks=n_steps) as context, blas_threads(1):
             steps = getattr(self, f"_{self.solver}_steps")(X, weights, n_components, memory)
             if steps is not None:
-                self._run(context, steps, X, y, weights, history=self.history_ if memory else None)
+                self._run(context, steps, seen, history=self.history_ if memory else None)
             self.pca_certificate_ = self._certificate(X, weights)
         return self
 
@@ -261,23 +266,23 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         """
         first = not hasattr(self, "encoder_")
         X = self._validated(X, reset=first)
-        weights = validate_weights(sample_weight, X)
+        seen = {"X": X, "y": y, "sample_weight": validate_weights(sample_weight, X)}
+        X, weights = weighted_rows(X, seen["sample_weight"])
         n_components = self._checked_n_components(X.shape[1], "n_features")
         memory = None if first else self._memory(X, n_components)
         if not first and memory is None:
             raise ValueError("partial_fit cannot go on: solver, n_components or tied were changed since the last fit.")
-        with fit_task(self, X=X, y=y, sample_weight=weights, max_subtasks=1) as context, blas_threads(1):
+        with fit_task(self, **seen, max_subtasks=1) as context, blas_threads(1):
             batches, centre = self._batches(X, weights)
             descent = start_descent(centre, n_components, self.tied, X.dtype, self._seed())
             descent = descent if memory is None else move_centre(Descent(**memory), centre)
             steps = self._descend(descent, batches, centre, max_iter=descent.n_iter + 1)
-            self._run(context, steps, X, y, weights, history=None if first else self.history_)
+            self._run(context, steps, seen, history=None if first else self.history_)
             self.pca_certificate_ = None
         return self
 
-    def _run(self, context, steps, X, y, weights, history):
+    def _run(self, context, steps, seen, history):
         task = "epoch" if self.solver == "sgd" else "iteration"
-        seen = {"X": X, "y": y, "sample_weight": weights}
         run = run_steps(self, context, steps, task=task, attributes=self._attributes, history=history, **seen)
         vars(self).update(self._attributes(run.state, run.history))
 
@@ -294,11 +299,9 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
             "optimizer_state_": {"solver": self.solver, **state.memory},
         }
 
-    def _validated(self, X, *, reset):
+    def _validated(self, X, *, reset, late=False):
         checks = {} if reset else {"dtype": [self.encoder_.dtype]}
         allow_nan = self.solver == "als" and not sp.issparse(X)
-        # Not searched for NaN before an exact fit: its first pass over the data sees it in its sums.
-        late = reset and self.solver == "exact"
         with config_context(assume_finite=late or get_config()["assume_finite"]):
             return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=allow_nan or late, **checks)
 

@@ -17,10 +17,38 @@ def has_missing(X):
     return missing
 
 
-def scaled_axes(X, scale, k, solver, options):
-    """Return the Spectrum of finite data whose squares overflow, vanish, or are all zero.
+def weighted_rows(X, weights):
+    """Return the rows of positive weight and their weights: the others are no part of the data.
 
-    X is divided by a power of two, which costs no digits, and the result multiplied by it.
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data.
+    weights : ndarray of shape (n_samples,) or None
+        Non-negative, or none.
+
+    Returns
+    -------
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        X itself if all its rows count.
+    weights : ndarray of shape (n_rows,) or None
+        Positive.
+
+    Raises
+    ------
+    ValueError
+        If a row that is left out holds infinity.
+    """
+    if weights is None or weights.all():
+        return X, weights
+    has_missing(X[weights == 0])
+    return X[weights > 0], weights[weights > 0]
+
+
+def scaled_axes(X, scale, k, solver, options):
+    """Return the Spectrum of finite data whose squares, weighted, overflow, vanish, or are all zero.
+
+    X and the weights are divided by powers of two, which costs no digits, and the result multiplied by them.
 
     Parameters
     ----------
@@ -37,19 +65,21 @@ def scaled_axes(X, scale, k, solver, options):
     if largest == 0 or _is_constant(X):
         mean = np.asarray(X[:1].toarray() if sp.issparse(X) else X[:1], dtype=np.float64)[0]
         return finished(mean, np.zeros((k, X.shape[1])), np.zeros(k), 0.0, 0.0)
-    exponent = int(np.frexp(largest)[1])
+    exponent, heavy = int(np.frexp(largest)[1]), int(np.frexp(scale.max())[1]) if len(scale) else 0
     small = X.astype(np.float64)
     small = small * 2.0 ** (-exponent // 2) * 2.0 ** (-exponent - -exponent // 2)
     try:
-        spectrum = principal_axes(small, scale, k, solver, options)
+        spectrum = principal_axes(small, np.ldexp(scale, -heavy), k, solver, options)
     except FloatingPointError:
-        raise ValueError("The squares of X overflow or vanish; bring its features to similar scales first.") from None
+        what = "X" if not len(scale) or scale.max() < 1e50 * scale.min() else "X times sample_weight"
+        advice = "its features" if what == "X" else "the weights"
+        raise ValueError(f"The squares of {what} overflow or vanish; bring {advice} to similar scales first.") from None
     with np.errstate(over="ignore", under="ignore"):
         return Spectrum(
             np.ldexp(spectrum.mean, exponent),
             spectrum.components.astype(X.dtype),
-            np.ldexp(spectrum.singular_values, exponent),
-            float(np.ldexp(spectrum.total, 2 * exponent)),
+            np.ldexp(spectrum.singular_values, exponent + heavy),
+            float(np.ldexp(spectrum.total, 2 * (exponent + heavy))),
         )
 
 

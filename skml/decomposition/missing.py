@@ -44,10 +44,10 @@ class Posterior(NamedTuple):
 
 
 def informative_rows(X, weights):
-    """Return the rows that count and have an entry, and their weights; raise a ValueError for an empty column."""
+    """Return the rows that have an entry, and their weights; raise a ValueError for an empty column."""
     weights = np.ones(len(X)) if weights is None else weights
     observed = ~np.isnan(X)
-    keep = observed.any(axis=1) & (weights > 0)
+    keep = observed.any(axis=1)
     empty = np.flatnonzero(~observed[keep].any(axis=0))
     if len(empty):
         raise ValueError(

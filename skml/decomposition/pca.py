@@ -15,7 +15,7 @@ from skml._sklearn import Interval, RealNotInt, StrOptions
 from skml.base import fit_task, fitting, run_steps, validate_weights, validate_X
 from skml.decomposition import gaussian, incremental, missing, spectral
 from skml.decomposition.dimension import by_evidence, by_explained_variance
-from skml.decomposition.magnitude import check_representable, direct_axes, has_missing, scaled_axes
+from skml.decomposition.magnitude import check_representable, direct_axes, has_missing, scaled_axes, weighted_rows
 from skml.decomposition.moments import UNWEIGHTED, project
 
 SPARSE_SOLVERS = ("auto", "arpack", "covariance_eigh", "em")
@@ -230,7 +230,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """
         fresh = not hasattr(self, "components_")
         X = self._validated(X, reset=fresh)
-        weights = validate_weights(sample_weight, X)
+        X, weights = weighted_rows(X, validate_weights(sample_weight, X))
         if sp.issparse(X):
             raise TypeError("PCA.partial_fit does not support sparse input; use fit, which never densifies it.")
         if isinstance(self.n_components, str) or (self.n_components is not None and 0 < self.n_components < 1):
@@ -268,19 +268,19 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return spectral.Spectrum(self.mean_.astype(np.float64), self.components_, values, self._total)
 
     def _fit(self, X, y, sample_weight):
-        X = self._validated(X, reset=True, ensure_min_samples=2)
-        weights = validate_weights(sample_weight, X)
+        given = self._validated(X, reset=True, ensure_min_samples=2)
+        X, weights = weighted_rows(given, validate_weights(sample_weight, given))
         n_samples = spectral.n_observations(X, weights)
         if n_samples <= 1:
             raise ValueError(
                 f"The weights sum to {n_samples:g}, but count copies of rows: PCA needs a sum above 1; multiply them."
             )
         scores = None
-        with fit_task(self, X=X, y=y, sample_weight=sample_weight, max_subtasks=None) as context:
+        seen = {"X": given, "y": y, "sample_weight": sample_weight}
+        with fit_task(self, **seen, max_subtasks=None) as context:
             solver = self._solver(X, n_samples)
             k = self._n_vectors(X, n_samples, solver)
             scale = UNWEIGHTED if weights is None else np.sqrt(weights)
-            seen = {"X": X, "y": y, "sample_weight": sample_weight}
             try:
                 if solver == "em":
                     fitted = self._fit_em(context, X, scale, k, n_samples, seen)
@@ -296,7 +296,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             vars(self).update(
                 {"history_": {}, "n_iter_": 1, "_fit_svd_solver": solver, "_factors": None, "_exact": None, **fitted}
             )
-        return X, scores
+        return given, scores
 
     def _fit_em(self, context, X, scale, k, n_samples, seen):
         """Return the fitted attributes of "em" on complete data."""

@@ -283,9 +283,9 @@ def test_codes_of_incomplete_rows_with_penalty(X):
 
 
 def test_complete_data_is_the_limit_of_missing_data(X):
-    # one missing value in an added row of no weight: everything else must be as without it
+    # one missing value in an added row of hardly any weight: everything else must be as without it
     extra = np.vstack([X, np.where(np.arange(6) == 2, np.nan, X[:1])])
-    weights = np.append(np.ones(len(X)), 0)
+    weights = np.append(np.ones(len(X)), 1e-12)
     options = {**CLOSE, "random_state": 0, "alpha": 0.4}
     whole = LinearAutoencoder(2, **options).fit(X)
     other = LinearAutoencoder(2, **options).fit(extra, sample_weight=weights)
@@ -329,6 +329,33 @@ def everything(model, X):
     certificate = model.pca_certificate_ or {}
     fitted = (model.encoder_, model.decoder_, model.mean_, model.loss_curve_, list(certificate.values()))
     return (*fitted, codes, model.inverse_transform(codes), model.reconstruction_error(X), model.score(X))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_rows_of_no_weight_are_no_rows(X, solver):
+    rows, kept = X[:6], np.array([1, 0, 1, 1, 0, 0])
+    model = LinearAutoencoder(None, solver=solver, max_iter=5, random_state=0)
+    weighted = clone(model).fit(rows, sample_weight=kept)
+    alone = clone(model).fit(rows[kept > 0])
+    assert weighted.n_components_ == alone.n_components_ == 3
+    np.testing.assert_allclose(weighted.transform(rows), alone.transform(rows), rtol=1e-8, atol=1e-8)
+    with pytest.raises(ValueError, match=r"min\(n_samples, n_features\)=3"):
+        model.set_params(n_components=4).fit(rows, sample_weight=kept)
+    # ... and weights are copies here too
+    model.fit(rows, sample_weight=2 * kept)
+    holes = np.where(kept[:, None] > 0, rows, np.nan)
+    if solver != "als":
+        with pytest.raises(ValueError, match="NaN"):
+            model.fit(holes, sample_weight=kept)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("weight", [1e-290, 1e290])
+def test_weights_of_any_size(X, solver, weight):
+    model = LinearAutoencoder(2, solver=solver, max_iter=10, random_state=0)
+    plain, scaled = clone(model).fit(X), clone(model).fit(X, sample_weight=np.full(len(X), weight))
+    np.testing.assert_allclose(scaled.encoder_, plain.encoder_, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(scaled.loss_curve_, plain.loss_curve_, rtol=1e-8)
 
 
 @pytest.mark.parametrize("solver", [*SOLVERS, "missing"])

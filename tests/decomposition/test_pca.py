@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
+from sklearn.base import clone
 from sklearn.decomposition import PCA as Peer
 from sklearn.exceptions import NotFittedError
 
 from skml import base
-from skml.decomposition import PCA, spectral
+from skml.decomposition import PCA, magnitude, spectral
 
 DIRECT = ("auto", "full", "covariance_eigh", "gram", "randomized", "em")
 
@@ -104,6 +105,38 @@ def test_weights_are_copies(rng, solver):
     copied = PCA(3, svd_solver=solver, random_state=0).fit(np.repeat(X, weights, axis=0))
     for name in ("components_", "explained_variance_", "noise_variance_", "mean_", "n_samples_", "singular_values_"):
         assert_allclose(getattr(weighted, name), getattr(copied, name), rtol=1e-7, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("solver", [*DIRECT, "arpack", "missing"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_rows_of_no_weight_are_no_rows(rng, solver, method):
+    X, kept = rng.standard_normal((7, 10)), np.array([1, 0, 1, 1, 0, 0, 1])
+    if solver == "missing":
+        solver = "auto"
+        X[2, 3] = np.nan if method == "fit" else 0
+    pca = PCA(svd_solver=solver, random_state=0)
+    weighted = getattr(clone(pca), method)(X, sample_weight=kept)
+    alone = getattr(clone(pca), method)(X[kept > 0])
+    assert weighted.n_components_ == alone.n_components_ == (3 if solver == "arpack" and method == "fit" else 4)
+    assert weighted.n_samples_ == 4
+    assert_allclose(weighted.explained_variance_, alone.explained_variance_, atol=1e-9)
+    assert_allclose(weighted.transform(X)[:, :2], alone.transform(X)[:, :2], atol=1e-6)
+    assert clone(pca).fit_transform(X, sample_weight=kept).shape == (7, 3 if solver == "arpack" else 4)
+
+
+def test_weights_of_any_size(rng):
+    X = rng.standard_normal((40, 5))
+    for solver in DIRECT:
+        plain = PCA(3, svd_solver=solver, random_state=0).fit(X)
+        heavy = PCA(3, svd_solver=solver, random_state=0).fit(X, sample_weight=np.full(40, 1e290))
+        assert_allclose(heavy.components_, plain.components_, atol=1e-6)
+        assert_allclose(heavy.explained_variance_, plain.explained_variance_ * 39 / 40, rtol=1e-6)
+    with pytest.raises(ValueError, match="sample_weight overflow or vanish; bring the weights to similar scales"):
+        magnitude.scaled_axes(np.vstack([np.zeros(5), X]), np.append(1e150, np.ones(40)), 2, "full", spectral.Options())
+    single = PCA().fit(X, sample_weight=np.append(np.zeros(39), 3))
+    assert_allclose(single.explained_variance_, np.zeros(3))
+    with pytest.raises(ValueError, match="infinity"):
+        PCA().fit(np.where(np.arange(40)[:, None] == 7, np.inf, X), sample_weight=np.arange(40) != 7)
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
