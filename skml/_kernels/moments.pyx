@@ -5,6 +5,8 @@ at boundaries that don't depend on the number of threads, so sums keep their ord
 the same reason BLAS, which the products call, must be limited to one thread meanwhile.
 """
 
+from libc.stdlib cimport calloc, free
+
 cdef extern from "moments.hpp" namespace "skml" nogil:
     void centre_dense[S, R](const S *X, const R *shift, R *out, double *total, Py_ssize_t n_rows,
                             Py_ssize_t n_features) noexcept
@@ -17,6 +19,12 @@ cdef extern from "panels.hpp" namespace "skml" nogil:
     void gram_columns "skml::add_gram"[S](
         const S *X, Py_ssize_t row_step, Py_ssize_t column_step, const double *scale, double *space, Py_ssize_t size,
         double *mean, double *gram, Py_ssize_t n_rows, Py_ssize_t n_columns) noexcept
+
+cdef extern from "projection.hpp" namespace "skml" nogil:
+    Py_ssize_t projection_space(Py_ssize_t k) noexcept
+    void project_rows "skml::project"[S, R](
+        const S *X, Py_ssize_t row_step, Py_ssize_t column_step, const R *mean, const R *V, Py_ssize_t V_row_step,
+        Py_ssize_t V_column_step, R *space, R *out, Py_ssize_t n_rows, Py_ssize_t n_features, Py_ssize_t k) noexcept
 
 PANEL_ROWS = panel_rows
 
@@ -159,3 +167,35 @@ def add_gram(const source[:, :] X, const double[::1] scale, double[::1] space, d
     with nogil:
         gram_columns(&X[0, 0], X.strides[0], X.strides[1], factors, &space[0], space.shape[0], &mean[0], &gram[0, 0],
                      n_rows, n_columns)
+
+
+def project(const source[:, :] X, const real[::1] mean, const real[:, :] V, real[:, ::1] out):
+    """Write ``(X - mean) @ V`` to `out`.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+        # in. Any strides.
+    mean : array of shape (n_features,)
+        # in. What is subtracted from each row.
+    V : array of shape (n_features, n_vectors)
+        # in. Any strides.
+    out : array of shape (n_rows, n_vectors)
+        # out. The products.
+    """
+    cdef Py_ssize_t n_rows = X.shape[0], n_features = X.shape[1], k = V.shape[1]
+    if mean.shape[0] != n_features or V.shape[0] != n_features:
+        raise ValueError("mean and V must have one row per column of X")
+    if out.shape[0] != n_rows or out.shape[1] != k:
+        raise ValueError("out must have a row per row of X and a column per vector")
+    if n_features == 0:
+        out[...] = 0
+    if n_rows == 0 or n_features == 0 or k == 0:
+        return
+    cdef real *space = <real *>calloc(projection_space(k), sizeof(real))
+    if space == NULL:
+        raise MemoryError(f"{projection_space(k) * sizeof(real)} bytes for a product with {k} vectors")
+    with nogil:
+        project_rows(&X[0, 0], X.strides[0], X.strides[1], &mean[0], &V[0, 0], V.strides[0], V.strides[1], space,
+                     &out[0, 0], n_rows, n_features, k)
+    free(space)

@@ -14,6 +14,7 @@ from skml.base import require_memory
 from skml.decomposition.lanes import CALL_FLOPS, block_rows, blocks, in_lanes, lanes
 
 UNWEIGHTED = np.empty(0)
+FEW = 2**16  # entries of the vectors up to which the own kernel is quicker than centring and BLAS
 SPARSE_CALL = 2e7  # stored values times vectors between two looks at Ctrl-C: about a tenth of a second
 
 
@@ -323,7 +324,7 @@ def _few_sparse_products(X, mean, weights, V):
     return work[:, size:] - np.outer(mean, sums)
 
 
-def project(X, mean, V, out=None):
+def project(X, mean, V):
     """Return ``(X - mean) @ V``.
 
     Parameters
@@ -334,8 +335,6 @@ def project(X, mean, V, out=None):
         What is subtracted from each row.
     V : ndarray of shape (n_features, n_vectors)
         The directions; its dtype is that of the work and of the result.
-    out : ndarray of shape (n_samples, n_vectors) or None
-        Where to put the result.
 
     Returns
     -------
@@ -345,15 +344,20 @@ def project(X, mean, V, out=None):
     if sp.issparse(X):
         with blas_threads(1):
             return np.asarray(X @ V - mean @ V, dtype=V.dtype)
-    Y = np.empty((len(X), V.shape[1]), V.dtype) if out is None else out
+    Y, mean = np.empty((len(X), V.shape[1]), V.dtype), mean.astype(V.dtype, copy=False)
+    step = max(64, int(CALL_FLOPS / (2 * max(1, V.size))))
 
     def one_lane(lane):
+        if V.size <= FEW:
+            for run in blocks(lane, step):
+                moments.project(X[run], mean, V, Y[run])
+            return
         start = lane.start
         for block in _centred_blocks(X, mean, UNWEIGHTED, lane, V.dtype):
             np.matmul(block, V, out=Y[start : start + len(block)])
             start += len(block)
 
-    in_lanes(one_lane, lanes(len(X), 16))
+    in_lanes(one_lane, lanes(len(X), min(16, 1 + len(X) // 256)))
     return Y
 
 
@@ -375,12 +379,35 @@ def combine(U, X, mean, out):
         out[...] = (X.T @ U).T
         out -= np.outer(U.sum(axis=0), mean)
         return
-    Ut = np.ascontiguousarray(U.T, dtype=out.dtype)
-    width = block_rows(len(X), out.itemsize, at_least=128)
+    Ut, mean = np.ascontiguousarray(U.T, dtype=out.dtype), mean.astype(out.dtype)
+    width = block_rows(len(X), out.itemsize, at_least=512)  # each product packs all of Ut, which must pay
 
     def one_lane(lane):
+        total = np.zeros(width)
+        space = np.empty(len(X) * min(width, lane.stop - lane.start), out.dtype)
         for columns in blocks(lane, width):
-            block = np.subtract(X[:, columns], mean[columns], dtype=np.float64).astype(out.dtype, copy=False)
-            out[:, columns] = Ut @ block
+            size = columns.stop - columns.start
+            block = space[: len(X) * size].reshape(len(X), size)
+            moments.centre(X[:, columns], mean[columns], UNWEIGHTED, block, total[:size])
+            np.matmul(Ut, block, out=out[:, columns])
 
     in_lanes(one_lane, lanes(X.shape[1], 16))
+
+
+def clear(W, V):
+    """Take what the rows of `W` have in the span of V's orthonormal rows out of them, in V's precision.
+
+    Parameters
+    ----------
+    W : ndarray of shape (n_rows, n_features)
+        The rows, changed in place.
+    V : ndarray of shape (n_vectors, n_features)
+        Orthonormal rows.
+    """
+    parts = lanes(W.shape[1], 4)
+    h = sum(in_lanes(lambda columns: W[:, columns].astype(V.dtype, copy=False) @ V[:, columns].T, parts))
+
+    def one_lane(columns):
+        W[:, columns] -= h @ V[:, columns]
+
+    in_lanes(one_lane, parts)

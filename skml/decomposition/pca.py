@@ -400,7 +400,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         left = max(0.0, total - float(variance[:k].sum()))
         return {
             "mean_": spectrum.mean.astype(dtype),
-            "components_": np.array(spectrum.components[:k], dtype=dtype),
+            "components_": np.array(spectrum.components[:k], dtype=dtype, copy=None if k == len(variance) else True),
             "explained_variance_": variance[:k].astype(dtype),
             "explained_variance_ratio_": ratios[:k],
             "singular_values_": spectrum.singular_values[:k].astype(dtype),
@@ -433,6 +433,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         V = self.components_.T.astype(X.dtype, copy=False)
         Y = project(X, self.mean_, V)
         with np.errstate(over="ignore", invalid="ignore"):
+            if Y.shape[1] and np.isfinite(Y.sum()):
+                return self._whitened(Y)
             unclear = ~np.isfinite(Y).all(axis=1) if Y.shape[1] else ~np.isfinite(_row_sums(X))
         if unclear.any():
             Y[unclear] = self._projected_incomplete(X[unclear], V)

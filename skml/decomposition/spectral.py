@@ -14,9 +14,11 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from skml._kernels import blas_threads
 from skml.base import require_memory
 from skml.decomposition.krylov import KrylovOptions, krylov_steps, ritz_vectors
+from skml.decomposition.lanes import block_rows, blocks, in_lanes, lanes
 from skml.decomposition.moments import (
     Centred,
     centred,
+    clear,
     combine,
     gram,
     in_single_precision,
@@ -113,11 +115,18 @@ def with_fixed_signs(components):
     """Turn each row so that its largest entry is positive; of nearly equal ones the first decides."""
     if components.size == 0:
         return components
-    sizes = np.abs(components)
-    near = sizes >= sizes.max(axis=1, keepdims=True) * (1 - np.sqrt(np.finfo(components.dtype).eps))
-    leaders = components[np.arange(len(components)), near.argmax(axis=1)]
-    signs = np.where(leaders < 0, -1, 1).astype(components.dtype)
-    components *= signs[:, None]
+    signs = np.ones(len(components), components.dtype)
+    smaller = 1 - np.sqrt(np.finfo(components.dtype).eps)
+
+    def one_lane(lane):
+        for rows in blocks(lane, block_rows(components.shape[1], components.itemsize, at_least=1)):
+            part = components[rows]
+            sizes = np.abs(part)
+            near = sizes >= sizes.max(axis=1, keepdims=True) * smaller
+            signs[rows] = np.where(part[np.arange(len(part)), near.argmax(axis=1)] < 0, -1, 1)
+            part *= signs[rows, None]
+
+    in_lanes(one_lane, lanes(len(components), 8))
     return signs
 
 
@@ -127,13 +136,14 @@ def complete(components, rank):
     Data of low rank leaves these directions open. Taking them from rounding errors, as a bare SVD does, would let
     equivalent data (weights instead of copies, rows in another order) have different components.
     """
-    V = components[:rank].astype(np.float64)
-    E = np.random.default_rng(0).standard_normal((components.shape[1], len(components) - rank))
+    E = np.random.default_rng(0).standard_normal((components.shape[1], len(components) - rank)).T.copy()
+    for _ in range(2):
+        before = np.linalg.norm(E)
+        clear(E, components[:rank])
+        if np.linalg.norm(E) > 0.7 * before:
+            break  # little was cancelled, so few digits are lost
     with blas_threads(1):
-        for _ in range(2):
-            E -= V.T @ (V @ E)
-        Q = sl.qr(E, mode="economic", overwrite_a=True, check_finite=False)[0]
-    components[rank:] = Q.T
+        components[rank:] = sl.qr(E.T, mode="economic", overwrite_a=True, check_finite=False)[0].T
 
 
 def finished(mean, components, singular_values, total, noise, scores=None):
@@ -144,7 +154,6 @@ def finished(mean, components, singular_values, total, noise, scores=None):
     threshold = noise * singular_values.max(initial=0.0)
     rank = int(np.count_nonzero(singular_values > threshold))
     if rank < len(components):
-        components = np.array(components)
         complete(components, rank)
         singular_values = np.where(np.arange(len(components)) < rank, singular_values, 0.0)
     signs = with_fixed_signs(components)
@@ -262,8 +271,8 @@ def _gram_tail(X, mean, U2, V1):
     """Take the small singular values once more, from the rows ``U2.T Xc`` freed of the large components."""
     W = np.empty((U2.shape[1], X.shape[1]))
     combine(U2, X, mean, W)
+    clear(W, V1)
     with blas_threads(1):
-        W -= (W @ V1.T) @ V1
         values, R = leading_eigenpairs(W @ W.T, len(W))
         s = np.sqrt(values)
         V2 = R.T @ W

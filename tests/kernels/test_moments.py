@@ -78,6 +78,20 @@ def test_add_gram(rng, shape, dtype, order, weighted):
         assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), *WIDE, (50, 500)])
+@pytest.mark.parametrize("dtype, out", [("d", "d"), ("f", "f"), ("f", "d"), ("d", "f")])
+@pytest.mark.parametrize("order", LAYOUTS)
+@pytest.mark.parametrize("n_vectors", [0, 1, 4, 10, 24, 57])
+def test_project(rng, shape, dtype, out, order, n_vectors):
+    X = strided(rng.standard_normal(shape).astype(dtype), order)
+    mean, V = rng.standard_normal(shape[1]).astype(out), strided(rng.standard_normal((shape[1], n_vectors)), order)
+    results = []
+    for module in (moments, twin):
+        results.append(np.full((shape[0], n_vectors), np.nan, out))
+        module.project(X, mean, V.astype(out), results[-1])
+    assert_allclose(*results, rtol=0, atol=1e-3 if "f" in (dtype, out) else 1e-11)
+
+
 @pytest.mark.parametrize("dtype", ["d", "f"])
 def test_products_meet_nan_and_infinity(rng, dtype):
     X = rng.standard_normal((20, 30)).astype(dtype)
@@ -107,6 +121,10 @@ def test_wrong_shapes_are_refused():
         moments.add_scatter(X[:, :0], np.zeros(0), none, np.zeros(99), np.zeros(0), np.zeros((0, 0)))
     with pytest.raises(ValueError, match="scale"):
         moments.add_scatter(X, np.zeros(3), np.ones(3), np.zeros(99), np.zeros(3), np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="mean"):
+        moments.project(X, np.zeros(2), np.zeros((3, 2)), np.zeros((4, 2)))
+    with pytest.raises(ValueError, match="out"):
+        moments.project(X, np.zeros(3), np.zeros((3, 2)), np.zeros((4, 3)))
     with pytest.raises(ValueError, match="gram"):
         moments.add_gram(X, none, np.zeros(99), np.zeros(3), np.zeros((3, 3)))
     with pytest.raises(ValueError, match="space"):

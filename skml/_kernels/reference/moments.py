@@ -30,3 +30,8 @@ def add_gram(X, scale, space, mean, gram):
     mean[...] = X[0] + offset
     B = factor * (B - offset)
     gram += np.tril(B @ B.T)
+
+
+def project(X, mean, V, out):
+    """Write ``(X - mean) @ V`` to `out`."""
+    out[...] = (X.astype(V.dtype) - mean) @ V
