@@ -16,8 +16,14 @@ cdef int _check_threads(int n_threads) except -1:
 
 cdef int _check_indices(const int32_t[::1] indices, str name, Py_ssize_t least, Py_ssize_t end) except -1:
     cdef Py_ssize_t i
+    cdef int32_t low = <int32_t> least, high = <int32_t> end
+    cdef int outside = 0
+    for i in range(indices.shape[0]):  # without a branch, so in vectors
+        outside |= (indices[i] < low) | (indices[i] >= high)
+    if not outside:
+        return 0
     for i in range(indices.shape[0]):
-        if indices[i] < least or indices[i] >= end:
+        if indices[i] < low or indices[i] >= high:
             raise ValueError(f"{name}[{i}] is {indices[i]}, outside {least} to {end - 1}.")
     return 0
 

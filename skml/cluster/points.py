@@ -133,7 +133,9 @@ def threads_for(terms):
 
 def call_slices(n_rows, terms_per_row, fewest=_FEWEST_ROWS):
     """Yield slices of rows that keep each kernel call short."""
-    size = max(fewest, _TERMS_PER_CALL * _kernels.n_threads() // max(1, terms_per_row))
+    size = max(1, n_rows)
+    if n_rows * terms_per_row > _TERMS_PER_CALL:
+        size = max(fewest, _TERMS_PER_CALL * _kernels.n_threads() // max(1, terms_per_row))
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
 

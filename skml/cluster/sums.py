@@ -31,73 +31,80 @@ def column_means(points):
 
 
 class ExactSums:
-    """Fixed-point sums of ``weight * x`` per (cluster, feature)."""
+    """Fixed-point sums of ``weight * x`` per (cluster, feature), and of the weights of each cluster."""
 
-    def __init__(self, X, weights, n_clusters, mode, largest):
-        n = X.shape[0]
-        total = float(n) if weights is None else weights.sum()
+    def __init__(self, points, n_clusters, mode, largest):
+        X, weights = points.X, points.weights
+        total = float(len(X)) if weights is None else weights.sum()
         heaviest = 1.0 if weights is None else weights.max()
         # no sum leaves 62 bits, and no term the 50 bits that the kernel rounds by adding a constant
-        largest = np.maximum(largest, np.finfo(np.float64).tiny)
+        largest = np.maximum(np.append(largest.astype(np.float64), 1.0), np.finfo(np.float64).tiny)
         bits = np.minimum(61 - _exponent(largest * total), 49 - _exponent(largest * heaviest))
         self.scale = np.ldexp(1.0, np.clip(bits, -1000, 1000))
-        self.fine = 2.0 ** min(49, 61 - int(_exponent(float(n))))
-        self.high = np.zeros((n_clusters, X.shape[1]), dtype=np.int64)
+        self.fine = 2.0 ** min(49, 61 - int(_exponent(float(len(X)))))
+        self.high = np.zeros((n_clusters, X.shape[1] + 1), dtype=np.int64)
         self.low = np.zeros_like(self.high)
         self.X, self.weights, self.mode = X, _NO_WEIGHTS if weights is None else weights, mode
+        self._values = None
 
-    def move(self, rows, before, after):
-        """Move `rows` from the clusters `before` to the clusters `after` (negative: none)."""
-        terms = 40 * self.X.shape[1]  # in units of a distance's
-        for part in call_slices(len(rows), terms):
-            _kernels.sums.move_sums(
-                self.X,
-                self.weights,
-                rows[part],
-                before[part],
-                after[part],
+    def move(self, before, after):
+        """Let all rows go from the clusters `before` (negative: none) to `after`; return how many changed."""
+        terms, changed = 40 * self.X.shape[1], 0  # in units of a distance's
+        threads = threads_for(terms * len(self.X) // 16)
+        for rows in call_slices(len(self.X), terms):
+            changed += _kernels.sums.move_sums(
+                self.X[rows],
+                self.weights[rows],
+                before[rows],
+                after[rows],
                 self.mode,
                 self.scale,
                 self.fine,
                 self.high,
                 self.low,
-                threads_for(terms * len(rows)),
+                threads,
             )
+        self._values = None
+        return changed
 
     def values(self):
-        """Return the sums in float64."""
-        return (self.high + self.low / self.fine) / self.scale
+        """Return the sums in float64, the weights in the last column."""
+        if self._values is None:
+            self._values = (self.high + self.low / self.fine) / self.scale
+        return self._values
 
 
 def _exponent(values):
     return np.frexp(values)[1]
 
 
+def largest_of(X):
+    """Return the largest size in each column, over the entries seen."""
+    n, d = X.shape
+    folds = max(1, min(256 // d, n))  # NumPy is slow on few columns: lay rows side by side
+    whole = n - n % folds
+    wide = X[:whole].reshape(-1, folds * d)
+    sizes = np.fmax(np.fmax.reduce(wide), -np.fmin.reduce(wide)).reshape(folds, d)
+    return np.fmax.reduce(np.concatenate([sizes, np.abs(X[whole:])]))
+
+
 class DenseSums:
-    """Sums over complete rows; a column of ones keeps the clusters' weights."""
+    """Sums over complete rows."""
 
     def __init__(self, points, n_clusters):
-        largest = np.maximum(points.X.max(axis=0), -points.X.min(axis=0)).astype(np.float64)
-        ones = np.ones((len(points.X), 1), dtype=points.X.dtype)
-        self._sums = ExactSums(points.X, points.weights, n_clusters, _VALUE, largest)
-        self._weights = ExactSums(ones, points.weights, n_clusters, _VALUE, np.ones(1))
-        self._kept = (self._sums, self._weights)
+        self._sums = ExactSums(points, n_clusters, _VALUE, largest_of(points.X))
 
     def move(self, before, after):
         """Let all rows go from the clusters `before` (negative: none) to `after`; return how many changed."""
-        rows = np.flatnonzero(before != after)
-        changes = rows, before[rows], after[rows]
-        for sums in self._kept:
-            sums.move(*changes)
-        return len(rows)
+        return self._sums.move(before, after)
 
     def weights(self):
         """Return the total weight of each cluster."""
-        return self._weights.values()[:, 0]
+        return self._sums.values()[:, -1]
 
     def totals(self):
         """Return the sum of ``weight * x`` of each cluster."""
-        return self._sums.values()
+        return self._sums.values()[:, :-1]
 
     def means(self, otherwise):
         """Return the clusters' means in the dtype of `otherwise`, which is kept where a cluster is empty."""
@@ -112,16 +119,17 @@ class MissingSums(DenseSums):
     """Sums over the entries that rows have; each (cluster, feature) has a weight of its own."""
 
     def __init__(self, points, n_clusters):
-        largest = np.fmax(np.fmax.reduce(points.X), -np.fmin.reduce(points.X)).astype(np.float64)
-        ones = np.ones((len(points.X), 1), dtype=points.X.dtype)
-        self._sums = ExactSums(points.X, points.weights, n_clusters, _FILLED, largest)
-        self._seen = ExactSums(points.X, points.weights, n_clusters, _SEEN, np.ones(points.X.shape[1]))
-        self._weights = ExactSums(ones, points.weights, n_clusters, _VALUE, np.ones(1))
-        self._kept = (self._sums, self._weights, self._seen)
+        self._sums = ExactSums(points, n_clusters, _FILLED, largest_of(points.X))
+        self._seen = ExactSums(points, n_clusters, _SEEN, np.ones(points.X.shape[1]))
+
+    def move(self, before, after):
+        """Let all rows go from the clusters `before` (negative: none) to `after`; return how many changed."""
+        self._seen.move(before, after)
+        return super().move(before, after)
 
     def means(self, otherwise):
         """Return the means of the entries seen; `otherwise` is kept where there are none."""
-        seen = self._seen.values()
+        seen = self._seen.values()[:, :-1]
         means = otherwise.copy()
         filled = seen > 0
         means[filled] = self.totals()[filled] / seen[filled]

@@ -362,7 +362,7 @@ def test_partial_fit_keeps_dtype_and_number_of_clusters(rng):
 SLICED = [
     *((_kernels.kmeans, name, 0) for name in ("nearest", "own_distances", "all_distances", "first_bounds")),
     *((_kernels.kmeans, f"{name}_pass", 0) for name in ("hamerly", "exponion", "elkan", "group")),
-    (_kernels.sums, "move_sums", 2),
+    (_kernels.sums, "move_sums", 0),
     (_kernels.seeding, "try_centers", 3),
     (_kernels.seeding, "sparse_distances", 2),
 ]

@@ -167,11 +167,12 @@ def test_sums_equal_the_twins_bit_for_bit(rng, mode, weighted):
         X, _ = problem(rng, (90, d, 1), dtype, missing=mode > 0)
         weights = rng.random(90) if weighted else np.empty(0)
         before, after = rng.integers(-1, 4, size=(2, 90)).astype(np.int32)
-        rows = rng.permutation(90)
         made = []
         for module, threads in ((sums, 1), (sums, 2), (sums, 3), (sums_twin, 1)):
-            high, low = np.zeros((2, 4, d), dtype=np.int64)
-            module.move_sums(X, weights, rows, before, after, mode, np.full(d, 2.0**20), 2.0**30, high, low, threads)
+            high, low = np.zeros((2, 4, d + 1), dtype=np.int64)
+            scale = np.full(d + 1, 2.0**20)
+            changed = module.move_sums(X, weights, before, after, mode, scale, 2.0**30, high, low, threads)
+            assert changed == np.count_nonzero(before != after)
             made.append((high, low))
         for high, low in made[:-1]:
             np.testing.assert_array_equal(high, made[-1][0])
@@ -215,11 +216,6 @@ def test_wrong_shapes_and_indices_are_refused(rng):
         kmeans.own_distances(X, centers, labels, False, squared, 1)
     with pytest.raises(ValueError, match="dtype mismatch"):
         kmeans.nearest(X, centers.astype(np.float32), False, labels, squared, 1)
-    total = np.zeros((4, 3), dtype=np.int64)
-    for rows, after in (([10], [0]), ([-1], [0]), ([0], [4])):
-        moves = np.array(rows), np.array([-1], dtype=np.int32), np.array(after, dtype=np.int32)
-        with pytest.raises(ValueError, match="outside"):
-            sums.move_sums(X, np.empty(0), *moves, 0, np.ones(3), 1.0, total, total.copy(), 1)
     indices = np.array([5], dtype=np.int32)
     with pytest.raises(ValueError, match="outside"):
         indptr = np.array([0, 1], dtype=np.int32)
@@ -261,10 +257,10 @@ def entries(rng):
     yield sums.move_sums, moved_rows()
 
 
-def moved_rows(n_high=3, n_low=3, mode=0, before=-1, after=1):
-    moves = np.arange(2), np.full(2, before, dtype=np.int32), np.full(2, after, dtype=np.int32)
-    high, low = np.zeros((n_high, 3), dtype=np.int64), np.zeros((n_low, 3), dtype=np.int64)
-    return np.ones((5, 3)), np.empty(0), *moves, mode, np.ones(3), 1.0, high, low
+def moved_rows(n_rows=2, n_weights=0, n_scales=4, n_high=3, n_low=3, mode=0, before=-1, after=1):
+    moves = np.full(2, before, dtype=np.int32), np.full(2, after, dtype=np.int32)
+    high, low = np.zeros((n_high, 4), dtype=np.int64), np.zeros((n_low, 4), dtype=np.int64)
+    return np.ones((n_rows, 3)), np.ones(n_weights), *moves, mode, np.ones(n_scales), 1.0, high, low
 
 
 @pytest.mark.parametrize("n_threads", [0, -1])
@@ -282,6 +278,9 @@ def test_too_few_threads_are_refused(rng, n_threads):
     ("wrong", "message"),
     [
         ({"n_low": 2}, r"high and low must agree in length, got \(3, 2\)"),
+        ({"n_rows": 5}, r"X, before and after must agree in length, got \(5, 2, 2\)"),
+        ({"n_weights": 3}, r"X and weights must agree in length, got \(2, 3\)"),
+        ({"n_scales": 3}, r"scale, high and low must agree in length, got \(4, 3, 4, 4\)"),
         ({"mode": 3}, "mode must be 0, 1 or 2, got 3"),
         ({"mode": -1}, "mode must be 0, 1 or 2"),
         ({"before": 3}, r"before\[0\] is 3, outside -1 to 2"),
