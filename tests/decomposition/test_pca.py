@@ -131,12 +131,21 @@ def test_weights_of_any_size(rng):
         heavy = PCA(3, svd_solver=solver, random_state=0).fit(X, sample_weight=np.full(40, 1e290))
         assert_allclose(heavy.components_, plain.components_, atol=1e-6)
         assert_allclose(heavy.explained_variance_, plain.explained_variance_ * 39 / 40, rtol=1e-6)
-    with pytest.raises(ValueError, match="sample_weight overflow or vanish; bring the weights to similar scales"):
-        magnitude.scaled_axes(np.vstack([np.zeros(5), X]), np.append(1e150, np.ones(40)), 2, "full", spectral.Options())
     single = PCA().fit(X, sample_weight=np.append(np.zeros(39), 3))
     assert_allclose(single.explained_variance_, np.zeros(3))
     with pytest.raises(ValueError, match="infinity"):
         PCA().fit(np.where(np.arange(40)[:, None] == 7, np.inf, X), sample_weight=np.arange(40) != 7)
+
+
+@pytest.mark.parametrize(("heaviest", "what"), [(1.0, "its features"), (1e200, "the weights")])
+def test_who_is_to_blame_for_squares_that_are_no_numbers(rng, monkeypatch, heaviest, what):
+    def failing(*args):
+        raise FloatingPointError
+
+    monkeypatch.setattr(magnitude, "principal_axes", failing)
+    monkeypatch.setattr(spectral, "principal_axes", failing)
+    with pytest.raises(ValueError, match=f"bring {what} to similar scales"):
+        PCA().fit(rng.standard_normal((40, 5)), sample_weight=np.append(np.ones(39), heaviest))
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
