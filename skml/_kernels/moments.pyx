@@ -12,12 +12,12 @@ cdef extern from "moments.hpp" namespace "skml" nogil:
                             Py_ssize_t n_features) noexcept
 
 cdef extern from "panels.hpp" namespace "skml" nogil:
-    const Py_ssize_t panel_rows
+    Py_ssize_t packed_size(Py_ssize_t n_rows, Py_ssize_t n_columns) noexcept
     void scatter_rows "skml::add_scatter"[R](
         const R *X, Py_ssize_t row_step, Py_ssize_t column_step, const R *shift, const double *scale, R *space,
-        Py_ssize_t size, double *total, double *scatter, Py_ssize_t n_rows, Py_ssize_t n_features) noexcept
+        double *total, double *scatter, Py_ssize_t n_rows, Py_ssize_t n_features) noexcept
     void gram_columns "skml::add_gram"[S](
-        const S *X, Py_ssize_t row_step, Py_ssize_t column_step, const double *scale, double *space, Py_ssize_t size,
+        const S *X, Py_ssize_t row_step, Py_ssize_t column_step, const double *scale, double *space,
         double *mean, double *gram, Py_ssize_t n_rows, Py_ssize_t n_columns) noexcept
 
 cdef extern from "projection.hpp" namespace "skml" nogil:
@@ -26,8 +26,6 @@ cdef extern from "projection.hpp" namespace "skml" nogil:
         const S *X, Py_ssize_t row_step, Py_ssize_t column_step, const R *mean, const R *V, Py_ssize_t V_row_step,
         Py_ssize_t V_column_step, R *space, R *out, Py_ssize_t n_rows, Py_ssize_t n_features, Py_ssize_t k) noexcept
 
-PANEL_ROWS = panel_rows
-
 ctypedef fused source:
     float
     double
@@ -35,6 +33,14 @@ ctypedef fused source:
 ctypedef fused real:
     float
     double
+
+
+cdef void *zeros(Py_ssize_t n, size_t itemsize) except NULL:
+    """Return working space, which BLAS would also take for itself."""
+    cdef void *space = calloc(n, itemsize)
+    if space == NULL:
+        raise MemoryError(f"{n * itemsize} bytes of working space for a product")
+    return space
 
 
 cdef void centre_rows(const source[:, :] X, const real[::1] shift, const double[::1] scale, real[:, ::1] out,
@@ -102,7 +108,7 @@ def centre(const source[:, :] X, const real[::1] shift, const double[::1] scale,
         centre_block(X, shift, scale, out, total, 0, X.shape[0])
 
 
-def add_scatter(const real[:, :] X, const real[::1] shift, const double[::1] scale, real[::1] space, double[::1] total,
+def add_scatter(const real[:, :] X, const real[::1] shift, const double[::1] scale, double[::1] total,
                 double[:, ::1] scatter):
     """Add ``B.T @ B`` with ``B = scale * (X - shift)`` to the lower triangle of `scatter`, some rows at a time.
 
@@ -114,8 +120,6 @@ def add_scatter(const real[:, :] X, const real[::1] shift, const double[::1] sca
         # in. What is subtracted from each row.
     scale : array of shape (n_rows,) or (0,)
         # in. The square roots of the weights; empty for none.
-    space : array of shape (size,)
-        # out. Working space: `PANEL_ROWS` rows of ``n_features + 64`` numbers, or fewer.
     total : array of shape (n_features,)
         # in, out. Gains the sum over the rows of ``scale**2 * (X - shift)``.
     scatter : array of shape (n_features, n_features)
@@ -124,8 +128,6 @@ def add_scatter(const real[:, :] X, const real[::1] shift, const double[::1] sca
     cdef Py_ssize_t n_features = X.shape[1]
     if n_features == 0 or shift.shape[0] != n_features or total.shape[0] != n_features:
         raise ValueError("X must have columns, and shift and total one entry per column of X")
-    if space.shape[0] < n_features + 64:
-        raise ValueError("space must hold the columns of X and 64 numbers more")
     if scatter.shape[0] != n_features or scatter.shape[1] != n_features:
         raise ValueError("scatter must be square with one row per column of X")
     if scale.shape[0] != 0 and scale.shape[0] != X.shape[0]:
@@ -133,12 +135,14 @@ def add_scatter(const real[:, :] X, const real[::1] shift, const double[::1] sca
     if X.shape[0] == 0:
         return
     cdef const double *factors = &scale[0] if scale.shape[0] else NULL
+    cdef real *space = <real *>zeros(packed_size(X.shape[0], n_features), sizeof(real))
     with nogil:
-        scatter_rows(&X[0, 0], X.strides[0], X.strides[1], &shift[0], factors, &space[0], space.shape[0], &total[0],
-                     &scatter[0, 0], X.shape[0], n_features)
+        scatter_rows(&X[0, 0], X.strides[0], X.strides[1], &shift[0], factors, space, &total[0], &scatter[0, 0],
+                     X.shape[0], n_features)
+    free(space)
 
 
-def add_gram(const source[:, :] X, const double[::1] scale, double[::1] space, double[::1] mean, double[:, ::1] gram):
+def add_gram(const source[:, :] X, const double[::1] scale, double[::1] mean, double[:, ::1] gram):
     """Centre columns by their weighted means and add ``B @ B.T`` to the lower triangle of `gram`.
 
     Parameters
@@ -147,8 +151,6 @@ def add_gram(const source[:, :] X, const double[::1] scale, double[::1] space, d
         # in. Some columns of the data, all rows; any strides.
     scale : array of shape (n_rows,) or (0,)
         # in. The square roots of the weights; empty for none.
-    space : array of shape (size,)
-        # out. Working space: `PANEL_ROWS` columns of ``n_rows + 64`` numbers, or fewer.
     mean : array of shape (n_columns,)
         # out. The weighted means of the columns.
     gram : array of shape (n_rows, n_rows)
@@ -157,16 +159,15 @@ def add_gram(const source[:, :] X, const double[::1] scale, double[::1] space, d
     cdef Py_ssize_t n_rows = X.shape[0], n_columns = X.shape[1]
     if n_rows == 0 or n_columns == 0 or mean.shape[0] != n_columns:
         raise ValueError("X must have rows and columns, and mean one entry per column")
-    if space.shape[0] < n_rows + 64:
-        raise ValueError("space must hold the rows of X and 64 numbers more")
     if gram.shape[0] != n_rows or gram.shape[1] != n_rows:
         raise ValueError("gram must be square with one row per row of X")
     if scale.shape[0] != 0 and scale.shape[0] != n_rows:
         raise ValueError("scale must be empty or have one entry per row of X")
     cdef const double *factors = &scale[0] if scale.shape[0] else NULL
+    cdef double *space = <double *>zeros(packed_size(n_columns, n_rows), sizeof(double))
     with nogil:
-        gram_columns(&X[0, 0], X.strides[0], X.strides[1], factors, &space[0], space.shape[0], &mean[0], &gram[0, 0],
-                     n_rows, n_columns)
+        gram_columns(&X[0, 0], X.strides[0], X.strides[1], factors, space, &mean[0], &gram[0, 0], n_rows, n_columns)
+    free(space)
 
 
 def project(const source[:, :] X, const real[::1] mean, const real[:, :] V, real[:, ::1] out):
@@ -192,9 +193,7 @@ def project(const source[:, :] X, const real[::1] mean, const real[:, :] V, real
         out[...] = 0
     if n_rows == 0 or n_features == 0 or k == 0:
         return
-    cdef real *space = <real *>calloc(projection_space(k), sizeof(real))
-    if space == NULL:
-        raise MemoryError(f"{projection_space(k) * sizeof(real)} bytes for a product with {k} vectors")
+    cdef real *space = <real *>zeros(projection_space(k), sizeof(real))
     with nogil:
         project_rows(&X[0, 0], X.strides[0], X.strides[1], &mean[0], &V[0, 0], V.strides[0], V.strides[1], space,
                      &out[0, 0], n_rows, n_features, k)

@@ -73,16 +73,15 @@ def scatter(X, scale):
         The scatter matrix; only its lower triangle is meaningful.
     """
     n_features = X.shape[1]
-    n_lanes = 8 if n_features <= 256 else 2  # each lane has a matrix of its own
+    n_lanes = 8 if n_features <= 64 else 2  # each lane has a matrix of its own: no more memory than a bare product
     require_memory(8 * n_lanes * n_features**2, "The scatter matrix of X")
     shift = typical_row(X, X.dtype)
-    step = max(moments.PANEL_ROWS, int(CALL_FLOPS / n_features**2))
+    step = max(240, int(CALL_FLOPS / n_features**2))
 
     def one_lane(lane):
         S, total = np.zeros((n_features, n_features)), np.zeros(n_features)
-        space = np.zeros(min(moments.PANEL_ROWS, lane.stop - lane.start) * (n_features + 64), X.dtype)
         for run in blocks(lane, step):
-            moments.add_scatter(X[run], shift, scale[run], space, total, S)
+            moments.add_scatter(X[run], shift, scale[run], total, S)
         return total, S
 
     totals, parts = zip(*in_lanes(one_lane, lanes(len(X), n_lanes)))
@@ -118,13 +117,12 @@ def gram(X, scale):
     n_samples, n_features = X.shape
     require_memory(16 * n_samples**2, "The Gram matrix of X")
     mean = np.empty(n_features)
-    step = max(moments.PANEL_ROWS, int(CALL_FLOPS / n_samples**2))
+    step = max(240, int(CALL_FLOPS / n_samples**2))
 
     def one_lane(lane):
         G = np.zeros((n_samples, n_samples))
-        space = np.zeros(min(moments.PANEL_ROWS, lane.stop - lane.start) * (n_samples + 64))
         for columns in blocks(lane, step):
-            moments.add_gram(X[:, columns], scale, space, mean[columns], G)
+            moments.add_gram(X[:, columns], scale, mean[columns], G)
         return G
 
     G, *others = in_lanes(one_lane, lanes(n_features, 2 if n_samples > 256 else 8))

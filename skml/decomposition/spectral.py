@@ -101,13 +101,13 @@ def leading_eigenpairs(A, k):
     m = len(A)
     if k == 0:
         return np.zeros(0), np.zeros((m, 0))
-    # One thread: LAPACK's bits change with the number of BLAS threads. A.T in Fortran's order is no copy.
-    with blas_threads(1):
-        if 4 * k <= m:
-            options = {"driver": "evr", "subset_by_index": (m - k, m - 1)}
+    with blas_threads(1):  # LAPACK's bits change with the number of BLAS threads
+        if 4 * k > m:
+            values, vectors = np.linalg.eigh(A)
         else:
-            options = {"driver": "evd"}
-        values, vectors = sl.eigh(A.T, lower=False, overwrite_a=True, check_finite=False, **options)
+            # A.T in Fortran's order is no copy.
+            some = {"driver": "evr", "subset_by_index": (m - k, m - 1)}
+            values, vectors = sl.eigh(A.T, lower=False, overwrite_a=True, check_finite=False, **some)
     return np.maximum(values[: -k - 1 : -1], 0.0), vectors[:, : -k - 1 : -1]
 
 

@@ -47,15 +47,14 @@ WIDE = [(1, 1), (3, 2), (5, 4), (67, 9), (9, 13), (241, 24), (485, 25), (7, 49),
 @pytest.mark.parametrize("dtype", ["d", "f"])
 @pytest.mark.parametrize("order", LAYOUTS)
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("rows", [1, 5, 240])
-def test_add_scatter(rng, shape, dtype, order, weighted, rows):
+def test_add_scatter(rng, shape, dtype, order, weighted):
     X, scale = inputs(rng, shape, dtype, "C", weighted)
     X = strided(X, order)
     shift = rng.standard_normal(shape[1]).astype(dtype)
     results = []
     for module in (moments, twin):
         total, scatter = np.zeros(shape[1]), np.full((shape[1], shape[1]), 7.0)
-        module.add_scatter(X, shift, scale, np.full(rows * (shape[1] + 64), np.nan, dtype), total, scatter)
+        module.add_scatter(X, shift, scale, total, scatter)
         results.append((total, scatter))
     size = shape[0] * 10.0
     for ours, theirs in zip(*results):
@@ -72,7 +71,7 @@ def test_add_gram(rng, shape, dtype, order, weighted):
     results = []
     for module in (moments, twin):
         mean, gram = np.empty(shape[1]), np.full((shape[0], shape[0]), 7.0)
-        module.add_gram(X, scale, np.full(5 * (shape[0] + 64), np.nan), mean, gram)
+        module.add_gram(X, scale, mean, gram)
         results.append((mean, gram))
     for ours, theirs in zip(*results):
         assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
@@ -98,7 +97,7 @@ def test_products_meet_nan_and_infinity(rng, dtype):
     X[3, 7], X[5, 11] = np.nan, np.inf
     with np.errstate(invalid="ignore"):
         scatter = np.zeros((30, 30))
-        moments.add_scatter(X, np.zeros(30, dtype), np.empty(0), np.empty(94, dtype), np.zeros(30), scatter)
+        moments.add_scatter(X, np.zeros(30, dtype), np.empty(0), np.zeros(30), scatter)
     clean = np.delete(np.delete(scatter, [7, 11], axis=0), [7, 11], axis=1)
     assert np.isnan(scatter[7, :8]).all()
     assert np.isinf(scatter[11, 11])
@@ -114,20 +113,16 @@ def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="scale"):
         moments.centre(X, np.zeros(3), np.ones(2), np.zeros((4, 3)), np.zeros(3))
     with pytest.raises(ValueError, match="scatter"):
-        moments.add_scatter(X, np.zeros(3), none, np.zeros(99), np.zeros(3), np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="space"):
-        moments.add_scatter(X, np.zeros(3), none, np.zeros(66), np.zeros(3), np.zeros((3, 3)))
+        moments.add_scatter(X, np.zeros(3), none, np.zeros(3), np.zeros((2, 2)))
     with pytest.raises(ValueError, match="columns"):
-        moments.add_scatter(X[:, :0], np.zeros(0), none, np.zeros(99), np.zeros(0), np.zeros((0, 0)))
+        moments.add_scatter(X[:, :0], np.zeros(0), none, np.zeros(0), np.zeros((0, 0)))
     with pytest.raises(ValueError, match="scale"):
-        moments.add_scatter(X, np.zeros(3), np.ones(3), np.zeros(99), np.zeros(3), np.zeros((3, 3)))
+        moments.add_scatter(X, np.zeros(3), np.ones(3), np.zeros(3), np.zeros((3, 3)))
     with pytest.raises(ValueError, match="mean"):
         moments.project(X, np.zeros(2), np.zeros((3, 2)), np.zeros((4, 2)))
     with pytest.raises(ValueError, match="out"):
         moments.project(X, np.zeros(3), np.zeros((3, 2)), np.zeros((4, 3)))
     with pytest.raises(ValueError, match="gram"):
-        moments.add_gram(X, none, np.zeros(99), np.zeros(3), np.zeros((3, 3)))
-    with pytest.raises(ValueError, match="space"):
-        moments.add_gram(X, none, np.zeros(67), np.zeros(3), np.zeros((4, 4)))
+        moments.add_gram(X, none, np.zeros(3), np.zeros((3, 3)))
     with pytest.raises(ValueError, match="mean"):
-        moments.add_gram(X, none, np.zeros(99), np.zeros(2), np.zeros((4, 4)))
+        moments.add_gram(X, none, np.zeros(2), np.zeros((4, 4)))

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-PANEL_ROWS = 240
-
 
 def centre(X, shift, scale, out, total):
     """Write ``scale * (X - shift)`` to `out` and add its `scale`-weighted column sums to `total`."""
@@ -12,17 +10,16 @@ def centre(X, shift, scale, out, total):
     total += (out * factor).sum(axis=0, dtype=np.float64)
 
 
-def add_scatter(X, shift, scale, space, total, scatter):
+def add_scatter(X, shift, scale, total, scatter):
     """Add ``B.T @ B`` with ``B = scale * (X - shift)`` to the lower triangle of `scatter`, some rows at a time."""
-    step = min(PANEL_ROWS, max(1, len(space) // (X.shape[1] + 64)))
-    for start in range(0, len(X), step):
-        rows = slice(start, start + step)
+    for start in range(0, len(X), 240):
+        rows = slice(start, start + 240)
         B = np.empty_like(X[rows])
         centre(X[rows], shift, scale[rows], B, total)
         scatter += np.tril(B.T @ B)
 
 
-def add_gram(X, scale, space, mean, gram):
+def add_gram(X, scale, mean, gram):
     """Centre columns by their weighted means and add ``B @ B.T`` to the lower triangle of `gram`."""
     factor = scale[:, None] if len(scale) else np.ones((len(X), 1))
     B = X - X[0].astype(np.float64)

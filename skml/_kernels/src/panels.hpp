@@ -29,15 +29,14 @@ constexpr int panel_width = tile_vectors * lanes<Real>;
 
 inline ptrdiff_t rounded_up(ptrdiff_t n, ptrdiff_t unit) { return (n + unit - 1) / unit * unit; }
 
-// How many rows of n columns fit into `size` numbers, once they are aligned; at most `panel_rows`.
-template <class Real>
-inline ptrdiff_t rows_in_space(ptrdiff_t size, ptrdiff_t n) {
-    return std::min(panel_rows, (size - 64 / static_cast<ptrdiff_t>(sizeof(Real))) / rounded_up(n, panel_width<Real>));
+// How many numbers of working space packed rows of n columns need at most, alignment included.
+inline ptrdiff_t packed_size(ptrdiff_t n_rows, ptrdiff_t n) {
+    return std::min(panel_rows, n_rows) * rounded_up(n, panel_width<float>) + vector_bytes;
 }
 
 template <class Real>
 inline Real *aligned(Real *space) {
-    return reinterpret_cast<Real *>((reinterpret_cast<std::uintptr_t>(space) + 63) / 64 * 64);
+    return reinterpret_cast<Real *>((reinterpret_cast<std::uintptr_t>(space) + vector_bytes - 1) / vector_bytes * vector_bytes);
 }
 
 // Adds the product of tile_rows columns, from `a`, and a whole panel, from `b`, to rows i.. and columns j.. of `out`.
@@ -77,13 +76,16 @@ inline void add_product(const Real *panels, ptrdiff_t depth, ptrdiff_t n, double
     constexpr int width = panel_width<Real>;
     const ptrdiff_t n_tiles = rounded_up(n, width) / width * (rounded_up(n, tile_rows) / tile_rows) / 2 + 1;
     const ptrdiff_t share = rounded_up((stop - next) / n_tiles + 1, 64);
-    for (ptrdiff_t j = 0; j < n; j += width)
-        for (ptrdiff_t i = j; i < n; i += tile_rows) {
-            for (const char *end = next + std::min(share, stop - next); next < end; next += 64)
-                __builtin_prefetch(next, 0, 2);
-            const ptrdiff_t panel = i / width * width;
-            add_tile(panels + panel * depth + (i - panel), panels + j * depth, depth, out, i, j, n);
-        }
+    for (ptrdiff_t top = 0; top < n; top += 10 * width) {  // ten panels stay in the second-level cache
+        const ptrdiff_t bottom = std::min(n, top + 10 * width);
+        for (ptrdiff_t j = 0; j < bottom; j += width)
+            for (ptrdiff_t i = std::max(j, top); i < bottom; i += tile_rows) {
+                for (const char *end = next + std::min(share, stop - next); next < end; next += 64)
+                    __builtin_prefetch(next, 0, 2);
+                const ptrdiff_t panel = i / width * width;
+                add_tile(panels + panel * depth + (i - panel), panels + j * depth, depth, out, i, j, n);
+            }
+    }
 }
 
 // Part of a matrix in memory: its steps from row to row and from column to column are bytes.
@@ -164,16 +166,15 @@ inline void pack(const Strided<Real> &X, const Real *shift, const double *scale,
 // Adds B'B of the centred and scaled rows of X to the lower triangle of `scatter`, and their weighted sums to `total`.
 template <class Real>
 inline void add_scatter(const Real *data, ptrdiff_t row_step, ptrdiff_t column_step, const Real *shift,
-                        const double *scale, Real *space, ptrdiff_t size, double *total, double *scatter,
-                        ptrdiff_t n_rows, ptrdiff_t n) {
+                        const double *scale, Real *space, double *total, double *scatter, ptrdiff_t n_rows,
+                        ptrdiff_t n) {
     const Strided<Real> X{data, row_step, column_step};
-    const ptrdiff_t most = rows_in_space<Real>(size, n);
     Real *panels = aligned(space);
     for (ptrdiff_t start = 0, depth; start < n_rows; start += depth) {
-        depth = std::min(most, n_rows - start);
+        depth = std::min(panel_rows, n_rows - start);
         pack<Real>({X.at(start, 0), row_step, column_step}, shift, scale ? scale + start : nullptr, panels, total, depth,
                    n);
-        const ptrdiff_t ahead = row_step > 0 ? std::min(most, n_rows - start - depth) * row_step : 0;
+        const ptrdiff_t ahead = row_step > 0 ? std::min(panel_rows, n_rows - start - depth) * row_step : 0;
         const char *next = reinterpret_cast<const char *>(X.at(start + depth, 0));
         add_product(panels, depth, n, scatter, next, next + ahead);
     }
@@ -205,13 +206,12 @@ inline void pack_columns(const Strided<Source> &X, const double *scale, double w
 // Writes the weighted means of the columns of X, and adds BB' of X less these, scaled, to the lower triangle of `gram`.
 template <class Source>
 inline void add_gram(const Source *data, ptrdiff_t row_step, ptrdiff_t column_step, const double *scale, double *space,
-                     ptrdiff_t size, double *mean, double *gram, ptrdiff_t n_rows, ptrdiff_t n_columns) {
+                     double *mean, double *gram, ptrdiff_t n_rows, ptrdiff_t n_columns) {
     const Strided<Source> X{data, row_step, column_step};
-    const ptrdiff_t most = rows_in_space<double>(size, n_rows);
     double *panels = aligned(space), weight = 0.0;
     for (ptrdiff_t i = 0; i < n_rows; ++i) weight += scale ? scale[i] * scale[i] : 1.0;
     for (ptrdiff_t start = 0, depth; start < n_columns; start += depth) {
-        depth = std::min(most, n_columns - start);
+        depth = std::min(panel_rows, n_columns - start);
         pack_columns<Source>({X.at(0, start), row_step, column_step}, scale, weight, panels, mean + start, depth, n_rows);
         add_product<double>(panels, depth, n_rows, gram, nullptr, nullptr);
     }
