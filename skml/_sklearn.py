@@ -8,11 +8,13 @@ where it is used.
 
 import copy
 
+import numpy as np
 from sklearn.base import _fit_context as fit_context
 from sklearn.externals.array_api_compat import is_array_api_obj
 from sklearn.utils._array_api import check_same_namespace, get_namespace_and_device, move_to
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as openmp_threads
-from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
+from sklearn.utils._param_validation import Interval as _Interval
+from sklearn.utils._param_validation import InvalidParameterError, RealNotInt, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
@@ -31,6 +33,15 @@ __all__ = [
     "openmp_threads",
     "without_callback_state",
 ]
+
+
+class Interval(_Interval):
+    """Numbers between two bounds; True and False are none."""
+
+    def is_satisfied_by(self, val):
+        """Tell whether a value is a number between the bounds."""
+        return not isinstance(val, (bool, np.bool_)) and super().is_satisfied_by(val)
+
 
 _CALLBACK_STATE = ("_callback_fit_ctx", "_parent_callback_ctx", "_skl_callbacks", "_skl_callbacks_to_teardown")
 

@@ -1,6 +1,7 @@
 """The few words that scikit-learn lacks: validated input, all-or-nothing fits, and fits that go step by step."""
 
 import functools
+import inspect
 import os
 import warnings
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 from sklearn import get_config
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from skml._sklearn import check_sample_weight, fit_context, open_fit
 
@@ -23,7 +24,9 @@ __all__ = [
     "require_memory",
     "run_steps",
     "validate_X",
+    "validate_codes",
     "validate_weights",
+    "warn_caller",
 ]
 
 
@@ -70,19 +73,52 @@ def validate_X(estimator, X, *, reset, accept_sparse=False, allow_nan=False, **c
         check_sparse_structure(X)
     check_params.setdefault("dtype", (np.float64, np.float32))
     check_params["dtype"] = list(check_params["dtype"])
-    X = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        accept_sparse="csr" if accept_sparse else False,
-        accept_large_sparse=True,
-        ensure_all_finite="allow-nan" if allow_nan else True,
-        **check_params,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused in words
+        X = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            accept_sparse="csr" if accept_sparse else False,
+            accept_large_sparse=True,
+            ensure_all_finite="allow-nan" if allow_nan else True,
+            **check_params,
+        )
     if sp.issparse(X):
         check_sparse_structure(X)
         X = _canonical(_with_small_indices(X))
     return X
+
+
+def validate_codes(X, n_components, dtype=None):
+    """Validate codes as `transform` returns them.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_components)
+        The codes.
+    n_components : int
+        The numbers in a code.
+    dtype : dtype or None, default=None
+        The type to make of it; None keeps float32 and makes float64 of everything else.
+
+    Returns
+    -------
+    Z : ndarray of shape (n_samples, n_components)
+        Finite.
+
+    Raises
+    ------
+    ValueError
+        If X is nothing of that shape.
+    """
+    expected = f"X must have shape (n_samples, {n_components}), as transform returns it"
+    if not hasattr(X, "shape") and np.ndim(X) == 0:
+        raise ValueError(f"{expected}, got {X!r}.")
+    with np.errstate(over="ignore"):
+        Z = check_array(X, dtype=dtype or [np.float64, np.float32], input_name="X")
+    if Z.shape[1] != n_components:
+        raise ValueError(f"{expected}, got {Z.shape}: the codes of this model have {n_components} components.")
+    return Z
 
 
 def _refuse_times(X):
@@ -257,6 +293,22 @@ def chunk_slices(n_rows, bytes_per_row):
 # --------------------------------------------------------------------------------------------------- fitting
 
 
+def warn_caller(message, category):
+    """Warn as the line that called into skml, through however many decorators and scikit-learn's own frames.
+
+    Parameters
+    ----------
+    message : str
+        What to say.
+    category : type
+        The class of the warning.
+    """
+    frame, level = inspect.currentframe(), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("skml", "sklearn"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
 class FitInterruptedWarning(UserWarning):
     """Ctrl-C ended a fit early; the estimator holds the model of the last finished task."""
 
@@ -402,7 +454,7 @@ def run_steps(estimator, context, steps, *, task, attributes, X=None, y=None, sa
         if state is None:
             raise
         message = f"{type(estimator).__name__}.fit was interrupted; the model of the last finished {task} is kept."
-        warnings.warn(message, FitInterruptedWarning, stacklevel=4)
+        warn_caller(message, FitInterruptedWarning)
         stopped = "interrupt"
     return Run(state, history, stopped)
 

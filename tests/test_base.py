@@ -82,6 +82,13 @@ def test_nan_only_where_allowed():
         validate_X(Mean(), np.array([[1.0, np.inf]]), reset=True, allow_nan=True)
 
 
+def test_what_overflows_in_float32_is_refused_without_other_warnings():
+    with pytest.raises(ValueError, match="infinity"):
+        validate_X(Mean(), np.array([[1e300, -1e300]]), reset=True, dtype=[np.float32])
+    with pytest.raises(ValueError, match="infinity"):
+        validate_X(Mean(), np.array([[np.inf, -np.inf]]), reset=True)
+
+
 @pytest.mark.parametrize("unit", ["datetime64[s]", "timedelta64[D]"])
 def test_times_are_refused(unit):
     with pytest.raises(TypeError, match="holds times"):

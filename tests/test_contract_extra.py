@@ -11,6 +11,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from skml._sklearn import Interval, InvalidParameterError
+
 ALWAYS = [
     estimator_checks.check_param_validation,
     estimator_checks.check_dataframe_column_names_consistency,
@@ -60,6 +62,16 @@ def test_every_constraint_is_declared(cls):
     constraints = cls._parameter_constraints
     assert constraints.keys() == cls().get_params(deep=False).keys()
     assert [name for name, allowed in constraints.items() if allowed == "no_validation"] == []
+
+
+@each_class
+def test_true_is_no_number(cls, rng):
+    X, y = data(cls, rng)
+    for name, allowed in cls._parameter_constraints.items():
+        if any(isinstance(one, Interval) for one in allowed) and "boolean" not in allowed:
+            for value in (True, False, np.True_):
+                with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter of {cls.__name__} must be"):
+                    make(cls).set_params(**{name: value}).fit(X, y)
 
 
 @each_class

@@ -1,6 +1,5 @@
 """The linear autoencoder: encode rows in few numbers and decode them again, both by matrices."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -8,7 +7,8 @@ import scipy.sparse as sp
 from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,8 +21,10 @@ from skml.base import (
     fitting,
     require_memory,
     run_steps,
+    validate_codes,
     validate_weights,
     validate_X,
+    warn_caller,
 )
 from skml.decomposition.alternating import alternating_steps, alternation_done, start_alternation
 from skml.decomposition.autoencoding import (
@@ -43,8 +45,8 @@ from skml.decomposition.gradient import (
     start_descent,
     total_around,
 )
-from skml.decomposition.magnitude import has_missing, weighted_rows
-from skml.decomposition.principal import principal_directions
+from skml.decomposition.magnitude import has_missing, per_row, weighted_rows
+from skml.decomposition.principal import NEEDS_ALS, principal_directions
 from skml.decomposition.row_blocks import moments
 from skml.decomposition.spectral import n_observations
 
@@ -90,7 +92,8 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     batch_size : int or "auto", default="auto"
         Distinct rows in a mini-batch ("sgd"); "auto" is a sixteenth of them, but at least 8 and at most 64.
     max_iter : int, default=100
-        At most so many epochs ("sgd") or iterations ("als"), those of earlier fits with `warm_start` included.
+        At most so many epochs ("sgd") or iterations ("als", which warns if they weren't enough), those of earlier fits
+        with `warm_start` included.
     tol : float, default=1e-6
         "als" ends when the loss changes by less than `tol` times itself; "sgd" when for 10 epochs none had a loss below
         (1 - tol) times the best.
@@ -285,6 +288,9 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         task = "epoch" if self.solver == "sgd" else "iteration"
         run = run_steps(self, context, steps, task=task, attributes=self._attributes, history=history, **seen)
         vars(self).update(self._attributes(run.state, run.history))
+        if run.stopped is None and not run.state.memory.get("converged", True):
+            message = "LinearAutoencoder(solver='als') did not converge in {} iterations; increase max_iter or tol."
+            warn_caller(message.format(run.state.n_iter), ConvergenceWarning)
 
     def _attributes(self, state, history):
         code = state.code
@@ -301,9 +307,11 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
     def _validated(self, X, *, reset, late=False):
         checks = {} if reset else {"dtype": [self.encoder_.dtype]}
-        allow_nan = self.solver == "als" and not sp.issparse(X)
         with config_context(assume_finite=late or get_config()["assume_finite"]):
-            return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=allow_nan or late, **checks)
+            X = validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, **checks)
+        if not late and has_missing(X) and self.solver != "als":
+            raise ValueError(NEEDS_ALS)
+        return X
 
     def _checked_n_components(self, limit, name):
         if self.n_components is None:
@@ -368,7 +376,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
             loss = mean_loss(X, weights, self._code(), float(self.alpha))
         except KeyboardInterrupt:  # the model itself is finished
             message = "LinearAutoencoder.fit was interrupted; the model is kept, without a pca_certificate_."
-            warnings.warn(message, FitInterruptedWarning, stacklevel=5)
+            warn_caller(message, FitInterruptedWarning)
             return None
         return certificate(self._code(), loss, principal, float(self.alpha))
 
@@ -408,9 +416,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
             The rows that they stand for.
         """
         check_is_fitted(self)
-        Z = check_array(X, dtype=self.decoder_.dtype, input_name="X")
-        if Z.shape[1] != self.n_components_:
-            raise ValueError(f"X has {Z.shape[1]} columns; the codes of this model have {self.n_components_}.")
+        Z = validate_codes(X, self.n_components_, self.decoder_.dtype)
         return reconstructed(Z, self.mean_, self.decoder_)
 
     def reconstruction_error(self, X):
@@ -428,8 +434,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         """
         check_is_fitted(self)
         errors = squared_errors(self._validated(X, reset=False), self._code())
-        with np.errstate(over="ignore"):  # rows far beyond those of fit may be infinitely wrong in float32
-            return errors.astype(self.encoder_.dtype)
+        return per_row(errors, self.encoder_.dtype, "squared error")
 
     def score(self, X, y=None, sample_weight=None):
         """Return the negative mean squared reconstruction error.
@@ -450,7 +455,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        errors = squared_errors(X, self._code())
+        errors = per_row(squared_errors(X, self._code()), np.float64, "squared error")
         weights = validate_weights(sample_weight, errors)
         weights = np.ones(len(errors)) if weights is None else weights
         seen = np.full(len(errors), self.n_features_in_)

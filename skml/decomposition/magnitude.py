@@ -9,6 +9,9 @@ from skml.decomposition.spectral import Spectrum, finished, principal_axes
 def has_missing(X):
     """Return whether X holds NaN; raise a ValueError if it holds infinity, or NaN among sparse entries."""
     values = X.data if sp.issparse(X) else X
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):  # one quick pass where all is well
+            return False
     if np.isinf(values).any():
         raise ValueError(f"Input X contains infinity or a value too large for {values.dtype!r}.")
     missing = bool(np.isnan(values).any())
@@ -95,6 +98,33 @@ def _is_constant(X):
     if sp.issparse(X):
         return bool((X.max(axis=0).toarray() == X.min(axis=0).toarray()).all())
     return bool((X[0] == X).all())
+
+
+def per_row(figures, dtype, name):
+    """Return figures of rows in a dtype; raise a ValueError if one of them is beyond it.
+
+    Parameters
+    ----------
+    figures : ndarray of shape (n_samples,), float64
+        The figures.
+    dtype : dtype
+        Of the result.
+    name : str
+        What they are.
+
+    Returns
+    -------
+    figures : ndarray of shape (n_samples,)
+        Finite.
+    """
+    with np.errstate(over="ignore"):
+        figures = figures.astype(dtype)
+    beyond = np.flatnonzero(~np.isfinite(figures))
+    if len(beyond):
+        raise ValueError(
+            f"The {name} of row {beyond[0]} of X is beyond {figures.dtype}: the row is too far from those of fit."
+        )
+    return figures
 
 
 def check_representable(spectrum, variance, dtype):

@@ -7,15 +7,23 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skml._arrays import fit_in_numpy, use_in_numpy
 from skml._sklearn import Interval, RealNotInt, StrOptions
-from skml.base import fit_task, fitting, run_steps, validate_weights, validate_X
+from skml.base import fit_task, fitting, run_steps, validate_codes, validate_weights, validate_X, warn_caller
 from skml.decomposition import gaussian, incremental, missing, spectral
 from skml.decomposition.dimension import by_evidence, by_explained_variance
-from skml.decomposition.magnitude import check_representable, direct_axes, has_missing, scaled_axes, weighted_rows
+from skml.decomposition.magnitude import (
+    check_representable,
+    direct_axes,
+    has_missing,
+    per_row,
+    scaled_axes,
+    weighted_rows,
+)
 from skml.decomposition.moments import UNWEIGHTED, project
 
 SPARSE_SOLVERS = ("auto", "arpack", "covariance_eigh", "em")
@@ -57,7 +65,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     random_state : int, RandomState instance or None, default=None
         Start vectors of "arpack", "randomized" and "em".
     max_iter : int, default=1000
-        The most iterations of expectation maximization, those of earlier fits counted with `warm_start`.
+        The most iterations of expectation maximization, those of earlier fits counted with `warm_start`; a fit that
+        would need more warns.
     warm_start : bool, default=False
         Whether expectation maximization goes on from the last fit; for data with NaN only.
 
@@ -307,6 +316,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             return {**fitted, "history_": history, "n_iter_": len(history["error"])}
 
         run = run_steps(self, context, steps, task="iteration", attributes=attributes, **seen)
+        self._warn_of(run, run.history["error"][-1] > (self.tol or spectral.EM_TOL))
         return attributes(run.state, run.history)
 
     def _fit_missing(self, context, X, weights, k, seen):
@@ -329,7 +339,13 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             return attributes(start, history)
         steps = missing.em_steps(X, weights, start, tol, self.max_iter)
         run = run_steps(self, context, steps, task="iteration", attributes=attributes, history=history, **seen)
+        self._warn_of(run, run.state.gain >= tol)
         return attributes(run.state, run.history)
+
+    def _warn_of(self, run, unfinished):
+        if unfinished and run.stopped is None:
+            message = f"PCA did not converge in max_iter={self.max_iter} iterations; increase max_iter or tol."
+            warn_caller(message, ConvergenceWarning)
 
     def _validated(self, X, *, reset, **check_params):
         # Not searched for NaN here: the first pass over the data sees it in its sums.
@@ -481,9 +497,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             The points they stand for.
         """
         check_is_fitted(self)
-        X = check_array(X, input_name="X", dtype=[np.float64, np.float32])
-        if X.shape[1] != self.n_components_:
-            raise ValueError(f"X has {X.shape[1]} components, but this PCA has {self.n_components_}.")
+        X = validate_codes(X, self.n_components_)
         return gaussian.reconstructed(self._unwhitened(X), self.mean_, self.components_)
 
     @use_in_numpy("components_")
@@ -503,7 +517,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         check_is_fitted(self)
         X = self._validated(X, reset=False)
         Y = self._unwhitened(self._projected(X)).astype(np.float64, copy=False)
-        return gaussian.squared_residuals(X, self.mean_, self.components_, Y).astype(X.dtype)
+        errors = gaussian.squared_residuals(X, self.mean_, self.components_, Y)
+        return per_row(errors, X.dtype, "squared error")
 
     # --------------------------------------------------------------------------------------- the Gaussian
 
@@ -563,7 +578,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         unclear = ~np.isfinite(log_density)
         if unclear.any() and has_missing(X[unclear]):
             log_density[unclear] = missing.log_density(X[unclear], self._model_factors())
-        return log_density.astype(X.dtype)
+        return per_row(log_density, X.dtype, "log-likelihood")
 
     @use_in_numpy("components_")
     def score(self, X, y=None):

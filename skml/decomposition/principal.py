@@ -7,6 +7,8 @@ from skml.decomposition.magnitude import has_missing, scaled_axes
 from skml.decomposition.moments import UNWEIGHTED
 from skml.decomposition.spectral import Options, automatic_solver, principal_axes
 
+NEEDS_ALS = "Input X contains NaN; only a LinearAutoencoder fitted with solver='als' takes missing values."
+
 
 def principal_directions(X, weights, k, seed):
     """Return the leading eigenvectors and eigenvalues of the covariance.
@@ -47,7 +49,7 @@ def principal_directions(X, weights, k, seed):
         spectrum = principal_axes(X, scale, k, solver, Options(seed=seed))
     except FloatingPointError:
         if has_missing(X):
-            raise ValueError("Input X contains NaN; solver='als' takes missing values.") from None
+            raise ValueError(NEEDS_ALS) from None
         spectrum = scaled_axes(X, scale, k, solver, Options(seed=seed))
     directions = spectrum.components.astype(X.dtype, copy=False)
     with np.errstate(over="ignore"):

@@ -30,6 +30,7 @@ from skml.decomposition.moments import (
 SMALL = 500  # up to this many rows and columns LAPACK's SVD is fast enough
 EXACT = 1500  # up to this small side, its eigenproblem costs less than iterating to the same accuracy
 TAIL = 1e-5  # eigenvalues below this share of the largest are refined: squaring has cost them their digits
+EM_TOL = 1e-15  # the relative error that "em" allows by default: rounding
 SAFE_TOTAL = {np.dtype(np.float64): (1e-270, 1e270), np.dtype(np.float32): (1e-22, 1e30)}
 
 
@@ -377,7 +378,7 @@ def em_steps(X, scale, k, options, max_iter):
     with blas_threads(1):
         rows = centred(X, scale)
     check_total(rows.total, X)
-    how = KrylovOptions(tol=options.tol or 1e-15, block=k, max_steps=max_iter, seed=options.seed)
+    how = KrylovOptions(tol=options.tol or EM_TOL, block=k, max_steps=max_iter, seed=options.seed)
     return rows, krylov_steps(lambda V: scatter_product(rows, V), X.shape[1], k, how)
 
 
@@ -448,7 +449,8 @@ def principal_axes(X, scale, k, solver, options):
     FloatingPointError
         If X holds NaN or infinity, or its squares overflow or vanish.
     """
-    with blas_threads(1):  # for the same bits whatever the number of threads; lanes use them all
+    # One thread, for the same bits whatever their number (lanes use them all); totals tell of what is no number.
+    with blas_threads(1), np.errstate(over="ignore", invalid="ignore"):
         return SOLVERS[solver](X, scale, k, options)
 
 

@@ -11,16 +11,18 @@ from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA as ReferencePCA
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 from threadpoolctl import threadpool_limits
 
 from skml import LinearAutoencoder
 from skml.base import FitInterruptedWarning, validate_X
-from skml.callback import Checkpoint, EarlyStopping
+from skml.callback import Checkpoint, EarlyStopping, TimeBudget
 from skml.decomposition import alternating, gradient, linear_autoencoder
 from skml.decomposition.autoencoding import LinearCode, gains, largest_angle, mean_loss
 from skml.decomposition.row_blocks import open_block
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")  # many a test cuts a fit short
 
 SOLVERS = ("exact", "als", "sgd")
 CLOSE = {"solver": "als", "tol": 1e-15, "max_iter": 3000}
@@ -297,8 +299,14 @@ def test_where_nan_is_refused(X):
     X = X.copy()
     X[3, 2] = np.nan
     for solver in ("exact", "sgd"):
-        with pytest.raises(ValueError, match="NaN"):
+        with pytest.raises(ValueError, match="NaN; only .*solver='als' takes missing"):
             LinearAutoencoder(solver=solver).fit(X)
+        model = LinearAutoencoder(solver=solver, max_iter=2).fit(X[:3])
+        for method in (model.transform, model.score, model.reconstruction_error):
+            with pytest.raises(ValueError, match="NaN; only .*solver='als' takes missing"):
+                method(X)
+            with pytest.raises(ValueError, match="NaN among its sparse entries"):
+                method(sp.csr_array(X))
     X[:, 2] = np.nan
     with pytest.raises(ValueError, match="no value in column 2"):
         LinearAutoencoder(solver="als").fit(X)
@@ -485,7 +493,7 @@ def test_interrupt_in_the_certificate_keeps_the_model(X, monkeypatch, solver, na
     monkeypatch.setattr(linear_autoencoder, name, interrupted)
     with pytest.warns(FitInterruptedWarning, match="without a pca_certificate_") as caught:
         model.fit(X)
-    assert [warning.filename for warning in caught] == [__file__]
+    assert [w.filename for w in caught if w.category is FitInterruptedWarning] == [__file__]
     np.testing.assert_array_equal(model.encoder_, whole.encoder_)
     assert model.history_ == whole.history_
     assert model.pca_certificate_ is None
@@ -665,6 +673,32 @@ def test_use_before_fit_and_with_other_features(X):
         model.transform(X[:, :4])
     with pytest.raises(ValueError, match="codes of this model have 2"):
         model.inverse_transform(X)
+    for codes in ("abc", None, 5):
+        with pytest.raises(ValueError, match=r"must have shape \(n_samples, 2\), as transform returns it, got"):
+            model.inverse_transform(codes)
+
+
+def test_figures_beyond_all_numbers_are_refused(X):
+    model = LinearAutoencoder().fit(X)
+    far = X * np.where(np.arange(len(X)) == 3, 1e200, 1)[:, None]
+    for method in (model.score, model.reconstruction_error):
+        with pytest.raises(ValueError, match="of row 3 of X is beyond float64"):
+            method(far)
+    small = LinearAutoencoder().fit(X.astype(np.float32))
+    with pytest.raises(ValueError, match="beyond float32"):
+        small.reconstruction_error(np.float32(1e25) * X.astype(np.float32))
+
+
+def test_als_says_when_it_did_not_converge(X):
+    model = LinearAutoencoder(solver="als", random_state=0, tol=1e-14, max_iter=3, warm_start=True)
+    with pytest.warns(ConvergenceWarning, match="did not converge in 3 iterations") as caught:
+        model.fit(X)
+    assert [warning.filename for warning in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.set_params(max_iter=1000).fit(X)
+        assert 3 < model.n_iter_ < 1000
+        model.set_params(warm_start=False).set_callbacks(TimeBudget(1e-9)).fit(X)
 
 
 def test_none_keeps_everything(X):

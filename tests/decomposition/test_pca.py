@@ -286,6 +286,27 @@ def test_what_cannot_be_represented_is_said(rng, factor, word):
         PCA().fit((rng.standard_normal((20, 3)) * factor**0.15).astype(np.float32))
 
 
+@pytest.mark.parametrize(("dtype", "far"), [(np.float64, 1e200), (np.float32, 1e25)])
+@pytest.mark.parametrize("n_components", [2, 5])
+def test_figures_beyond_all_numbers_are_refused(rng, dtype, far, n_components):
+    X = rng.standard_normal((20, 5)).astype(dtype)
+    pca = PCA(n_components).fit(X)
+    X[3] *= far
+    methods = (pca.score_samples, pca.score, pca.reconstruction_error)
+    for method in methods if n_components == 2 else methods[:2]:
+        with pytest.raises(ValueError, match=f"of row 3 of X is beyond {np.dtype(dtype)}"):
+            method(X)
+    assert np.isfinite(pca.transform(X)).all()
+
+
+def test_sparse_infinity_is_refused_without_other_warnings(rng):
+    X = rng.standard_normal((20, 5))
+    X[3, 1] = np.inf
+    for solver in ("auto", "covariance_eigh", "arpack"):
+        with pytest.raises(ValueError, match="infinity"):
+            PCA(2, svd_solver=solver).fit(sp.csr_array(X))
+
+
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("constant", [0.5, 0.75, 1.0])
 def test_a_constant_hides_no_small_variance(rng, constant, form):
@@ -357,5 +378,8 @@ def test_mismatch_and_not_fitted(rng):
         pca.transform(X[:, :2])
     with pytest.raises(ValueError, match="components"):
         pca.inverse_transform(X)
+    for codes in ("abc", None, 5):
+        with pytest.raises(ValueError, match=r"must have shape \(n_samples, 2\), as transform returns it, got"):
+            pca.inverse_transform(codes)
     with pytest.raises(TypeError, match="sparse"):
         PCA(2, svd_solver="full").fit(sp.csr_array(X))

@@ -1,15 +1,20 @@
 """PCA with missing values: expectation maximization over the observed entries."""
 
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from skml import base
+from skml.callback import TimeBudget
 from skml.decomposition import PCA, missing
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")  # many a test cuts a fit short
 
 
 def low_rank(rng, n_samples=300, n_features=8, k=2, noise=0.1):
@@ -89,6 +94,18 @@ def test_warm_start_continues_to_the_same_bits(rng):
     parts.set_params(max_iter=12).fit(gaps)
     assert np.array_equal(parts.components_, whole.components_)
     assert parts.history_ == whole.history_
+
+
+@pytest.mark.parametrize("solver", ["auto", "em"])
+def test_a_fit_that_did_not_converge_says_so(rng, solver):
+    X = rng.standard_normal((60, 20)) if solver == "em" else with_gaps(rng, low_rank(rng))
+    with pytest.warns(ConvergenceWarning, match="did not converge in max_iter=2 iterations") as caught:
+        PCA(2, svd_solver=solver, tol=1e-14, max_iter=2).fit(X)
+    assert [warning.filename for warning in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PCA(2, svd_solver=solver).fit(X)
+        PCA(2, svd_solver=solver, tol=1e-14).set_callbacks(TimeBudget(1e-9)).fit(X)
 
 
 @pytest.mark.parametrize("end", [{"tol": 1e-14, "max_iter": 5}, {"tol": 1e-4}])
