@@ -303,8 +303,8 @@ def warn_caller(message, category):
     category : type
         The class of the warning.
     """
-    frame, level = inspect.currentframe(), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("skml", "sklearn"):
+    ours, frame, level = ("skml", "sklearn", "contextlib"), inspect.currentframe(), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ours:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 

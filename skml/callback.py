@@ -16,6 +16,7 @@ import time
 from sklearn.utils import check_scalar
 
 from skml._sklearn import is_whole_fit, without_callback_state
+from skml.base import warn_caller
 from skml.inspection import all_estimators
 
 __all__ = ["Checkpoint", "EarlyStopping", "History", "TimeBudget"]
@@ -48,6 +49,14 @@ def _recorded(estimator, fitted_estimator, monitor, caller):
     return history[monitor]
 
 
+def _warn_of_no_steps(estimator):
+    names = [name for name in ("solver", "svd_solver") if hasattr(estimator, name)]
+    setting = ", ".join(f"{name}={getattr(estimator, name)!r}" for name in names)
+    message = f"EarlyStopping had nothing to stop: this fit of {type(estimator).__name__}({setting}) took no steps"
+    advice = getattr(estimator, "_takes_steps", "docs/callbacks.md lists which fits do")
+    warn_caller(f"{message}; {advice}.", UserWarning)
+
+
 class EarlyStopping(_TaskCallback):
     """Stop a fit when a recorded figure no longer improves.
 
@@ -64,6 +73,9 @@ class EarlyStopping(_TaskCallback):
 
     Notes
     -----
+    docs/callbacks.md lists which estimators and solvers take steps and what they record. On a fit that takes none
+    there is nothing to stop: it ends as ever, with a warning.
+
     The decision depends on ``history_`` alone, so a fit that is resumed with ``warm_start=True`` stops where the
     uninterrupted one would have.
 
@@ -91,7 +103,11 @@ class EarlyStopping(_TaskCallback):
         self.mode = mode
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-        """Return True when the last `patience` steps brought no improvement."""
+        """Return True when the last `patience` steps brought no improvement; warn of a fit without steps."""
+        if is_whole_fit(estimator, context):
+            if self.monitor not in getattr(fitted_estimator, "history_", {}):
+                _warn_of_no_steps(estimator)
+            return False
         if not _is_step(context):
             return False
         values = _recorded(estimator, fitted_estimator, self.monitor, "EarlyStopping")

@@ -1,8 +1,11 @@
 """EarlyStopping, TimeBudget, History, Checkpoint and step-wise fits, on an estimator whose answer is known by hand."""
 
 import os
+import pathlib
+import re
 import stat
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -13,8 +16,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skml import PCA, KMeansPP, LinearAutoencoder
 from skml.base import FitInterruptedWarning, Step, fit_task, fitting, run_steps, validate_X
 from skml.callback import Checkpoint, EarlyStopping, History, TimeBudget
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
 
 
 class Halving(CallbackSupportMixin, TransformerMixin, BaseEstimator):
@@ -100,6 +106,44 @@ def test_early_stopping_counts_only_changes_of_min_delta():
     # 0.5 -> 0.25 improves by 0.25, 0.25 -> 0.125 by less than 0.2.
     fitted = Halving().set_callbacks(EarlyStopping(patience=1, min_delta=0.2)).fit(X)
     assert fitted.n_iter_ == 3
+
+
+def test_early_stopping_warns_of_a_fit_without_steps(rng):
+    X = rng.normal(size=(30, 4))
+    with pytest.warns(UserWarning, match=r"PCA\(svd_solver='auto'\) took no steps; svd_solver='em' takes") as caught:
+        PCA(2).set_callbacks(EarlyStopping("error")).fit(X)
+    assert [warning.filename for warning in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PCA(2, svd_solver="em", random_state=0).set_callbacks(EarlyStopping("error")).fit(X)
+        done = Halving(max_iter=3, warm_start=True).fit([[0.0]])
+        done.set_params(max_iter=4).set_callbacks(EarlyStopping("loss")).fit([[0.0]])
+
+
+def fits_of_the_table():
+    """Return each line of the table in docs/callbacks.md as (estimator, method, X, keys of history_)."""
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    holes = np.where(np.random.default_rng(1).random(X.shape) < 0.1, np.nan, X)
+    lines = (REPOSITORY / "docs" / "callbacks.md").read_text().splitlines()
+    for line in lines:
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        for name, method in re.findall(r"`(\w+)\.(fit|partial_fit)`", cells[0]) if len(cells) == 3 else ():
+            params = dict(re.findall(r'`(\w*solver)="(\w+)"`', cells[0])) if method == "fit" else {}
+            params |= {"solver": "sgd"} if (name, method) == ("LinearAutoencoder", "partial_fit") else {}
+            cls = {"KMeansPP": KMeansPP, "LinearAutoencoder": LinearAutoencoder, "PCA": PCA}[name]
+            yield cls(**params), method, holes if "NaN" in cells[0] else X, set(re.findall(r'`"(\w+)"`', cells[2]))
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+def test_the_table_of_steps_is_true():
+    fits = list(fits_of_the_table())
+    assert len(fits) == 10
+    for estimator, method, X, keys in fits:
+        callback = History()
+        getattr(estimator.set_callbacks(callback), method)(X)
+        assert getattr(estimator, "history_", {}).keys() == keys, (estimator, method)
+        assert bool(callback.records) == bool(keys), (estimator, method)
+        assert all(record.keys() >= keys for record in callback.records)
 
 
 def test_early_stopping_can_maximise():

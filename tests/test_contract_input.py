@@ -10,7 +10,6 @@ import scipy.sparse as sp
 from _contract.cases import (
     FIGURES,
     ROW_METHODS,
-    SPARSE_SETTINGS,
     accepts,
     answers,
     assert_close,
@@ -136,8 +135,7 @@ def test_sparse_gives_equal_answers(cls, form, container, rng):
         with pytest.raises((TypeError, ValueError), match="(?i)sparse"):
             make(cls).fit(sparse, y)
         return
-    params = SPARSE_SETTINGS.get(cls.__name__)
-    assert_sparse_close(make(cls, params).fit(sparse, y), sparse, make(cls, params).fit(X, y), X, rtol=1e-6)
+    assert_sparse_close(make(cls).fit(sparse, y), sparse, make(cls).fit(X, y), X, rtol=1e-6)
 
 
 @each_variant
@@ -145,7 +143,6 @@ def test_sparse_gives_equal_answers_in_every_variant(cls, params, rng):
     X, y = half_empty(cls, rng)
     if not accepts(cls, "sparse", params):
         return
-    params = params or SPARSE_SETTINGS.get(cls.__name__, {})
     try:
         estimator = make(cls, params).fit(sp.csr_array(X), y)
     except (TypeError, ValueError) as error:  # e.g. a solver that needs dense data
@@ -179,9 +176,8 @@ def test_unusual_but_sound_csr(cls, kind, rng):
     else:
         sparse, tolerance = sparse.astype(np.float32), 2e-3
     kept = sparse.copy()
-    params = SPARSE_SETTINGS.get(cls.__name__)
-    estimator = make(cls, params).fit(sparse, y)
-    assert_sparse_close(estimator, sparse, make(cls, params).fit(X, y), X, rtol=tolerance)
+    estimator = make(cls).fit(sparse, y)
+    assert_sparse_close(estimator, sparse, make(cls).fit(X, y), X, rtol=tolerance)
     for part in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(sparse, part), getattr(kept, part), err_msg=f"{part} was changed")
 

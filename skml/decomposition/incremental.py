@@ -39,8 +39,3 @@ def merged(first, first_weight, second, second_weight, k):
     mean = first.mean + (second_weight / weight) * d
     total = first.total + second.total + factor * float(d @ d)
     return finished(mean, components, values, total, rounding(stacked.shape))
-
-
-def single_row(X, k):
-    """Return the Spectrum of one row: no variance."""
-    return finished(X[0].astype(np.float64), np.zeros((k, X.shape[1])), np.zeros(k), 0.0, 0.0)

@@ -59,7 +59,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     iterated_power : int or "auto", default="auto"
         The most products with the data that "randomized" may take; "auto" sets no limit but the error bound.
     n_oversamples : int, default=10
-        How many vectors more than `n_components` the iterative solvers keep at a restart.
+        "randomized" keeps up to ``4 * n_components + n_oversamples`` vectors, but at least 400 (160 for sparse data),
+        before it restarts from the best.
     power_iteration_normalizer : {"auto", "QR", "LU", "none"}, default="auto"
         Kept for compatibility: block Krylov iteration always orthonormalizes.
     random_state : int, RandomState instance or None, default=None
@@ -122,6 +123,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     >>> pca.inverse_transform(pca.transform(X))[3].round(3)
     array([3., 6.])
     """
+
+    _takes_steps = "svd_solver='em' takes them, and so does every fit of data with NaN"
 
     _parameter_constraints: dict = {
         "n_components": [

@@ -20,7 +20,7 @@ VARIANTS = {
     ],
     "LinearAutoencoder": [
         {"solver": "exact", "n_components": 3},
-        {"solver": "als", "n_components": 3},
+        {"solver": "als", "n_components": 3, "max_iter": 10_000},
         {"solver": "sgd", "n_components": 3},
         {"solver": "exact", "n_components": 1, "tied": True},
     ],
@@ -32,9 +32,6 @@ VARIANTS = {
         {"n_components": 3, "whiten": True},
     ],
 }
-
-# With sparse input some defaults mean something else: PCA's None is one component less, as in scikit-learn.
-SPARSE_SETTINGS = {"PCA": {"n_components": 3}}
 
 # Methods that answer for rows of X; every one that an estimator has is compared.
 ROW_METHODS = (
