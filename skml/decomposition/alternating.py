@@ -7,6 +7,7 @@ import numpy as np
 from skml.base import Step
 from skml.decomposition.autoencoding import LinearCode, Trained, encode_incomplete, gains, solve_systems
 from skml.decomposition.magnitude import has_missing
+from skml.decomposition.missing import symmetric, triangles
 from skml.decomposition.row_blocks import open_block, row_blocks
 from skml.decomposition.spectral import with_fixed_signs
 
@@ -35,12 +36,12 @@ class Regression:
     slopes: np.ndarray
 
 
-def start_alternation(moments, n_components, seed):
+def start_alternation(centre, n_components, seed):
     """Return the memory before a first iteration: a random basis, whatever the number and order of rows.
 
     Parameters
     ----------
-    moments : Moments
+    centre : Centre
         Of the data.
     n_components : int
         The size of a code.
@@ -53,9 +54,9 @@ def start_alternation(moments, n_components, seed):
         What :func:`alternating_steps` goes on from: the "basis" U (n_features, n_components), the "variances" along
         it and the "mean" of the next iteration, "n_iter", "loss" and "converged" of the last.
     """
-    noise = np.random.default_rng(seed).standard_normal((len(moments.mean), n_components))
+    noise = np.random.default_rng(seed).standard_normal((len(centre.mean), n_components))
     variances = np.full(n_components, 2.0)
-    start = {"basis": np.linalg.qr(noise)[0], "variances": variances, "mean": moments.mean}
+    start = {"basis": np.linalg.qr(noise)[0], "variances": variances, "mean": centre.mean}
     return {**start, "n_iter": 0, "loss": np.inf, "converged": False}
 
 
@@ -64,7 +65,7 @@ def alternation_done(memory, max_iter):
     return memory["converged"] or memory["n_iter"] >= max_iter
 
 
-def alternating_steps(X, weights, moments, memory, *, alpha, max_iter, tol):
+def alternating_steps(X, weights, centre, memory, *, alpha, max_iter, tol):
     """Alternate between codes and decoder until the loss stops to fall.
 
     Parameters
@@ -73,7 +74,7 @@ def alternating_steps(X, weights, moments, memory, *, alpha, max_iter, tol):
         The data; NaN is missing.
     weights : ndarray of shape (n_samples,)
         Summing to one.
-    moments : Moments
+    centre : Centre
         Of the data.
     memory : dict
         From :func:`start_alternation` or an earlier step.
@@ -91,17 +92,17 @@ def alternating_steps(X, weights, moments, memory, *, alpha, max_iter, tol):
     """
     incomplete = has_missing(X)
     regress = _regress_incomplete if incomplete else _regress_complete
-    unit = moments.scale**2
-    rounding = np.finfo(X.dtype).eps * moments.total
+    unit = centre.scale**2
+    rounding = np.finfo(X.dtype).eps * centre.total
     while not alternation_done(memory, max_iter):
         caution = _caution(memory["n_iter"]) if incomplete else 0.0
         roots = np.sqrt(gains(memory["variances"], max(alpha / unit, caution)))
         code = _as_code(memory, roots, X.dtype)
-        sums = regress(X, weights, moments, memory, roots)
+        sums = regress(X, weights, centre, memory, roots)
         loss = sums.errors + 2 * (alpha / unit) * float(roots @ roots)
         converged = abs(memory["loss"] / unit - loss) <= max(tol * loss, rounding) and caution <= alpha / unit
         progress = {"n_iter": memory["n_iter"] + 1, "loss": loss * unit, "converged": bool(converged)}
-        memory = _next_memory(memory, sums, moments.scale) | progress
+        memory = _next_memory(memory, sums, centre.scale) | progress
         yield Step(Trained(code, memory["n_iter"], memory), {"loss": loss * unit}, alternation_done(memory, max_iter))
 
 
@@ -125,52 +126,45 @@ def _next_memory(memory, sums, scale):
     return {"basis": np.ascontiguousarray(directions.T), "variances": singular**2, "mean": mean}
 
 
-def _regress_complete(X, weights, moments, memory, roots):
+def _regress_complete(X, weights, centre, memory, roots):
     """Regress complete rows on their scores y = x U."""
-    basis, mean = memory["basis"].astype(X.dtype), moments.mean.astype(X.dtype)
+    basis, mean = memory["basis"].astype(X.dtype), centre.mean.astype(X.dtype)
     k = basis.shape[1]
     covariance, cross = np.zeros((k, k)), np.zeros((X.shape[1], k))
     for rows in row_blocks(*X.shape):
-        block = open_block(X, rows, mean, moments.scale)
+        block = open_block(X, rows, mean, centre.scale)
         scores = block.times(basis)
         weighted = scores * weights[rows, None].astype(X.dtype)
         covariance += weighted.T @ scores
         cross += block.transposed_times(weighted)
     gain = roots**2
     # |x - x U g U'|^2 = |x|^2 - 2 y g y' + y g g y'
-    errors = max(0.0, moments.total - float(np.diag(covariance) @ (gain * (2 - gain))))
+    errors = max(0.0, centre.total - float(np.diag(covariance) @ (gain * (2 - gain))))
     size = np.trace(covariance) or 1.0
     slopes = solve_systems(covariance[None] / size, cross.T[None] / size)[0]
     return Regression(errors, np.zeros(k), covariance, np.vstack([slopes, np.zeros(X.shape[1])]))
 
 
-def _regress_incomplete(X, weights, moments, memory, roots):
+def _regress_incomplete(X, weights, centre, memory, roots):
     """Regress the observed values of each feature on the scores of their rows and a constant."""
     code, p, k = _as_code(memory, roots, np.float64), *memory["basis"].shape
-    upper = np.triu_indices(k + 1)
-    grams, cross, errors = np.zeros((p, len(upper[0]))), np.zeros((p, k + 1)), 0.0
-    total = np.zeros(len(upper[0]))
-    for rows in row_blocks(len(X), p + len(upper[0])):
-        values = (X[rows] - memory["mean"]) / moments.scale
+    width = (k + 1) * (k + 2) // 2
+    grams, cross, errors = np.zeros((p, width)), np.zeros((p, k + 1)), 0.0
+    total = np.zeros(width)
+    for rows in row_blocks(len(X), p + width):
+        values = (X[rows] - memory["mean"]) / centre.scale
         observed = ~np.isnan(values)
         values[~observed] = 0.0
         fitted = encode_incomplete(values, observed, code) @ code.decoder
         residuals = np.where(observed, values - fitted, 0.0)
         errors += weights[rows] @ np.einsum("ij,ij->i", residuals, residuals)
         scores = np.column_stack([np.where(observed, values, fitted) @ memory["basis"], np.ones(len(values))])
-        products = scores[:, upper[0]] * scores[:, upper[1]] * weights[rows, None]
+        products = triangles(scores) * weights[rows, None]
         total += products.sum(axis=0)
         grams += observed.T.astype(np.float64) @ products
         cross += values.T @ (scores * weights[rows, None])
-    grams, total = _symmetric(grams, upper, k + 1), _symmetric(total[None], upper, k + 1)[0]
+    grams, total = symmetric(grams, k + 1), symmetric(total[None], k + 1)[0]
     size = np.trace(total[:k, :k]) or 1.0
     slopes = solve_systems(grams / size, cross[:, :, None] / size)[:, :, 0].T
     mean = total[k, :k]
     return Regression(float(errors), mean, total[:k, :k] - np.outer(mean, mean), slopes)
-
-
-def _symmetric(packed, upper, size):
-    full = np.empty((len(packed), size, size))
-    full[:, upper[0], upper[1]] = packed
-    full[:, upper[1], upper[0]] = packed
-    return full

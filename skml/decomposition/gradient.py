@@ -94,12 +94,12 @@ class Batches:
             yield self.index[batch], self.weights[batch]
 
 
-def start_descent(moments, n_components, tied, dtype, seed):
+def start_descent(centre, n_components, tied, dtype, seed):
     """Return the :class:`Descent` before its first update: a random orthonormal encoder and its transpose.
 
     Parameters
     ----------
-    moments : Moments
+    centre : Centre
         Of the data.
     n_components : int
         The size of a code.
@@ -115,23 +115,21 @@ def start_descent(moments, n_components, tied, dtype, seed):
     descent : Descent
         Its state.
     """
-    noise = np.random.default_rng(seed).standard_normal((len(moments.mean), n_components))
+    noise = np.random.default_rng(seed).standard_normal((len(centre.mean), n_components))
     encoder = np.linalg.qr(noise)[0].astype(dtype)
     parameters = encoder if tied else np.hstack([encoder, encoder])
     zeros = np.zeros_like(parameters)
-    return Descent(
-        parameters, zeros, zeros, moments.mean.astype(dtype), moments.scale, moments.weight, bool(tied), seed
-    )
+    return Descent(parameters, zeros, zeros, centre.mean.astype(dtype), centre.scale, centre.weight, bool(tied), seed)
 
 
-def move_centre(descent, moments):
+def move_centre(descent, centre):
     """Return a descent whose centre is the mean of all rows seen, those of a new batch included.
 
     Parameters
     ----------
     descent : Descent
         Before the batch.
-    moments : Moments
+    centre : Centre
         Of the batch.
 
     Returns
@@ -139,16 +137,16 @@ def move_centre(descent, moments):
     descent : Descent
         Free to take any number of epochs more.
     """
-    weight = descent.weight + moments.weight
+    weight = descent.weight + centre.weight
     old = descent.mean.astype(np.float64)
-    mean = (old + (moments.mean - old) * (moments.weight / weight)).astype(descent.mean.dtype)
+    mean = (old + (centre.mean - old) * (centre.weight / weight)).astype(descent.mean.dtype)
     return replace(descent, mean=mean, weight=weight, stalled=0, best=np.inf)
 
 
-def total_around(descent, moments):
+def total_around(descent, centre):
     """Return the weighted mean of |x - mean|^2 / scale^2, with the mean and the scale of a descent."""
-    moved = (moments.mean - descent.mean) / descent.scale
-    return moments.total * (moments.scale / descent.scale) ** 2 + float(moved @ moved)
+    moved = (centre.mean - descent.mean) / descent.scale
+    return centre.total * (centre.scale / descent.scale) ** 2 + float(moved @ moved)
 
 
 def descent_done(descent, max_iter):

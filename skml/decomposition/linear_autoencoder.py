@@ -47,7 +47,7 @@ from skml.decomposition.gradient import (
 )
 from skml.decomposition.magnitude import has_missing, per_row, weighted_rows
 from skml.decomposition.principal import NEEDS_ALS, principal_directions
-from skml.decomposition.row_blocks import moments
+from skml.decomposition.row_blocks import find_centre
 from skml.decomposition.spectral import n_observations
 
 # Deviations whose squares are still ordinary numbers.
@@ -338,7 +338,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
     def _als_steps(self, X, weights, n_components, memory):
         weights = np.ones(X.shape[0]) if weights is None else weights
-        centre = _checked(moments(X, weights), X)
+        centre = _checked(find_centre(X, weights), X)
         if has_missing(X):
             require_memory(24 * X.shape[1] * (n_components + 1) ** 2, "Least squares for each feature")
         memory = memory or start_alternation(centre, n_components, self._seed())
@@ -357,7 +357,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
     def _batches(self, X, weights):
         index, weights = distinct_rows(X if sp.issparse(X) else np.ascontiguousarray(X), weights)
-        centre = _checked(moments(X, weights, index), X)
+        centre = _checked(find_centre(X, weights, index), X)
         size = min(max(len(index) // 16, 8), 64) if self.batch_size == "auto" else self.batch_size
         return Batches(X, index, weights / weights.mean(), size, self.shuffle), centre
 
@@ -478,7 +478,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
 
 def _checked(centre, X):
-    """Raise a ValueError unless the moments are numbers that can be worked with."""
+    """Raise a ValueError unless the centre and the spread are numbers that can be worked with."""
     if np.isnan(centre.mean).any():
         column = int(np.argmax(np.isnan(centre.mean)))
         raise ValueError(f"X has no value in column {column}; drop columns where all rows of positive weight are NaN.")

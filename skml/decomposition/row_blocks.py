@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from skml.decomposition.lanes import blocks
+
 # Values in one block of rows. A constant, so that sums are taken in the same order whatever the memory settings.
 BLOCK_VALUES = 2**19
 # Scales whose inverse and square are still ordinary numbers.
@@ -42,10 +44,8 @@ class Block:
 
 
 def row_blocks(n_rows, width):
-    """Yield slices that cover `n_rows`, of about `BLOCK_VALUES` values at `width` values per row."""
-    size = max(1, BLOCK_VALUES // width)
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
+    """Return slices that cover `n_rows`, of about `BLOCK_VALUES` values at `width` values per row."""
+    return blocks(slice(0, n_rows), max(1, BLOCK_VALUES // width))
 
 
 def open_block(X, rows, mean, scale=1.0):
@@ -76,8 +76,8 @@ def open_block(X, rows, mean, scale=1.0):
 
 
 @dataclass(frozen=True)
-class Moments:
-    """The centre and the spread of weighted rows.
+class Centre:
+    """The centre of weighted rows, and how far they spread around it.
 
     Attributes
     ----------
@@ -97,8 +97,8 @@ class Moments:
     weight: float
 
 
-def moments(X, weights, index=None):
-    """Compute the :class:`Moments` of rows, of any magnitude, in two passes.
+def find_centre(X, weights, index=None):
+    """Compute the :class:`Centre` of rows, of any magnitude, in two passes.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def moments(X, weights, index=None):
 
     Returns
     -------
-    moments : Moments
+    centre : Centre
         In float64.
     """
     peak = _power_of_two(_largest(X))
@@ -131,7 +131,7 @@ def moments(X, weights, index=None):
         squares += weights[rows] @ _squared_norms(X[source], mean, peak)
     spread = squares / weights.sum()
     scale = max(_power_of_two(peak * np.sqrt(spread / X.shape[1])), SMALLEST_SCALE[X.dtype.char])
-    return Moments(mean, scale, spread * (peak / scale) ** 2, float(weights.sum()))
+    return Centre(mean, scale, spread * (peak / scale) ** 2, float(weights.sum()))
 
 
 def _largest(X):
