@@ -335,7 +335,7 @@ def krylov_options(X, k, options):
     dtype = np.float64 if sp.issparse(X) or tol < 1e-5 else np.float32
     # Dense: as many vectors as a product takes in little more time than one. Sparse: as many as a cache line holds,
     # and a basis that stays in the third-level cache, for narrow blocks need fewer products.
-    block, basis = (4, 160) if sp.issparse(X) else (16, 400)
+    block, basis = (4, 128) if sp.issparse(X) else (16, 400)
     basis = max(basis, 4 * k + options.n_oversamples)
     most = max(-(-k // block), most)  # with fewer steps there are no k vectors yet
     return KrylovOptions(tol, block, basis, most, options.seed, dtype, stride=0.1)
