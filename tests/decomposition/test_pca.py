@@ -1,5 +1,7 @@
 """PCA: against scikit-learn and hand-made spectra, weights, batches, sparse data, signs, and bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,9 +9,10 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.decomposition import PCA as Peer
 from sklearn.exceptions import NotFittedError
+from threadpoolctl import threadpool_limits
 
 from skml import base
-from skml.decomposition import PCA, magnitude, spectral
+from skml.decomposition import PCA, krylov, magnitude, spectral
 
 DIRECT = ("auto", "full", "covariance_eigh", "gram", "randomized", "em")
 
@@ -95,6 +98,96 @@ def test_few_steps_still_give_all_components(rng, always_krylov, k, iterated_pow
     pca = PCA(k, svd_solver="randomized", iterated_power=iterated_power).fit(X)
     assert pca.components_.shape == (pca.n_components_, 70) == (k, 70)
     assert_allclose(pca.components_ @ pca.components_.T, np.eye(k), atol=1e-8)
+
+
+KRYLOV = {"svd_solver": "randomized", "random_state": 0, "tol": 1e-12}
+
+
+def separated(rng, n_samples, n_features, dtype=np.float64, decay=0.9):
+    """Return rows whose directions have well separated variances, far from the origin."""
+    return (rng.standard_normal((n_samples, n_features)) * decay ** np.arange(n_features) + 3).astype(dtype)
+
+
+def assert_same_axes(ours, theirs, tol=1e-6):
+    assert_allclose(ours.singular_values_, theirs.singular_values_, rtol=tol)
+    assert_allclose(ours.components_, theirs.components_, atol=tol)
+    assert_allclose(ours.mean_, theirs.mean_, atol=tol)
+
+
+def test_krylov_weights_are_copies_in_any_order(rng, always_krylov):
+    X, weights = separated(rng, 120, 40), rng.integers(0, 4, 120)
+    weights[0] = 1
+    weighted = PCA(3, **KRYLOV).fit(X, sample_weight=weights)
+    assert_same_axes(weighted, PCA(3, **KRYLOV).fit(rng.permutation(np.repeat(X, weights, axis=0))))
+    full = PCA(3, svd_solver="covariance_eigh").fit(X, sample_weight=weights)
+    assert_same_axes(weighted, full)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_krylov_has_the_same_bits_for_any_number_of_threads(rng, always_krylov, dtype, form):
+    X, said = form(separated(rng, 400, 80, dtype)), []
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads):
+            pca = PCA(5, svd_solver="randomized" if form is np.asarray else "auto", random_state=0).fit(X)
+            said.append(pca.components_.tobytes() + pca.singular_values_.tobytes())
+    assert said == said[:1] * 3
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tol", "allowed"), [(np.float64, 1e-12, 1e-9), (np.float64, 0, 1e-4), (np.float32, 0, 1e-4)]
+)
+def test_krylov_has_the_accuracy_asked_for(rng, always_krylov, dtype, tol, allowed):
+    X = rng.standard_normal((300, 200)).astype(dtype)
+    exact = np.linalg.svd((X - X.mean(axis=0)).astype(np.float64), compute_uv=False)[:8]
+    pca = PCA(8, svd_solver="randomized", tol=tol, random_state=0).fit(X)
+    assert np.abs(pca.singular_values_ / exact - 1).max() < allowed
+    assert_allclose(pca.components_ @ pca.components_.T, np.eye(8), atol=1e-9 if dtype == np.float64 else 1e-5)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_krylov_restarts_and_still_converges(rng, always_krylov, monkeypatch, form):
+    options, restarts = spectral.krylov_options, []
+
+    def narrow(*args):
+        return replace(options(*args), max_basis=24, block=4)
+
+    def restarted(*args):
+        restarts.append(1)
+        return plain(*args)
+
+    plain = krylov._restarted
+    monkeypatch.setattr(spectral, "krylov_options", narrow)
+    monkeypatch.setattr(krylov, "_restarted", restarted)
+    X = separated(rng, 300, 120, decay=0.97)
+    pca = PCA(4, svd_solver="randomized" if form is np.asarray else "auto", tol=1e-11, random_state=0).fit(form(X))
+    assert restarts
+    exact = PCA(4, svd_solver="covariance_eigh").fit(X)
+    assert_allclose(pca.singular_values_, exact.singular_values_, rtol=1e-9)
+    assert_allclose(pca.components_, exact.components_, atol=1e-3)
+
+
+def test_krylov_takes_no_more_products_than_allowed(rng, always_krylov, monkeypatch):
+    taken, product = [], spectral.scatter_product
+
+    def counted(rows, V):
+        taken.append(V.shape[1])
+        return product(rows, V)
+
+    monkeypatch.setattr(spectral, "scatter_product", counted)
+    X = rng.standard_normal((400, 300))
+    PCA(5, svd_solver="randomized", tol=1e-14, iterated_power=3, random_state=0).fit(X)
+    assert len(taken) == 3
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sparse_krylov_is_as_exact_as_dense(rng, always_krylov, weighted):
+    X = sp.random_array((400, 150), density=0.1, rng=rng, format="csr") @ sp.diags_array(0.95 ** np.arange(150))
+    weights = rng.uniform(0.5, 2, 400) if weighted else None
+    sparse = PCA(6, random_state=0).fit(X, sample_weight=weights)
+    dense = PCA(6, svd_solver="covariance_eigh").fit(X.toarray(), sample_weight=weights)
+    assert_allclose(sparse.singular_values_, dense.singular_values_, rtol=1e-8)
+    assert_allclose(sparse.explained_variance_ratio_, dense.explained_variance_ratio_, rtol=1e-8)
 
 
 @pytest.mark.parametrize("solver", [*DIRECT, "arpack"])
