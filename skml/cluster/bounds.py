@@ -17,7 +17,9 @@ _SKETCHED = range(96, 10_001)  # features; below, a sketch costs too much of wha
 _SKETCH_SIZE = 32  # coordinates of a sketch
 # What float32 rounding may add to a sketched distance, per unit of length: sqrt(d * 1e-16) of it for d in _SKETCHED.
 _SKETCH_ROUNDING = 4e-6
-_FEW_FEATURES = 5  # in more, a ball around a centre holds most of the others
+_FEW_TERMS = 1_000_000  # of all distances; below, bounds cost more than they save
+_MANY_TERMS = 500_000_000  # below, a sketch does
+_TELLING = 0.65  # share of the variance; sketches that hold less leave most pairs open
 _MOST_BOUND_BYTES = 2**31
 _MOST_AROUND = 1_000_000  # entries of the table of neighbours of all centres
 
@@ -34,14 +36,21 @@ def assigner(points, n_clusters, algorithm):
 
 
 def choose(points, n_clusters):
-    """Return the algorithm that "auto" stands for, from the shape of the problem (see docs/algorithms/kmeans.md)."""
+    """Return the algorithm that "auto" stands for on a problem (see docs/algorithms/kmeans.md)."""
     n, n_features = points.X.shape
-    if points.sparse or n_clusters < 3:
+    terms = n * n_clusters * n_features
+    if points.sparse or n_clusters < 3 or terms < _FEW_TERMS:
         return "lloyd"
-    if n_features <= _FEW_FEATURES and n_clusters >= 16 and not points.missing:
-        return "exponion"
+    if points.missing or n_features not in _SKETCHED or n_clusters < 25 or terms < _MANY_TERMS:
+        return "hamerly"
     fits = n * n_clusters * points.X.dtype.itemsize < _MOST_BOUND_BYTES
-    return "elkan" if n_features > 32 and n_clusters >= 25 and fits else "hamerly"
+    return "elkan" if fits and leading_share(points.X) > _TELLING else "hamerly"
+
+
+def leading_share(X):
+    """Return roughly how much of the rows' variance their sketches would hold."""
+    squares = (Sketch.of(X[:: max(1, len(X) // 512)]).rows.astype(np.float64) ** 2).sum(axis=0)
+    return squares[:-1].sum() / max(squares.sum(), np.finfo(np.float64).tiny)
 
 
 class FullScan:

@@ -112,6 +112,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
     -----
     NaN means missing: a row is compared over the entries that it has, and a centre's coordinate is the mean of the
     entries seen there (the k-POD objective [8]_). `transform` scales squared distances by the share of entries seen.
+    A row that has no entry at all is refused: it is as near to one centre as to any other.
 
     A model that callbacks see, or save, between two iterations has the labels and inertia of the assignment that its
     centres are the means of. With several starts, each is a task with its iterations as subtasks: a callback that
@@ -362,7 +363,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
                 f"X must hold integer codes, or {k} distances per row, got {codes.dtype} of {codes.shape}."
             )
         if codes.min() < 0 or codes.max() >= k:
-            raise ValueError(f"Codes run from 0 to {k - 1}, got {codes.min()} to {codes.max()}.")
+            raise ValueError(f"Codes run from 0 to {k - 1}, got {codes[(codes < 0) | (codes >= k)][0]}.")
         return self.cluster_centers_[codes]
 
     def quantization_error(self, X):
@@ -444,7 +445,8 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         return self._sound_centers(self.init, points)
 
     def _sound_centers(self, centers, points):
-        centers = check_array(centers, dtype=points.X.dtype, order="C", copy=True, input_name="init")
+        with np.errstate(over="ignore", invalid="ignore"):
+            centers = check_array(centers, dtype=points.X.dtype, order="C", copy=True, input_name="init")
         expected = (self.n_clusters, points.X.shape[1])
         for axis, what in enumerate(("number of clusters", "number of features of the data")):
             if centers.shape[axis] != expected[axis]:

@@ -71,7 +71,9 @@ def refuse_unusable(X, heaviest, whole):
     if not values.size:
         return False
     largest = max(float(np.fmax.reduce(values, axis=None)), -float(np.fmin.reduce(values, axis=None)))
-    missing = bool(np.isnan(values).any()) if largest != largest or np.isnan(values.sum()) else False
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspect = np.isnan(values.sum())  # a sum is cheaper than a look at each
+    missing = bool(suspect and np.isnan(values).any())
     if missing:
         _refuse_unseen(X, whole)
     # a distance must fit the dtype, their sum over all rows a double
@@ -97,7 +99,10 @@ def _refuse_unseen(X, whole):
         raise ValueError("Sparse X holds NaN; missing entries are taken from dense X only.")
     nothing = np.isnan(X).all(axis=1)
     if nothing.any():
-        raise ValueError(f"Row {int(nothing.argmax())} of X has no value at all; drop such rows first.")
+        raise ValueError(
+            f"Row {int(nothing.argmax())} of X has no value at all, so no centre is nearer to it than another; "
+            "drop such rows first."
+        )
     nothing = np.isnan(X).all(axis=0)
     if whole and nothing.any():
         raise ValueError(f"Column {int(nothing.argmax())} of X has no value at all; drop such columns first.")

@@ -57,6 +57,19 @@ def test_every_algorithm_gives_lloyds_bits_where_ties_abound(rng, algorithm):
         assert same_bits(fitted(X, 30, algorithm=algorithm), fitted(X, 30, algorithm="lloyd"))
 
 
+def test_auto_follows_the_shape_and_the_spread_of_the_data(rng, monkeypatch):
+    X = rng.normal(size=(1000, 100))
+    assert bounds.choose(points.Points(X[:, :9].copy()), 3) == "lloyd"
+    assert bounds.choose(points.Points(sp.csr_matrix(X)), 50) == "lloyd"
+    assert bounds.choose(points.Points(X), 50) == "hamerly"
+    monkeypatch.setattr(bounds, "_MANY_TERMS", 1)
+    assert bounds.choose(points.Points(X), 50) == "hamerly"  # no direction leads
+    told = np.ascontiguousarray(X[:, :9] @ X[:9])
+    assert bounds.choose(points.Points(told), 50) == "elkan"  # nine directions in a hundred features
+    assert bounds.choose(points.Points(told), 24) == "hamerly"
+    assert bounds.choose(points.Points(told, missing=True), 50) == "hamerly"
+
+
 def test_rows_too_wide_for_the_rounding_of_a_sketch_have_none(rng):
     for d, columns in ((95, 0), (96, 32), (10_000, 32), (10_001, 0)):
         X = rng.normal(size=(40, d))
@@ -175,8 +188,11 @@ def test_codes_and_back(rng):
     lost = ((X - kmeans.inverse_transform(codes)) ** 2).sum(axis=1)
     np.testing.assert_allclose(kmeans.quantization_error(X), lost)
     assert kmeans.score(X) == pytest.approx(-lost.sum())
-    for bad in ([9], [-1], [0.5], [[0, 1]]):
-        with pytest.raises(ValueError, match="[Cc]odes"):
+    for bad in ([0.5], [[0, 1]]):
+        with pytest.raises(ValueError, match="integer codes"):
+            kmeans.inverse_transform(bad)
+    for bad, said in (([9], 9), ([3, -1, 0], -1), ([0, 12, 8, 9], 12)):
+        with pytest.raises(ValueError, match=rf"Codes run from 0 to 8, got {said}\."):
             kmeans.inverse_transform(bad)
 
 
@@ -417,6 +433,29 @@ def test_bad_data_is_refused_clearly(X, message):
     with pytest.raises((ValueError, TypeError), match=message):
         kmeans.fit(X)
     assert not hasattr(kmeans, "cluster_centers_")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_infinities_of_both_signs_are_an_error_without_a_warning(rng, dtype):
+    X = rng.normal(size=(3000, 4)).astype(dtype)
+    kmeans = KMeansPP(3, random_state=0).fit(X)
+    X[3, 1], X[7, 2] = np.inf, -np.inf
+    X[0, 0] = np.nan if rng.random() < 0.5 else 0
+    for call in (kmeans.predict, kmeans.transform, kmeans.score, kmeans.partial_fit, kmeans.fit):
+        with pytest.raises(ValueError, match="infinity"):
+            call(X)
+    X[3, 1], X[7, 2] = np.finfo(dtype).max, -np.finfo(dtype).max
+    X[8:] = np.finfo(dtype).max
+    with pytest.raises(ValueError, match="overflow"):
+        kmeans.fit(X)
+    with pytest.raises(ValueError, match="infinity"):
+        KMeansPP(2, init=[[np.inf], [-np.inf]]).fit([[0.0], [1.0]])
+
+
+@pytest.mark.parametrize("name", ["n_clusters", "n_init", "max_iter", "init_trials"])
+def test_true_is_no_number(name):
+    with pytest.raises(ValueError, match=rf"'{name}' parameter of KMeansPP must be .*an int .* Got True instead"):
+        KMeansPP(**{name: True}).fit([[0.0], [1.0]])
 
 
 @pytest.mark.parametrize(
