@@ -7,8 +7,16 @@ from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "kmeans_sparse.hpp" namespace "skml_kmeans" nogil:
-    void trial_at[T](bint, const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const T*, const T*,
-                     Py_ssize_t, const T*, double, T*, int64_t*) noexcept
+    cdef cppclass Trials[T]:
+        const T* X
+        const double* weights
+        const T* closest
+        const T* candidates
+        const T* fill
+        Py_ssize_t n, d, m
+        double unit
+        T* out
+    void trial_at[T](const Trials[T]&, Py_ssize_t, Py_ssize_t, int64_t*) noexcept
     void sparse_row[T](const T*, const int32_t*, Py_ssize_t, Py_ssize_t, const double*, const double*, Py_ssize_t,
                        Py_ssize_t, double*) noexcept
 
@@ -21,28 +29,29 @@ def try_centers(
     const floating[::1] closest,  # in: squared distance to the nearest centre so far
     const floating[:, ::1] candidates,  # in
     const floating[::1] fill,  # in: d / observed per row where NaN means missing, else empty
-    double unit,  # fixed-point units per 1 of weight * distance
+    double unit,  # fixed-point units per 1 of weight * distance; no term may exceed 2**51 of them
     floating[:, ::1] trial,  # out: per candidate, `closest` with the candidate added
     int64_t[::1] total,  # out: per candidate, the sum of weight * trial in units
     int n_threads,
 ):
     """Try several new centres in one pass over X; the totals are integers, so the rows' order cannot show."""
-    cdef Py_ssize_t n = X.shape[0], d = X.shape[1], trials = candidates.shape[0], b, c, block = 256
-    cdef Py_ssize_t n_blocks = (n + block - 1) // block
+    cdef Trials[floating] t
+    cdef Py_ssize_t trials = candidates.shape[0], b, c, block = 256
     cdef bint missing = fill.shape[0] > 0
     _check_threads(n_threads)
-    if (weights.shape[0] != n or closest.shape[0] != n or candidates.shape[1] != d or trial.shape[0] != trials
-            or trial.shape[1] != n or total.shape[0] != trials or (missing and fill.shape[0] != n)):
+    t.n, t.d, t.m, t.unit = X.shape[0], X.shape[1], trials, unit
+    if (weights.shape[0] != t.n or closest.shape[0] != t.n or candidates.shape[1] != t.d or trial.shape[0] != trials
+            or trial.shape[1] != t.n or total.shape[0] != trials or (missing and fill.shape[0] != t.n)):
         raise ValueError("X, weights, closest, candidates, fill, trial and total disagree in shape.")
-    if n == 0 or trials == 0:
+    if t.n == 0 or trials == 0:
         return
-    cdef int64_t[:, ::1] partial = np.zeros((n_blocks, trials), dtype=np.int64)
-    cdef const floating* stretch = NULL
+    t.X, t.weights, t.closest, t.candidates, t.out = &X[0, 0], &weights[0], &closest[0], &candidates[0, 0], &trial[0, 0]
     if missing:
-        stretch = &fill[0]
+        t.fill = &fill[0]
+    cdef Py_ssize_t n_blocks = (t.n + block - 1) // block
+    cdef int64_t[:, ::1] partial = np.empty((n_blocks, trials), dtype=np.int64)
     for b in prange(n_blocks, nogil=True, num_threads=n_threads, schedule="static"):
-        trial_at(missing, &X[0, 0], block, b, n, d, &weights[0], &closest[0], &candidates[0, 0], trials,
-                           stretch, unit, &trial[0, 0], &partial[0, 0])
+        trial_at(t, block, b, &partial[0, 0])
     for c in range(trials):
         total[c] = 0
         for b in range(n_blocks):

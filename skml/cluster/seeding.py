@@ -140,7 +140,9 @@ def draw(shares, random_state, size):
     if not running[-1] > 0:  # nothing is left to gain: all rows lie on centres
         return random_state.randint(len(shares), size=size)
     drawn = np.searchsorted(running, random_state.uniform(size=size) * running[-1], side="right")
-    return np.minimum(drawn, np.flatnonzero(shares)[-1])
+    if drawn.max() == len(shares):  # the product was rounded up to the whole
+        drawn = np.minimum(drawn, np.flatnonzero(shares)[-1])
+    return drawn
 
 
 class Cost:
@@ -191,7 +193,7 @@ class Cost:
                 self.closest,
                 candidates[some],
                 self.fill,
-                2.0**60 / max(potential, 2.0**-900),
+                2.0**50 / max(potential, 2.0**-900),
                 trials[some],
                 totals[some],
                 threads_for(trials.size * points.X.shape[1]),

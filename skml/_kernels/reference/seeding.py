@@ -11,7 +11,7 @@ def try_centers(X, weights, closest, candidates, fill, unit, trial, total, n_thr
         gaps = np.nan_to_num(X - candidate) if len(fill) else X - candidate
         squared = np.einsum("ij,ij->i", gaps, gaps) * (fill if len(fill) else X.dtype.type(1))
         trial[c] = np.minimum(closest, squared)
-        total[c] = np.floor(trial[c].astype(np.float64) * (weights * unit) + 0.5).astype(np.int64).sum()
+        total[c] = np.rint(trial[c].astype(np.float64) * (weights * unit)).astype(np.int64).sum()
 
 
 def sparse_distances(data, indices, indptr, transposed, norms, squared, n_threads):

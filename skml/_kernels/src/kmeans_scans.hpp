@@ -46,15 +46,20 @@ static inline void narrow_tile(const T* x, const T* c, ptrdiff_t q, ptrdiff_t d,
     }
 }
 
+// Lay W narrow rows, given by pointer, feature by feature; the last of the `rows` there are fills up.
+template <class T, int W> static inline void turn(const T* const* x, ptrdiff_t rows, ptrdiff_t d, T* turned) {
+    for (ptrdiff_t l = 0; l < W; l++) {
+        const T* row = x[l < rows ? l : rows - 1];
+        for (ptrdiff_t j = 0; j < d; j++) turned[j * W + l] = row[j];
+    }
+}
+
 // Up to R vectors of narrow rows, given by pointer, against all centres.
 template <class T, bool M, int R>
 static inline void narrow_rows(const T* const* x, ptrdiff_t rows, const T* c, ptrdiff_t k, ptrdiff_t d, Nearest<T>* out) {
     constexpr int n = Lanes<T>::n, W = R * n;
     alignas(VECTOR_BYTES) T turned[NARROW * W];
-    for (ptrdiff_t l = 0; l < W; l++) {
-        const T* row = x[l < rows ? l : rows - 1];
-        for (ptrdiff_t j = 0; j < d; j++) turned[j * W + l] = row[j];
-    }
+    turn<T, W>(x, rows, d, turned);
     Leaders<T> best[R];
     ptrdiff_t q = 0;
     for (; q + 4 <= k; q += 4) narrow_tile<T, M, R, 4>(turned, c, q, d, best);

@@ -1,43 +1,75 @@
 // Order-free seeding: the gain of several candidate centres in one pass.
 #pragma once
-#include "kmeans_pairs.hpp"
+#include "kmeans_scans.hpp"
+#include "kmeans_sums.hpp"
 
 namespace skml_kmeans {
 
-// closest[i]: squared distance to the nearest centre so far. trial[c * n + i] = min(closest[i], |x_i - candidate_c|^2).
-// gain[c] receives the sum of weight * trial in whole units of 1 / unit: integers, so that no order shows.
+// closest[i]: squared distance to the nearest centre so far; fill[i]: what a row with missing entries stretches it by.
+template <class T> struct Trials {
+    const T* X = nullptr; const double* weights = nullptr; const T* closest = nullptr; const T* candidates = nullptr; const T* fill = nullptr;
+    ptrdiff_t n = 0, d = 0, m = 0;  // rows, features, candidates
+    double unit = 0;
+    T* out = nullptr;  // m x n: min(closest[i], |x_i - candidate|^2)
+};
+
+// Squared distances of rows lo to hi to all candidates, narrow: a row per lane.
 template <class T, bool M>
-static inline void trial_block(const T* X, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t n, ptrdiff_t d, const double* w, const T* closest,
-                               const T* candidates, ptrdiff_t trials, const T* fill, double unit, T* out, int64_t* gain) {
-    for (ptrdiff_t i = lo; i < hi; i++) {
-        const T* x = X + i * d;
-        const bool counts = w[i] > 0;
-        const double units = w[i] * unit;
-        const T stretch = M ? fill[i] : T(1);
-        for (ptrdiff_t c = 0; c < trials;) {
-            ptrdiff_t m = trials - c < 4 ? trials - c : 4;
-            T D[4];
-            if (d <= NARROW) for (ptrdiff_t b = 0; b < m; b++) D[b] = narrow_pair<T, M>(x, candidates + (c + b) * d, d);
-            else if (m == 4) wide_tile<T, M, 1, 4>(&x, candidates + c * d, d, d, D);
-            else if (m == 3) wide_tile<T, M, 1, 3>(&x, candidates + c * d, d, d, D);
-            else if (m == 2) wide_tile<T, M, 1, 2>(&x, candidates + c * d, d, d, D);
-            else wide_tile<T, M, 1, 1>(&x, candidates + c * d, d, d, D);
-            for (ptrdiff_t b = 0; b < m; b++) {
-                T v = D[b] * stretch;
-                v = v < closest[i] ? v : closest[i];
-                out[(c + b) * n + i] = v;
-                if (counts) gain[c + b] += (int64_t)((double)v * units + 0.5);
-            }
-            c += m;
+static inline void narrow_trials(const Trials<T>& t, ptrdiff_t lo, ptrdiff_t hi) {
+    constexpr int n = Lanes<T>::n;
+    alignas(VECTOR_BYTES) T turned[NARROW * n];
+    for (ptrdiff_t i = lo; i < hi; i += n) {
+        const ptrdiff_t rows = hi - i < n ? hi - i : n;
+        const T* xs[n];
+        for (ptrdiff_t l = 0; l < rows; l++) xs[l] = t.X + (i + l) * t.d;
+        turn<T, n>(xs, rows, t.d, turned);
+        for (ptrdiff_t c = 0; c < t.m; c++) {
+            const T* candidate = t.candidates + c * t.d;
+            Vec<T> s{};
+            for (ptrdiff_t j = 0; j < t.d; j++) { const Vec<T> g = gap<M>(load<Vec<T>>(turned + j * n), spread(candidate[j])); s = madd(g, g, s); }
+            if (rows == n) store(t.out + c * t.n + i, s);
+            else for (ptrdiff_t l = 0; l < rows; l++) t.out[c * t.n + i + l] = s[l];
         }
     }
 }
 
-template <class T>
-static inline void trial_at(bool missing, const T* X, ptrdiff_t block, ptrdiff_t b, ptrdiff_t n, ptrdiff_t d, const double* w, const T* closest,
-                            const T* candidates, ptrdiff_t trials, const T* fill, double unit, T* out, int64_t* gain) {
-    const ptrdiff_t lo = b * block, hi = lo + block < n ? lo + block : n;
-    if (missing) trial_block<T, true>(X, lo, hi, n, d, w, closest, candidates, trials, fill, unit, out, gain + b * trials);
-    else trial_block<T, false>(X, lo, hi, n, d, w, closest, candidates, trials, fill, unit, out, gain + b * trials);
+// The same, wide.
+template <class T, bool M>
+static inline void wide_trials(const Trials<T>& t, ptrdiff_t lo, ptrdiff_t hi) {
+    for (ptrdiff_t i = lo; i < hi; i++) {
+        const T* x = t.X + i * t.d;
+        for (ptrdiff_t c = 0; c < t.m; c += 4) {
+            const ptrdiff_t m = t.m - c < 4 ? t.m - c : 4;
+            const T* some = t.candidates + c * t.d;
+            T D[4];
+            if (m == 4) wide_tile<T, M, 1, 4>(&x, some, t.d, t.d, D);
+            else if (m == 3) wide_tile<T, M, 1, 3>(&x, some, t.d, t.d, D);
+            else if (m == 2) wide_tile<T, M, 1, 2>(&x, some, t.d, t.d, D);
+            else wide_tile<T, M, 1, 1>(&x, some, t.d, t.d, D);
+            for (ptrdiff_t b = 0; b < m; b++) t.out[(c + b) * t.n + i] = D[b];
+        }
+    }
+}
+
+// gain[c] receives the sum of weight * out in whole units of 1 / unit: integers, so that no order shows.
+template <class T, bool M>
+static inline void trial_block(const Trials<T>& t, ptrdiff_t lo, ptrdiff_t hi, int64_t* gain) {
+    if (t.d <= NARROW) narrow_trials<T, M>(t, lo, hi); else wide_trials<T, M>(t, lo, hi);
+    for (ptrdiff_t c = 0; c < t.m; c++) {
+        T* __restrict out = t.out + c * t.n;
+        int64_t sum = 0;
+        for (ptrdiff_t i = lo; i < hi; i++) {
+            const T v = M ? out[i] * t.fill[i] : out[i], least = v < t.closest[i] ? v : t.closest[i];
+            double unused;
+            out[i] = least;
+            sum += rounded((double)least * (t.weights[i] * t.unit), unused);
+        }
+        gain[c] = sum;
+    }
+}
+
+template <class T> static inline void trial_at(const Trials<T>& t, ptrdiff_t block, ptrdiff_t b, int64_t* gain) {
+    const ptrdiff_t lo = b * block, hi = lo + block < t.n ? lo + block : t.n;
+    if (t.fill) trial_block<T, true>(t, lo, hi, gain + b * t.m); else trial_block<T, false>(t, lo, hi, gain + b * t.m);
 }
 }  // namespace skml_kmeans
