@@ -446,7 +446,7 @@ def run_steps(estimator, context, steps, *, task, attributes, X=None, y=None, sa
             step = next(steps)
             state, last = step.state, step.last
             for name, value in step.metrics.items():
-                history.setdefault(name, []).append(value)
+                history.setdefault(name, []).append(float(value))
             fitted = functools.partial(_snapshot, attributes, state, history)
             if subtask.call_on_fit_task_end(estimator=estimator, reconstruction_attributes=fitted, **seen):
                 stopped = "callback"

@@ -44,7 +44,11 @@ def _recorded(estimator, fitted_estimator, monitor, caller):
     """Return the values of ``history_[monitor]`` so far."""
     history = getattr(fitted_estimator, "history_", None)
     if not history or monitor not in history:
-        known = f"it records {sorted(history)}" if history else "it records no history_"
+        known = (
+            f"it records {sorted(history)}"
+            if history
+            else "it records no history_ (the callback belongs on an estimator that does)"
+        )
         raise ValueError(f"{caller} cannot monitor {monitor!r} of {type(estimator).__name__}: {known}.")
     return history[monitor]
 

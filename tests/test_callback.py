@@ -144,6 +144,7 @@ def test_the_table_of_steps_is_true():
         assert getattr(estimator, "history_", {}).keys() == keys, (estimator, method)
         assert bool(callback.records) == bool(keys), (estimator, method)
         assert all(record.keys() >= keys for record in callback.records)
+        assert {type(record[key]) for record in callback.records for key in keys} <= {float}
 
 
 def test_early_stopping_can_maximise():

@@ -51,7 +51,7 @@ def informative_rows(X, weights):
     empty = np.flatnonzero(~observed[keep].any(axis=0))
     if len(empty):
         raise ValueError(
-            f"Input X has no value but NaN in column {empty[0]}; drop the {len(empty)} such columns first."
+            f"Input X has no value but NaN in column {empty[0]}; drop such columns first (there are {len(empty)})."
         )
     if np.count_nonzero(keep) < 2:
         raise ValueError("Input X has 1 sample with values other than NaN; PCA needs at least 2.")

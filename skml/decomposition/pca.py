@@ -258,7 +258,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 n_samples += before
             vars(self).update(self._attributes(spectrum, n_samples, X))
             # Rounded to float32 after each of many batches the mean would drift.
-            self._exact = spectrum._replace(scores=None) if X.dtype == np.float32 else None
+            self._exact = spectrum._replace(scores=None)._asdict() if X.dtype == np.float32 else None
             self._fit_svd_solver, self.history_, self.n_iter_, self._factors = "full", {}, 1, None
         return self
 
@@ -275,7 +275,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _spectrum(self):
         """Return the Spectrum behind the fitted attributes."""
         if self._exact is not None:
-            return self._exact
+            return spectral.Spectrum(**self._exact)
         values = self.singular_values_.astype(np.float64)
         return spectral.Spectrum(self.mean_.astype(np.float64), self.components_, values, self._total)
 
@@ -327,15 +327,15 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         X, weights = missing.informative_rows(X, weights)
         n_samples, size = weights.sum(), min(k, min(X.shape) - 1)
         start, history = getattr(self, "_factors", None), None
-        if self.warm_start and start is not None and start.W.shape == (X.shape[1], size):
-            history = self.history_
+        if self.warm_start and start is not None and start["W"].shape == (X.shape[1], size):
+            start, history = missing.Factors(**start), self.history_
         else:
             start = missing.first_factors(X, weights, size)
 
         def attributes(factors, history):
             spectrum = missing.spectrum_of(factors, n_samples, k)
             fitted = self._attributes(spectrum, n_samples, X)
-            return {**fitted, "history_": history, "n_iter_": factors.n_iter, "_factors": factors}
+            return {**fitted, "history_": history, "n_iter_": factors.n_iter, "_factors": factors._asdict()}
 
         tol = self.tol or 1e-6
         if missing.iteration_done(start, missing.fingerprint(X, weights), tol, self.max_iter):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import skops.io
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.decomposition import PCA as Peer
@@ -264,6 +265,8 @@ def test_many_small_batches_do_not_drift(rng):
     assert_allclose(batches.mean_, X.mean(axis=0, dtype=np.float64), rtol=1e-7)
     assert_allclose(batches.explained_variance_, PCA().fit(X.astype(float)).explained_variance_, rtol=1e-6)
     assert batches.components_.dtype == np.float32
+    stored = skops.io.loads(skops.io.dumps(batches), trusted=["skml.decomposition.pca.PCA"])  # plain values but for it
+    assert_allclose(stored.partial_fit(X[:4]).mean_, batches.partial_fit(X[:4]).mean_, rtol=0)
 
 
 def test_weighted_batches_and_a_start_from_fit(rng):

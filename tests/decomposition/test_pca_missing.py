@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from skml import base
-from skml.callback import TimeBudget
+from skml.callback import Checkpoint, TimeBudget
 from skml.decomposition import PCA, missing
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge")  # many a test cuts a fit short
@@ -94,6 +94,15 @@ def test_warm_start_continues_to_the_same_bits(rng):
     parts.set_params(max_iter=12).fit(gaps)
     assert np.array_equal(parts.components_, whole.components_)
     assert parts.history_ == whole.history_
+
+
+def test_a_checkpoint_goes_on_to_the_same_bits(rng, tmp_path):
+    gaps, path = with_gaps(rng, low_rank(rng)), tmp_path / "pca.skops"
+    whole = PCA(2, tol=1e-14, max_iter=9).fit(gaps)
+    PCA(2, tol=1e-14, max_iter=4).set_callbacks(Checkpoint(path)).fit(gaps)
+    resumed = Checkpoint.load(path).set_params(warm_start=True, max_iter=9).fit(gaps)
+    assert np.array_equal(resumed.components_, whole.components_)
+    assert resumed.history_ == whole.history_
 
 
 @pytest.mark.parametrize("solver", ["auto", "em"])
