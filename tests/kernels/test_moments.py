@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skml._kernels import moments
+from skml._kernels import CPU_LEVEL, LEVELS, moments
 from skml._kernels.reference import moments as twin
 
 SHAPES = [(1, 1), (2, 3), (5, 4), (67, 9)]
@@ -89,6 +89,23 @@ def test_project(rng, shape, dtype, out, order, n_vectors):
         results.append(np.full((shape[0], n_vectors), np.nan, out))
         module.project(X, mean, V.astype(out), results[-1])
     assert_allclose(*results, rtol=0, atol=1e-3 if "f" in (dtype, out) else 1e-11)
+
+
+@pytest.mark.parametrize("level", LEVELS[: LEVELS.index(CPU_LEVEL) + 1])
+@pytest.mark.parametrize("dtype", ["d", "f"])
+def test_every_build_multiplies_alike(rng, level, dtype):
+    # Tiles have another shape in each.
+    build = pytest.importorskip(f"skml._kernels.moments_{level}")
+    X = rng.standard_normal((245, 53)).astype(dtype)
+    results = []
+    for module in (build, twin):
+        scatter, gram, out = np.zeros((53, 53)), np.zeros((245, 245)), np.zeros((245, 31), dtype)
+        module.add_scatter(X, X[0], np.empty(0), np.zeros(53), scatter)
+        module.add_gram(X, np.empty(0), np.zeros(53), gram)
+        module.project(X, X[0], X[:31].T, out)
+        results.append((scatter, gram, out))
+    for ours, theirs in zip(*results):
+        assert_allclose(ours, theirs, rtol=0, atol=2e-3 if dtype == "f" else 1e-10)
 
 
 @pytest.mark.parametrize("dtype", ["d", "f"])

@@ -12,20 +12,21 @@ namespace skml {
 
 using std::ptrdiff_t;
 
+// A tile has as many sums as registers hold.
 #if defined(__AVX512F__)
-constexpr int vector_bytes = 64, tile_rows = 8;
+constexpr int vector_bytes = 64, tile_rows = 8, tile_vectors = 3;
 #elif defined(__AVX__)
-constexpr int vector_bytes = 32, tile_rows = 4;
+constexpr int vector_bytes = 32, tile_rows = 4, tile_vectors = 3;
 #else
-constexpr int vector_bytes = 16, tile_rows = 4;
+constexpr int vector_bytes = 16, tile_rows = 4, tile_vectors = 2;
 #endif
-constexpr int tile_vectors = 3;       // with tile_rows, as many sums as registers hold
 constexpr ptrdiff_t panel_rows = 240;  // two panels in the first-level cache; not a power of two, which would collide
 
 template <class Real>
 constexpr int lanes = vector_bytes / static_cast<int>(sizeof(Real));
 template <class Real>
 constexpr int panel_width = tile_vectors * lanes<Real>;
+static_assert(panel_width<double> % tile_rows == 0, "the rows of a tile lie in one panel");
 
 inline ptrdiff_t rounded_up(ptrdiff_t n, ptrdiff_t unit) { return (n + unit - 1) / unit * unit; }
 

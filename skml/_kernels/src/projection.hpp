@@ -6,6 +6,8 @@
 namespace skml {
 
 constexpr ptrdiff_t run_rows = 48;  // centred at a time: a multiple of every tile's height
+static_assert(run_rows % (tile_rows * tile_vectors) == 0 && run_rows % (tile_rows * tile_vectors / 2) == 0,
+              "no tile reaches beyond the rows of a run");
 constexpr ptrdiff_t run_depth = panel_rows;
 
 // Multiplies centred rows with `vectors` vectors of columns. The fewer these are, the more rows fill the registers.
