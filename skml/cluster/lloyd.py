@@ -152,6 +152,7 @@ def on_sphere(centers, otherwise):
     return np.where(lengths > 0, centers / np.where(lengths > 0, lengths, 1), otherwise).astype(centers.dtype)
 
 
+_BLOCK = 2**16  # numbers at a time
 _CANCELLED = 1e-6  # of the moment; below, its rounding is more than a few digits of an inertia
 
 
@@ -196,10 +197,13 @@ class Spread:
 
 def _squared_lengths(X, origin):
     """Return the squared distance of each row to one origin, in float64: its digits are the inertia's."""
-    squared = np.empty(len(X))
-    for start in range(0, len(X), 4096):
-        arms = X[start : start + 4096] - origin.astype(np.float64)
-        np.einsum("ij,ij->i", arms, arms, out=squared[start : start + 4096])
+    squared, origin = np.empty(len(X)), origin.astype(np.float64)
+    size = max(1, _BLOCK // X.shape[1])
+    arms = np.empty((size, X.shape[1]))
+    for start in range(0, len(X), size):
+        part = squared[start : start + size]
+        some = np.subtract(X[start : start + size], origin, out=arms[: len(part)])
+        np.einsum("ij,ij->i", some, some, out=part)
     return squared
 
 
