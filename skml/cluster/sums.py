@@ -45,12 +45,12 @@ class ExactSums:
         self.high = np.zeros((n_clusters, X.shape[1] + 1), dtype=np.int64)
         self.low = np.zeros_like(self.high)
         self.X, self.weights, self.mode = X, _NO_WEIGHTS if weights is None else weights, mode
-        self._values = None
+        self._values, self._changed = None, len(X)
 
     def move(self, before, after):
         """Let all rows go from the clusters `before` (negative: none) to `after`; return how many changed."""
         terms, changed = 40 * self.X.shape[1], 0  # in units of a distance's
-        threads = threads_for(terms * len(self.X) // 16)
+        threads = threads_for(terms * self._changed)  # about as many as the last time
         for rows in call_slices(len(self.X), terms):
             changed += _kernels.sums.move_sums(
                 self.X[rows],
@@ -64,7 +64,7 @@ class ExactSums:
                 self.low,
                 threads,
             )
-        self._values = None
+        self._values, self._changed = None, changed
         return changed
 
     def values(self):
