@@ -26,17 +26,18 @@ def blas_counts():
 # ------------------------------------------------------------------------------------------------ builds
 
 
-def test_the_library_runs_on_twins():
-    said = json.loads(run([script("parallel.py"), "answers"], timeout=300, SKML_KERNELS="reference"))
+@pytest.mark.parametrize("kernels", ["reference", *_kernels.LEVELS[: _kernels.LEVELS.index(_kernels.CPU_LEVEL)]])
+def test_the_library_runs_on_twins_and_on_every_lower_level(kernels):
+    said = json.loads(run([script("parallel.py"), "answers"], timeout=300, SKML_KERNELS=kernels))
     assert said.keys() == {cls.__name__ for cls in classes()}
     for cls in classes():
-        compiled, twins = parallel.small_answers(cls), said[cls.__name__]
-        assert compiled.keys() == twins.keys()
+        compiled, others = parallel.small_answers(cls), said[cls.__name__]
+        assert compiled.keys() == others.keys()
         for name, (kind, value) in compiled.items():
-            assert kind == twins[name][0]
+            assert kind == others[name][0]
             # what PCA leaves where it keeps all components is rounding, squared
             atol = 1e-6 * np.max(np.abs(value), initial=1e-20) if kind == "f" else 0
-            np.testing.assert_allclose(twins[name][1], value, rtol=0, atol=atol, err_msg=f"{cls.__name__}.{name}")
+            np.testing.assert_allclose(others[name][1], value, rtol=0, atol=atol, err_msg=f"{cls.__name__}.{name}")
 
 
 FAMILIES = sorted(path.stem for path in pathlib.Path(reference.__file__).parent.glob("[a-z]*.py"))
