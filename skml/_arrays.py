@@ -82,7 +82,7 @@ def _call(method, estimator, args, kwargs):
 
 
 def _first(args, kwargs):
-    return args[0] if args else next(iter(kwargs.values()), None)
+    return args[0] if args else kwargs.get("X")
 
 
 def _home(array):

@@ -304,7 +304,7 @@ def warn_caller(message, category):
         The class of the warning.
     """
     ours, frame, level = ("skml", "sklearn", "contextlib"), inspect.currentframe(), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ours:
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in ours:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 

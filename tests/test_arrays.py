@@ -67,6 +67,12 @@ def test_another_kind_than_the_fitted_one_is_refused(rng):
         PCA().fit(X).score_samples(X=xp.asarray(X))
 
 
+def test_x_may_be_a_keyword_anywhere(rng):
+    X = rng.normal(size=(20, 4))
+    pca = PCA(2).fit(sample_weight=np.ones(20), X=xp.asarray(X))
+    np.testing.assert_array_equal(as_numpy(pca.transform(X=xp.asarray(X))), PCA(2).fit(X).transform(X))
+
+
 def test_a_failed_fit_leaves_the_fitted_arrays_as_they_were(rng):
     X = rng.normal(size=(20, 4))
     pca = PCA(2).fit(xp.asarray(X))

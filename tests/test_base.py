@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
 
 from skml.base import (
     Step,
@@ -18,6 +19,7 @@ from skml.base import (
     run_steps,
     validate_weights,
     validate_X,
+    warn_caller,
 )
 
 
@@ -270,3 +272,8 @@ def test_fits_in_threads_do_not_meet(rng):
         thread.join()
     for estimator, X in zip(estimators, sets):
         np.testing.assert_allclose(estimator.mean_, X.mean(axis=0))
+
+
+def test_a_caller_without_a_name_is_warned_too():
+    with pytest.warns(ConvergenceWarning, match="now"):
+        exec("warn_caller('now', category)", {"warn_caller": warn_caller, "category": ConvergenceWarning})

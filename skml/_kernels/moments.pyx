@@ -1,8 +1,7 @@
 """Centred copies of cache-sized blocks, and the products that PCA sums over them.
 
 Every function works on one block or run of blocks with one thread and without the GIL: the caller splits the data
-at boundaries that don't depend on the number of threads, so sums keep their order and results their bits. For
-the same reason BLAS, which the products call, must be limited to one thread meanwhile.
+at boundaries that don't depend on the number of threads, so sums keep their order and results their bits.
 """
 
 from libc.stdlib cimport calloc, free
@@ -36,7 +35,7 @@ ctypedef fused real:
 
 
 cdef void *zeros(Py_ssize_t n, size_t itemsize) except NULL:
-    """Return working space, which BLAS would also take for itself."""
+    """Return working space, zeroed so that the padding of panels is never uninitialised."""
     cdef void *space = calloc(n, itemsize)
     if space == NULL:
         raise MemoryError(f"{n * itemsize} bytes of working space for a product")
@@ -44,42 +43,42 @@ cdef void *zeros(Py_ssize_t n, size_t itemsize) except NULL:
 
 
 cdef void centre_rows(const source[:, :] X, const real[::1] shift, const double[::1] scale, real[:, ::1] out,
-                      double[::1] total, Py_ssize_t start, Py_ssize_t n_rows) noexcept nogil:
-    cdef Py_ssize_t i, j, n_features = X.shape[1]
+                      double[::1] total) noexcept nogil:
+    cdef Py_ssize_t i, j, n_rows = X.shape[0], n_features = X.shape[1]
     cdef real factor, value
     cdef double weight
     cdef bint weighted = scale.shape[0] > 0
     if weighted:
         for i in range(n_rows):
-            weight = scale[start + i]
+            weight = scale[i]
             factor = <real>weight
             for j in range(n_features):
-                value = factor * (<real>X[start + i, j] - shift[j])
+                value = factor * (<real>X[i, j] - shift[j])
                 out[i, j] = value
                 total[j] += weight * value
     elif X.strides[1] <= X.strides[0]:
         for i in range(n_rows):
             for j in range(n_features):
-                value = <real>X[start + i, j] - shift[j]
+                value = <real>X[i, j] - shift[j]
                 out[i, j] = value
                 total[j] += value
     else:
         for j in range(n_features):
             for i in range(n_rows):
-                value = <real>X[start + i, j] - shift[j]
+                value = <real>X[i, j] - shift[j]
                 out[i, j] = value
                 total[j] += value
 
 
 cdef void centre_block(const source[:, :] X, const real[::1] shift, const double[::1] scale, real[:, ::1] out,
-                       double[::1] total, Py_ssize_t start, Py_ssize_t n_rows) noexcept nogil:
-    cdef Py_ssize_t n_features = X.shape[1]
+                       double[::1] total) noexcept nogil:
+    cdef Py_ssize_t n_rows = X.shape[0], n_features = X.shape[1]
     if n_rows == 0 or n_features == 0:
         return
     if scale.shape[0] == 0 and X.strides[1] == sizeof(source) and X.strides[0] == n_features * sizeof(source):
-        centre_dense(&X[start, 0], &shift[0], &out[0, 0], &total[0], n_rows, n_features)
+        centre_dense(&X[0, 0], &shift[0], &out[0, 0], &total[0], n_rows, n_features)
     else:
-        centre_rows(X, shift, scale, out, total, start, n_rows)
+        centre_rows(X, shift, scale, out, total)
 
 
 def centre(const source[:, :] X, const real[::1] shift, const double[::1] scale, real[:, ::1] out, double[::1] total):
@@ -105,7 +104,7 @@ def centre(const source[:, :] X, const real[::1] shift, const double[::1] scale,
     if scale.shape[0] != 0 and scale.shape[0] != X.shape[0]:
         raise ValueError("scale must be empty or have one entry per row of X")
     with nogil:
-        centre_block(X, shift, scale, out, total, 0, X.shape[0])
+        centre_block(X, shift, scale, out, total)
 
 
 def add_scatter(const real[:, :] X, const real[::1] shift, const double[::1] scale, double[::1] total,

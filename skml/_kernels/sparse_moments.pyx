@@ -61,7 +61,7 @@ def add_sparse_product(const int[::1] indptr, const int[::1] indices, const sour
         raise ValueError("weights must be empty or have one entry per row")
     if not sound(indptr, indices, work.shape[0]):
         raise ValueError("indptr or indices point outside the matrix")
-    if n_rows == 0 or indices.shape[0] == 0 and work.shape[0] == 0:
+    if n_rows == 0:
         return
     if weights.shape[0]:
         w = &weights[0]

@@ -5,7 +5,7 @@ to one, and parts are summed in their order: so the bits of a result don't depen
 """
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 
@@ -63,11 +63,14 @@ def in_lanes(work, parts):
             return [work(part) for part in parts]
         stop = threading.Event()
         with ThreadPoolExecutor(threads) as pool:
+            running = [pool.submit(_in_pool(work, stop), part) for part in parts]
             try:
-                return list(pool.map(_in_pool(work, stop), parts))
+                for lane in as_completed(running):
+                    lane.result()
             except BaseException:
                 stop.set()  # or the pool would wait for the ends of lanes that have begun
                 raise
+            return [lane.result() for lane in running]
 
 
 def _in_pool(work, stop):

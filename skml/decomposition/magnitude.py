@@ -128,10 +128,12 @@ def per_row(figures, dtype, name):
 
 
 def check_representable(spectrum, variance, dtype):
-    """Raise a ValueError if a variance is too large, or too small, for its dtype."""
+    """Raise a ValueError if a variance or singular value is too large, or too small, for its dtype."""
     limits = np.finfo(dtype)
     largest = variance.max(initial=0.0)
     if not (np.isfinite(spectrum.total) and largest <= limits.max):
         raise ValueError(f"The variance of X is too large for {np.dtype(dtype)}; divide X by a constant first.")
+    if spectrum.singular_values.max(initial=0.0) > limits.max:
+        raise ValueError(f"The singular values are too large for {np.dtype(dtype)}; divide the weights by a constant.")
     if spectrum.singular_values.max(initial=0.0) > 0 and largest < limits.tiny:
         raise ValueError(f"The variance of X is too small for {np.dtype(dtype)}; multiply X by a constant first.")

@@ -58,6 +58,22 @@ def informative_rows(X, weights):
     return X[keep], weights[keep]
 
 
+def refuse_extremes(X):
+    """Raise a ValueError if the known entries of X are too large or too small to be squared and summed."""
+    largest = np.nanmax(np.abs(X))
+    if largest > 1e100 or 0 < largest < 1e-100:
+        raise ValueError(
+            f"The largest entry of X is {largest:g}; with missing values it must lie between 1e-100 and 1e100: "
+            "multiply X by a constant first."
+        )
+
+
+def constant_columns(X):
+    """Return the values of the columns if no known entry differs from another of its column, else None."""
+    low, high = np.nanmin(X, axis=0), np.nanmax(X, axis=0)
+    return low if np.array_equal(low, high) else None
+
+
 def fingerprint(X, weights):
     """Return a number that tells whether a later fit goes on with the same data."""
     return zlib.crc32(weights.tobytes(), zlib.crc32(np.ascontiguousarray(X)))
@@ -283,7 +299,7 @@ def factors_of(mean, components, variances, noise):
     With all directions kept the noise is free to be as large as the least variance: the covariance stays the same.
     """
     variances = np.asarray(variances, np.float64)
-    largest = max(variances.max(initial=0.0), float(noise), np.finfo(np.float64).tiny)
+    largest = max(variances.max(initial=0.0), float(noise)) or 1.0  # without any variance, any noise will do
     if len(components) == components.shape[1]:
         noise = variances.min(initial=largest)
     noise = max(float(noise), NOISE_FLOOR * largest)

@@ -47,12 +47,14 @@ def sum_of_weights(X, scale):
 def typical_row(X, dtype):
     """Return the mean of up to 64 rows spread over X.
 
-    Subtracting it first keeps large means from cancelling digits. As many rows are taken as a power of two so that
-    the mean of a constant column is exactly that constant.
+    Subtracting it first keeps large means from cancelling digits. The mean is taken of differences from the first row
+    so that of a constant column it is exactly that constant.
     """
-    n_rows = 2 ** min(6, len(X).bit_length() - 1)
+    n_rows = min(64, len(X))
     rows = np.arange(n_rows) * (len(X) // n_rows)
-    return X[rows].mean(axis=0, dtype=np.float64).astype(dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        first = X[0].astype(np.float64)
+        return (first + (X[rows] - first).mean(axis=0)).astype(dtype)
 
 
 def scatter(X, scale):
@@ -244,10 +246,11 @@ def in_single_precision(rows):
     Returns
     -------
     single : SinglePrecision
-        Float32 data whose mean is not large beside its deviations is not copied.
+        C-contiguous float32 data whose mean is not large beside its deviations is not copied.
     """
     X, mean, scale, total = rows
-    if X.dtype == np.float32 and not len(scale) and X.shape[0] * float(mean @ mean) <= 100 * total:
+    as_it_is = X.dtype == np.float32 and X.flags.c_contiguous and not len(scale)
+    if as_it_is and X.shape[0] * float(mean @ mean) <= 100 * total:
         return SinglePrecision(X, mean.astype(np.float32))
     copy = np.empty(X.shape, np.float32)
 

@@ -59,7 +59,7 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     iterated_power : int or "auto", default="auto"
         The most products with the data that "randomized" may take; "auto" sets no limit but the error bound.
     n_oversamples : int, default=10
-        "randomized" keeps up to ``4 * n_components + n_oversamples`` vectors, but at least 400 (160 for sparse data),
+        "randomized" keeps up to ``4 * n_components + n_oversamples`` vectors, but at least 400 (128 for sparse data),
         before it restarts from the best.
     power_iteration_normalizer : {"auto", "QR", "LU", "none"}, default="auto"
         Kept for compatibility: block Krylov iteration always orthonormalizes.
@@ -325,6 +325,11 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _fit_missing(self, context, X, weights, k, seen):
         """Return the fitted attributes of expectation maximization over the observed entries."""
         X, weights = missing.informative_rows(X, weights)
+        missing.refuse_extremes(X)
+        constants = missing.constant_columns(X)
+        if constants is not None:
+            flat = np.broadcast_to(constants, X.shape).copy()
+            return self._attributes(direct_axes(flat, UNWEIGHTED, k, "full", spectral.Options()), weights.sum(), flat)
         n_samples, size = weights.sum(), min(k, min(X.shape) - 1)
         start, history = getattr(self, "_factors", None), None
         if self.warm_start and start is not None and start["W"].shape == (X.shape[1], size):

@@ -44,7 +44,8 @@ def principal_directions(X, weights, k, seed):
     weight = X.shape[0] if weights is None else float(weights.sum())
     solver = automatic_solver(max(X.shape[0], int(weight)), X.shape[1], sp.issparse(X), k)
     if sp.issparse(X) and k >= min(X.shape):
-        solver = "covariance_eigh"  # an iteration for all directions is no shorter than the eigenproblem
+        # an iteration for all directions is no shorter than the eigenproblem
+        solver = "covariance_eigh" if X.shape[1] <= X.shape[0] else "gram"
     try:
         spectrum = principal_axes(X, scale, k, solver, Options(seed=seed))
     except FloatingPointError:

@@ -113,10 +113,10 @@ def leading_eigenpairs(A, k):
 
 
 def with_fixed_signs(components):
-    """Turn each row so that its largest entry is positive; of nearly equal ones the first decides."""
-    if components.size == 0:
-        return components
+    """Turn each row so that its largest entry is positive, of nearly equal ones the first; return the factors."""
     signs = np.ones(len(components), components.dtype)
+    if components.size == 0:
+        return signs
     smaller = 1 - np.sqrt(np.finfo(components.dtype).eps)
 
     def one_lane(lane):
@@ -197,22 +197,33 @@ def covariance_axes(X, scale, k, refine=False):
 def _sparse_scatter(X, scale):
     require_memory(16 * X.shape[1] ** 2, "The scatter matrix of X")
     mean = centred(X, scale).mean
-    weighted = (sp.diags_array(scale) @ X if len(scale) else X).astype(np.float64)
+    rows, varying_mean = _without_constants(X, mean)
+    weighted = sp.diags_array(scale) @ rows if len(scale) else rows
     S = np.ascontiguousarray((weighted.T @ weighted).toarray())
     weight = float(scale @ scale) if len(scale) else X.shape[0]
-    S -= weight * np.outer(mean, mean)
+    S -= weight * np.outer(varying_mean, varying_mean)
     return mean, S
+
+
+def _without_constants(X, mean):
+    """Return X and its mean in float64 with zeros for the columns that never vary, whose products only cancel."""
+    with np.errstate(invalid="ignore"):
+        constant = X.max(axis=0).toarray().ravel() == X.min(axis=0).toarray().ravel()
+    rows = X.astype(np.float64)
+    rows.data[constant[rows.indices]] = 0
+    return rows, np.where(constant, 0.0, mean)
 
 
 def _sparse_gram(X, scale):
     require_memory(16 * X.shape[0] ** 2, "The Gram matrix of X")
-    mean, rows = centred(X, scale).mean, X.astype(np.float64)
-    shift = rows @ mean
+    mean = centred(X, scale).mean
+    rows, varying_mean = _without_constants(X, mean)
+    shift = rows @ varying_mean
     # (x - m)'(y - m) = x'y - x'm - y'm + m'm
     G = np.ascontiguousarray((rows @ rows.T).toarray())
     G -= shift
     G -= shift[:, None]
-    G += mean @ mean
+    G += varying_mean @ varying_mean
     if len(scale):
         G *= scale
         G *= scale[:, None]
@@ -303,9 +314,7 @@ def arpack_axes(X, scale, k, options):
     operator = LinearOperator((n_features, n_features), matvec=product, matmat=product, dtype=np.float64)
     with blas_threads(1):
         values, vectors = eigsh(operator, k=k, tol=options.tol, v0=start)
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
-    values, vectors = refine_tail(rows, values, vectors)
-    return finished(rows.mean, np.ascontiguousarray(vectors.T), np.sqrt(values), rows.total, rounding(X.shape))
+    return _refined(rows, np.maximum(values[::-1], 0.0), vectors[:, ::-1])
 
 
 def krylov_axes(X, scale, k, options):
@@ -351,8 +360,7 @@ def rayleigh_ritz(rows, ritz):
         V = sl.qr(vectors.astype(np.float64), mode="economic", check_finite=False)[0]
     H = V.T @ scatter_product(rows, np.ascontiguousarray(V))
     values, R = leading_eigenpairs(np.ascontiguousarray(H + H.T) / 2, H.shape[1])
-    components = np.ascontiguousarray((V @ R).T)
-    return finished(rows.mean, components, np.sqrt(values), rows.total, rounding(rows.X.shape))
+    return _refined(rows, values, V @ R)
 
 
 def em_steps(X, scale, k, options, max_iter):
@@ -385,8 +393,13 @@ def em_steps(X, scale, k, options, max_iter):
 def spectrum_of(rows, ritz):
     """Return the Spectrum that a Krylov state stands for."""
     values, vectors = ritz_vectors(ritz)
-    components = np.ascontiguousarray(vectors.T, np.float64)
-    return finished(rows.mean, components, np.sqrt(np.maximum(values, 0)), rows.total, rounding(rows.X.shape))
+    return _refined(rows, np.maximum(values, 0.0), vectors.astype(np.float64))
+
+
+def _refined(rows, values, vectors):
+    """Return the Spectrum of eigenpairs of the scatter matrix, the small ones refined."""
+    values, vectors = refine_tail(rows, values, vectors)
+    return finished(rows.mean, np.ascontiguousarray(vectors.T), np.sqrt(values), rows.total, rounding(rows.X.shape))
 
 
 SOLVERS = {

@@ -19,8 +19,9 @@ def test_results_come_in_the_order_of_the_parts(monkeypatch, threads):
     assert lanes.in_lanes(lambda part: -part, list(range(9))) == [-part for part in range(9)]
 
 
+@pytest.mark.parametrize("failing", [0, 2])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, FloatingPointError])
-def test_other_lanes_end_at_their_next_block(monkeypatch, error):
+def test_other_lanes_end_at_their_next_block(monkeypatch, error, failing):
     monkeypatch.setattr(lanes, "n_threads", lambda: 2)
     both, worked, stopped = threading.Barrier(2), [], []
 
@@ -29,7 +30,7 @@ def test_other_lanes_end_at_their_next_block(monkeypatch, error):
             for block in lanes.blocks(lane, 1):
                 worked.append(block.start)
                 both.wait(60)
-                if lane.start == 0:
+                if lane.start == failing:
                     raise error
                 lanes._lane.stop.wait(60)  # until the main thread has seen the error
         except lanes.LaneStopped:
@@ -39,4 +40,4 @@ def test_other_lanes_end_at_their_next_block(monkeypatch, error):
     with pytest.raises(error):
         lanes.in_lanes(work, lanes.lanes(4, 2))
     assert sorted(worked) == [0, 2]
-    assert stopped == [2]
+    assert stopped == [2 - failing]

@@ -708,3 +708,9 @@ def test_none_keeps_everything(X):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert LinearAutoencoder(None, solver="als").fit(X).pca_certificate_["angle"] < 1e-6
+
+
+def test_wide_sparse_data_needs_no_matrix_of_its_features(rng):
+    X = sp.random_array((20, 100_000), density=1e-3, format="csr", rng=rng)
+    model = LinearAutoencoder(20).fit(X)
+    np.testing.assert_allclose(model.reconstruction_error(X), 0, atol=1e-9)

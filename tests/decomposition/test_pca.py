@@ -404,7 +404,7 @@ def test_sparse_infinity_is_refused_without_other_warnings(rng):
 
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("constant", [0.5, 0.75, 1.0])
+@pytest.mark.parametrize("constant", [0.1, 0.3, 0.5, 0.75, 1.0])
 def test_a_constant_hides_no_small_variance(rng, constant, form):
     X = np.column_stack([np.full(30, constant), 1e-12 * rng.standard_normal(30)]).astype(np.float32)
     pca = PCA(1).fit(form(X))
@@ -413,20 +413,48 @@ def test_a_constant_hides_no_small_variance(rng, constant, form):
         PCA(1).fit(form(np.column_stack([np.full(30, constant), 1e-140 * rng.standard_normal(30)])))
 
 
-def test_sparse_constant_rows():
-    assert PCA(1).fit(sp.csr_array(np.full((9, 2), 0.75))).explained_variance_ == 0
+@pytest.mark.parametrize("shape", [(9, 2), (2, 9)])
+@pytest.mark.parametrize("constant", [0.1, 0.75])
+def test_sparse_constant_rows(constant, shape):
+    flat = PCA(1).fit(sp.csr_array(np.full(shape, constant)))
+    assert flat.explained_variance_ == 0
+    assert flat.explained_variance_ratio_ == 0
+    assert_allclose(flat.mean_, constant)
+    assert PCA().fit(sp.csr_array(np.full(shape, constant))).explained_variance_[0] == 0
+
+
+def test_sparse_rows_without_entries():
     assert PCA(1).fit(sp.csr_array((9, 2))).explained_variance_ == 0
 
 
 @pytest.mark.parametrize("solver", ["full", "gram", "covariance_eigh", "randomized", "em"])
 def test_constant_and_duplicated_rows(rng, solver):
-    constant = PCA(1, svd_solver=solver).fit(np.full((10, 3), 7.5))
-    assert_allclose(constant.explained_variance_, 0)
-    assert_allclose(constant.explained_variance_ratio_, 0)
+    for value, weights in [(7.5, None), (0.1, None), (0.3, rng.uniform(1, 3, 10)), (0.1, rng.uniform(1, 3, 10))]:
+        constant = PCA(1, svd_solver=solver).fit(np.full((10, 3), value), sample_weight=weights)
+        assert constant.explained_variance_ == 0
+        assert constant.explained_variance_ratio_ == 0
     row = rng.standard_normal((2, 4))
     twice = PCA(3, svd_solver=solver, random_state=0).fit(np.repeat(row, 5, axis=0))
     assert_allclose(twice.explained_variance_[1:], 0, atol=1e-12)
     assert_allclose(twice.components_ @ twice.components_.T, np.eye(3), atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("solver", "form"),
+    [("auto", sp.csr_array), ("em", np.asarray), ("em", sp.csr_array), ("randomized", np.asarray)],
+)
+def test_directions_without_variance_do_not_depend_on_the_order_of_rows(rng, solver, form, always_krylov):
+    X = rng.standard_normal((60, 2)) @ rng.standard_normal((2, 12))
+    one, other = (PCA(4, svd_solver=solver, random_state=0).fit(form(rows)) for rows in (X, X[::-1].copy()))
+    assert_allclose(one.singular_values_[2:], 0)
+    assert_allclose(one.components_, other.components_, atol=1e-6)
+
+
+def test_heavy_weights_in_single_precision_are_refused(rng):
+    X = rng.standard_normal((50, 4)).astype(np.float32)
+    for fit in (PCA().fit, PCA().partial_fit):
+        with pytest.raises(ValueError, match="too large for float32; divide the weights"):
+            fit(X, sample_weight=np.full(50, 1e100))
 
 
 def test_one_column(rng):

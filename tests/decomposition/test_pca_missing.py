@@ -196,3 +196,21 @@ def test_empty_rows_and_columns(rng):
         PCA(2).fit(gaps)
     with pytest.raises(ValueError, match="partial_fit needs complete rows"):
         PCA(2).partial_fit(gaps)
+
+
+def test_constant_columns_with_gaps():
+    holes = np.array([[1, 2.0], [1, np.nan], [1, 2], [np.nan, 2]])
+    for X in (holes, np.array([[1, np.nan], [np.nan, 2.0]])):
+        pca = PCA(1).fit(X)
+        np.testing.assert_array_equal(pca.mean_, [1, 2])
+        assert pca.explained_variance_ == 0
+        np.testing.assert_array_equal(pca.inverse_transform(pca.transform(holes)), np.tile([1.0, 2], (4, 1)))
+        assert np.isfinite(pca.score(holes))
+
+
+@pytest.mark.parametrize("size", [1e155, 1e-160])
+def test_extremes_with_gaps_are_refused(rng, size):
+    X = size * rng.uniform(1, 2, (9, 3))
+    X[0, 0] = np.nan
+    with pytest.raises(ValueError, match="multiply X by a constant"):
+        PCA(1).fit(X)

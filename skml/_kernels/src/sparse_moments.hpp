@@ -17,7 +17,7 @@ inline void scatter_rows(const int *indptr, std::ptrdiff_t n_rows, const int *in
         double y[B];
         for (int c = 0; c < B; ++c) y[c] = -offset[c];
         for (int e = indptr[i]; e < indptr[i + 1]; ++e) {
-            if (e + ahead < stop) __builtin_prefetch(work + static_cast<std::ptrdiff_t>(indices[e + ahead]) * 2 * B);
+            if (e < stop - ahead) __builtin_prefetch(work + static_cast<std::ptrdiff_t>(indices[e + ahead]) * 2 * B);
             const double x = data[e];
             const double *v = work + static_cast<std::ptrdiff_t>(indices[e]) * 2 * B;
             for (int c = 0; c < B; ++c) y[c] += x * v[c];
