@@ -410,6 +410,8 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         X = validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, order="C", **checks)
         weights = validate_weights(sample_weight, X)
         missing = refuse_unusable(X, 1.0 if weights is None else max(1.0, weights.max()), whole=reset)
+        if missing and reset and weights is not None:
+            refuse_unusable(X[weights > 0], 1.0, whole=True)  # rows of no weight say nothing of their columns
         return Points(unit_rows(X, missing) if self.metric == "cosine" else X, weights, missing)
 
     def _centers_like(self, points):

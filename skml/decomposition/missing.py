@@ -60,7 +60,7 @@ def informative_rows(X, weights):
 
 def refuse_extremes(X):
     """Raise a ValueError if the known entries of X are too large or too small to be squared and summed."""
-    largest = np.nanmax(np.abs(X))
+    largest = float(np.nanmax(np.abs(X)))
     if largest > 1e100 or 0 < largest < 1e-100:
         raise ValueError(
             f"The largest entry of X is {largest:g}; with missing values it must lie between 1e-100 and 1e100: "

@@ -519,3 +519,9 @@ def test_rows_to_predict_are_checked(rng):
         KMeansPP().predict(np.ones((2, 4)))
     with pytest.raises(ValueError, match="metric='cosine'"):
         KMeansPP(1, metric="cosine").fit([[1.0, np.nan], [1.0, 2.0]])
+
+
+def test_a_column_known_only_to_rows_of_no_weight_is_refused():
+    X = np.array([[1, np.nan], [2, np.nan], [3, 4.0]])
+    with pytest.raises(ValueError, match="Column 1 of X has no value"):
+        KMeansPP(2, n_init=1).fit(X, sample_weight=[1, 1, 0])
