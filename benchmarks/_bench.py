@@ -16,6 +16,7 @@ def compare(ours, peer, repeat=5):
     for _ in range(repeat):
         for name, function in (("ours", ours), ("peer", peer)):
             gc.collect()
+            time.sleep(0.1)  # BLAS's threads spin for a while after the other's run
             start = time.perf_counter()
             function()
             times[name].append(time.perf_counter() - start)
