@@ -72,6 +72,7 @@ class _BlasLimits:
         self.asked = []
         self.controller = None
         self.saved = None
+        self.limit = None
 
     def enter(self, n):
         with self.lock:
@@ -89,6 +90,9 @@ class _BlasLimits:
 
     def _apply(self):
         limit = min(self.asked, default=None)
+        if limit == self.limit:
+            return
+        self.limit = limit
         for library, saved in zip(self.controller.lib_controllers, self.saved):
             _set_threads(library, saved if limit is None else limit)
 

@@ -5,10 +5,14 @@ of its own; a call runs on one thread, without the GIL.
 """
 
 cdef extern from "sparse_moments.hpp" namespace "skml" nogil:
-    void scatter_rows[S](int width, const int *indptr, Py_ssize_t n_rows, const int *indices, const S *data,
-                         const double *weights, const double *offset, double *work, double *sums) noexcept
+    void scatter_rows[S, R](int width, const int *indptr, Py_ssize_t n_rows, const int *indices, const S *data,
+                         const double *weights, const double *offset, R *work, double *sums) noexcept
 
 ctypedef fused source:
+    float
+    double
+
+ctypedef fused real:
     float
     double
 
@@ -29,7 +33,7 @@ cdef bint sound(const int[::1] indptr, const int[::1] indices, Py_ssize_t n_feat
 
 
 def add_sparse_product(const int[::1] indptr, const int[::1] indices, const source[::1] data,
-                       const double[::1] weights, const double[::1] offset, double[:, ::1] work, double[::1] sums):
+                       const double[::1] weights, const double[::1] offset, real[:, ::1] work, double[::1] sums):
     """Add ``X.T @ Y`` with ``Y = weights * (X @ V - offset)`` to one half of `work`, whose other half is V.
 
     Parameters
@@ -43,16 +47,16 @@ def add_sparse_product(const int[::1] indptr, const int[::1] indices, const sour
     weights : array of shape (n_rows,) or (0,)
         # in. Weights of the rows; empty for none.
     offset : array of shape (n_vectors,)
-        # in. What is subtracted from each row of ``X @ V``: the product of the mean with V. 1, 2 or 4 vectors.
+        # in. What is subtracted from each row of ``X @ V``: the product of the mean with V. 1, 2, 4 or 8 vectors.
     work : array of shape (n_features, 2 * n_vectors)
-        # in, out. V in the first half of its columns; the other half gains the products.
+        # in, out. V in the first half of its columns; the other half gains the products, in its precision.
     sums : array of shape (n_vectors,)
         # in, out. Gains the column sums of Y.
     """
     cdef Py_ssize_t n_rows = indptr.shape[0] - 1, n_vectors = offset.shape[0]
     cdef const double *w = NULL
-    if n_vectors not in (1, 2, 4):
-        raise ValueError("offset must have 1, 2 or 4 entries")
+    if n_vectors not in (1, 2, 4, 8):
+        raise ValueError("offset must have 1, 2, 4 or 8 entries")
     if work.shape[1] != 2 * n_vectors or sums.shape[0] != n_vectors:
         raise ValueError("work must have two columns and sums one entry per entry of offset")
     if n_rows < 0 or indices.shape[0] != data.shape[0]:
@@ -67,6 +71,6 @@ def add_sparse_product(const int[::1] indptr, const int[::1] indices, const sour
         w = &weights[0]
     cdef const int *columns = &indices[0] if indices.shape[0] else NULL
     cdef const source *values = &data[0] if data.shape[0] else NULL
-    cdef double *place = &work[0, 0] if work.shape[0] else NULL
+    cdef real *place = &work[0, 0] if work.shape[0] else NULL
     with nogil:
         scatter_rows(<int>n_vectors, &indptr[0], n_rows, columns, values, w, &offset[0], place, &sums[0])

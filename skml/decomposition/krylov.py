@@ -9,8 +9,11 @@ import scipy.linalg as sl
 
 from skml._kernels import blas_threads
 from skml.base import Step
+from skml.decomposition.eigenpairs import leading_eigenpairs
 from skml.decomposition.lanes import in_lanes, lanes
 
+FEW = 2**17  # numbers of a basis that one thread has gone through before another has woken up
+NOISE = 4  # residuals of so many rounding errors of the largest value get no smaller
 INDEPENDENT = 0.05  # a column that is shorter than this share of its block is cleared of the others twice
 
 
@@ -60,23 +63,20 @@ def ritz_vectors(ritz):
         return ritz.values, ritz.basis @ ritz.coefficients
 
 
-def _two_lanes(work, n_features):
-    return in_lanes(work, lanes(n_features, 2))
-
-
 def _cleared(W, Q):
     """Take what lies in the span of Q out of W, in place, and return its coefficients."""
-    first, *others = _two_lanes(lambda rows: Q[rows].T @ W[rows], len(W))
+    parts = lanes(len(W), 2 if Q.size > FEW else 1)
+    first, *others = in_lanes(lambda rows: Q[rows].T @ W[rows], parts)
     h = sum(others, first)
 
     def subtract(rows):
         W[rows] -= Q[rows] @ h
 
-    _two_lanes(subtract, len(W))
+    in_lanes(subtract, parts)
     return h
 
 
-def _expanded(product, Q, size):
+def _expanded(product, Q, size, rng):
     """Multiply the operator with the last `size` columns of Q.
 
     Returns
@@ -84,12 +84,12 @@ def _expanded(product, Q, size):
     h : ndarray of shape (n_columns, size)
         ``Q.T`` times the product.
     new : ndarray of shape (n_features, size)
-        An orthonormal basis of what the product has outside the span of Q.
+        An orthonormal basis of what the product has outside the span of Q, filled up with random vectors.
     B : ndarray of shape (size, size)
         The product is ``Q @ h + new @ B``.
     """
     W = np.asfortranarray(product(np.ascontiguousarray(Q[:, -size:])))
-    h = np.zeros((Q.shape[1], size))
+    h, rounding = np.zeros((Q.shape[1], size)), NOISE * np.finfo(W.dtype).eps * np.linalg.norm(W)
     # All but the last two blocks are orthogonal to the product but for rounding errors (Lanczos' recurrence), so
     # once they are gone one round over the whole basis is enough.
     recent = Q[:, -2 * size :]
@@ -98,12 +98,29 @@ def _expanded(product, Q, size):
     h += _cleared(W, Q)
     with blas_threads(1):
         new, B = sl.qr(W, mode="economic", overwrite_a=True, check_finite=False)
-        if np.abs(np.diag(B)).min(initial=np.inf) <= INDEPENDENT * length:
-            # Columns that were nearly in the span of the others are mostly rounding errors: clear them again.
-            _cleared(new, Q)
-            new, C = sl.qr(new, mode="economic", overwrite_a=True, check_finite=False)
-            B = C @ B
-    return h, new, B
+    if np.abs(np.diag(B)).min(initial=np.inf) > INDEPENDENT * length:
+        return h, new, B
+    # Columns that were nearly in the span of the others are mostly rounding errors: clear them again, or, where
+    # nothing else is left, take random ones.
+    with blas_threads(1):
+        rotation, R, order = sl.qr(B, pivoting=True, check_finite=False)
+        rank = np.count_nonzero(np.abs(np.diag(R)) > rounding)
+        new = np.asfortranarray(new @ rotation[:, :rank])
+        _cleared(new, Q)
+        new, C = sl.qr(new, mode="economic", overwrite_a=True, check_finite=False)
+        B = np.zeros_like(B)
+        B[:rank, order] = C @ R[:rank]
+    return h, _filled_up(new, size, Q, rng), B
+
+
+def _filled_up(new, size, Q, rng):
+    """Add random vectors to an orthonormal block, up to `size`, that are orthogonal to it and to Q."""
+    more = np.asfortranarray(rng.standard_normal((len(new), size - new.shape[1])), new.dtype)
+    for _ in range(2):
+        _cleared(more, Q)
+        _cleared(more, new)
+    with blas_threads(1):
+        return np.hstack([new, sl.qr(more, mode="economic", overwrite_a=True, check_finite=False)[0]])
 
 
 def krylov_steps(product, n_features, k, options):
@@ -125,45 +142,56 @@ def krylov_steps(product, n_features, k, options):
     step : Step
         Its state is a :class:`Ritz`; its metrics the largest relative error bound of the wanted singular values.
     """
-    b = min(options.block, n_features)
-    limit = min(n_features, max(options.max_basis, 2 * k + 2 * b))
+    width = min(options.block, n_features)
+    limit, keep = min(n_features, max(options.max_basis, 2 * (k + width))), k + width
     basis, H = np.empty((n_features, limit), order="F", dtype=options.dtype), np.zeros((limit, limit))
-    start = np.random.default_rng(options.seed).standard_normal((n_features, b)).astype(options.dtype)
+    rng = np.random.default_rng(options.seed)
     with blas_threads(1):
-        new = sl.qr(start, mode="economic")[0]
-    filled, look = 0, 1
-    beyond = min(k + options.block + 10, limit - 1)
+        new = sl.qr(rng.standard_normal((n_features, width)).astype(options.dtype), mode="economic")[0]
+    filled, look, enough = 0, 1, 0
+    beyond = min(keep + 10, limit - 1)
     for n_steps in count(1):
         block = slice(filled, filled + new.shape[1])
         basis[:, block] = new
         filled = block.stop
         Q = basis[:, :filled]
-        h, new, B = _expanded(product, Q, new.shape[1])
+        h, new, B = _expanded(product, Q, new.shape[1], rng)
         H[:filled, block] = h
         H[block, :filled] = h.T
-        full = filled + b > limit and limit < n_features
+        full = filled + width > limit and limit < n_features
         end = filled == n_features or (filled >= k and n_steps >= options.max_steps)
         if full or end or n_steps >= look:
             look = n_steps + 1 + int(options.stride * n_steps)
-            values, S = _leading(H[:filled, :filled], max(k + b, beyond + 1))
+            values, S = leading_eigenpairs(np.ascontiguousarray(H[:filled, :filled]), max(keep, beyond + 1))
             # A Q S - Q S diag(values) = new B S[block]: so wide is the residual of each pair.
             residuals = np.linalg.norm(B @ S[block, :k], axis=0)
             error = _error_bound(values, residuals, k, beyond)
-            last = end or (filled >= k and error <= options.tol)
+            settled = error <= options.tol or residuals.max() <= NOISE * np.finfo(options.dtype).eps * values[0]
+            last = end or (filled >= k and n_steps >= enough and settled)
+            if last and not end and _crowded(values[:k], width, options.tol):
+                last, enough = False, 2 * n_steps  # what was added needs as long as the rest did
+                width = min(2 * width, n_features - filled)
+                new = _filled_up(new, width, Q, rng)
+                full = filled + width > limit and limit < n_features
             yield Step(Ritz(Q, S[:, :k], values[:k], residuals), {"error": error}, last)
             if last:
                 return
         if full:
-            basis, H, filled = _restarted(basis, values, S, k + b, limit)
+            basis, H, filled = _restarted(basis, values, S, keep, limit)
         new = new[:, : limit - filled]
 
 
-def _leading(H, n_values):
-    """Return the largest eigenvalues of H, falling, and their vectors."""
-    m = len(H)
-    with blas_threads(1):
-        values, S = sl.eigh(H, driver="evr", subset_by_index=(max(0, m - n_values), m - 1), check_finite=False)
-    return values[::-1], np.ascontiguousarray(S[:, ::-1])
+def _crowded(values, width, tol):
+    """Return whether a value comes as often as the block is wide, and then smaller ones.
+
+    The space that a block spans has no more copies of an eigenvalue than vectors in the block, but for rounding
+    errors: others may have taken the places of those that it can't see.
+    """
+    if width >= len(values):
+        return False
+    first, last = values[: len(values) - width + 1], values[width - 1 :]
+    near = 1 - 8 * tol
+    return bool(np.any((last >= near * first) & (values[-1] < near * first)))
 
 
 def _error_bound(values, residuals, k, beyond):

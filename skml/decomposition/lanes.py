@@ -4,8 +4,10 @@ Where the data is cut never depends on the number of threads, each part is worke
 to one, and parts are summed in their order: so the bits of a result don't depend on threads either.
 """
 
+import functools
+import os
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -45,6 +47,8 @@ def block_rows(n_columns, itemsize, *, at_least=16):
 def in_lanes(work, parts):
     """Return ``[work(part) for part in parts]``, computed by as many threads as OpenMP may use.
 
+    The caller is one of them: it takes parts as the others do, so that little work costs little more than its time.
+
     Parameters
     ----------
     work : callable
@@ -59,25 +63,57 @@ def in_lanes(work, parts):
     """
     with blas_threads(1), np.errstate(over="ignore", invalid="ignore", under="ignore"):
         threads = min(n_threads(), len(parts))
-        if threads <= 1:
+        if threads <= 1 or hasattr(_lane, "stop"):
             return [work(part) for part in parts]
-        stop = threading.Event()
-        with ThreadPoolExecutor(threads) as pool:
-            running = [pool.submit(_in_pool(work, stop), part) for part in parts]
-            try:
-                for lane in as_completed(running):
-                    lane.result()
-            except BaseException:
-                stop.set()  # or the pool would wait for the ends of lanes that have begun
-                raise
-            return [lane.result() for lane in running]
+        return _Round(work, parts).done_by(threads)
 
 
-def _in_pool(work, stop):
-    # NumPy's error state belongs to a thread: what the caller set does not reach the pool.
-    def one(part):
-        _lane.stop = stop
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            return work(part)
+class _Round:
+    """Parts that several threads take in turn; the first error, or Ctrl-C, keeps them from taking more."""
 
-    return one
+    def __init__(self, work, parts):
+        self.work, self.results = work, [None] * len(parts)
+        self.left = list(enumerate(parts))[::-1]
+        self.stop, self.errors = threading.Event(), []
+
+    def done_by(self, threads):
+        helpers = [_workers().submit(self.take) for _ in range(threads - 1)]
+        try:
+            self.take()
+            wait([helper for helper in helpers if not helper.cancel()])
+        except BaseException:  # Ctrl-C while others were still at it
+            self.stop.set()
+            wait([helper for helper in helpers if not helper.cancel()])
+            raise
+        if self.errors:
+            raise self.errors[0]
+        return self.results
+
+    def take(self):
+        _lane.stop = self.stop
+        try:
+            # NumPy's error state belongs to a thread: what the caller set does not reach the others.
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                while not self.stop.is_set() and (taken := self._next()):
+                    i, part = taken
+                    self.results[i] = self.work(part)
+        except BaseException as error:
+            self.errors.append(error)
+            self.stop.set()
+        finally:
+            del _lane.stop
+
+    def _next(self):
+        try:
+            return self.left.pop()
+        except IndexError:  # looking first whether there is one would leave time for another thread to take it
+            return None
+
+
+@functools.cache
+def _workers():
+    """Return the threads that help callers; starting some for each round would cost more than small rounds."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="skml-lane")
+
+
+os.register_at_fork(after_in_child=_workers.cache_clear)

@@ -177,10 +177,10 @@ def _centred_sparse(X, scale):
         return Centred(X, np.asarray(mean, np.float64), scale, max(0.0, total - weight * float(mean @ mean)))
 
 
-def _centred_blocks(X, shift, scale, lane, dtype, total=None):
+def _centred_blocks(X, shift, scale, lane, dtype, total=None, at_least=16):
     """Yield the rows of a lane, centred and scaled, in one buffer used again and again."""
     n_features = X.shape[1]
-    rows = block_rows(n_features, np.dtype(dtype).itemsize)
+    rows = block_rows(n_features, np.dtype(dtype).itemsize, at_least=at_least)
     buffer = np.empty((min(rows, lane.stop - lane.start), n_features), dtype)
     shift = shift.astype(dtype, copy=False)
     total = np.zeros(n_features) if total is None else total
@@ -294,11 +294,10 @@ def single_scatter_product(single, V):
 @blas_threads(1)
 def _sparse_scatter_product(rows, V):
     X, mean, scale, _ = rows
-    V = V.astype(np.float64, copy=False)
-    Z, n_done = np.empty(V.shape), 0
-    while n_done < V.shape[1]:  # four vectors at a time, and one or two at the end
-        left = V.shape[1] - n_done
-        group = slice(n_done, n_done + (4 if left >= 4 else 2 if left >= 2 else 1))
+    most = 32 // V.itemsize  # V and its products side by side in a cache line
+    Z, n_done = np.empty(V.shape, V.dtype), 0
+    while n_done < V.shape[1]:  # as many vectors at a time, and the largest powers of two at the end
+        group = slice(n_done, n_done + min(most, 1 << (V.shape[1] - n_done).bit_length() - 1))
         Z[:, group] = _few_sparse_products(X, mean, scale**2, V[:, group])
         n_done = group.stop
     return Z
@@ -310,7 +309,7 @@ def _few_sparse_products(X, mean, weights, V):
     step = max(1, int(SPARSE_CALL * X.shape[0] / max(1, X.nnz * size)))
 
     def one_lane(lane):
-        work, sums = np.zeros((len(V), 2 * size)), np.zeros(size)
+        work, sums = np.zeros((len(V), 2 * size), V.dtype), np.zeros(size)
         work[:, :size] = V
         for run in blocks(lane, step):
             indptr = X.indptr[run.start : run.stop + 1]
@@ -322,7 +321,8 @@ def _few_sparse_products(X, mean, weights, V):
         work[:, size:] += other[:, size:]
         sums += more
     # sum_i w_i (x_i - m) y_i' = sum_i w_i x_i y_i' - m (sum_i w_i y_i)'
-    return work[:, size:] - np.outer(mean, sums)
+    work[:, size:] -= np.outer(mean, sums)
+    return work[:, size:]
 
 
 def project(X, mean, V):
@@ -354,7 +354,7 @@ def project(X, mean, V):
                 moments.project(X[run], mean, V, Y[run])
             return
         start = lane.start
-        for block in _centred_blocks(X, mean, UNWEIGHTED, lane, V.dtype):
+        for block in _centred_blocks(X, mean, UNWEIGHTED, lane, V.dtype, at_least=384):  # V is packed for each again
             np.matmul(block, V, out=Y[start : start + len(block)])
             start += len(block)
 

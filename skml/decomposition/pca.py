@@ -319,7 +319,8 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             return {**fitted, "history_": history, "n_iter_": len(history["error"])}
 
         run = run_steps(self, context, steps, task="iteration", attributes=attributes, **seen)
-        self._warn_of(run, run.history["error"][-1] > (self.tol or spectral.EM_TOL))
+        errors = run.history["error"]  # those of small values may stay above tol: rounding ends the iteration first
+        self._warn_of(run, len(errors) >= self.max_iter and errors[-1] > (self.tol or spectral.EM_TOL))
         return attributes(run.state, run.history)
 
     def _fit_missing(self, context, X, weights, k, seen):

@@ -4,6 +4,8 @@ With ``Xc = U diag(s) V.T`` the singular value decomposition of the centred (and
 :class:`Spectrum`: the leading rows of ``V.T``, the leading ``s``, the mean, and the sum of all ``s**2``.
 """
 
+import functools
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from skml._kernels import blas_threads
 from skml.base import require_memory
+from skml.decomposition.eigenpairs import leading_eigenpairs
 from skml.decomposition.krylov import KrylovOptions, krylov_steps, ritz_vectors
 from skml.decomposition.lanes import block_rows, blocks, in_lanes, lanes
 from skml.decomposition.moments import (
@@ -30,6 +33,7 @@ from skml.decomposition.moments import (
 SMALL = 500  # up to this many rows and columns LAPACK's SVD is fast enough
 EXACT = 1500  # up to this small side, its eigenproblem costs less than iterating to the same accuracy
 TAIL = 1e-5  # eigenvalues below this share of the largest are refined: squaring has cost them their digits
+SINGLE = 1e-4  # eigenvalues below this share of the largest have lost digits in single precision
 EM_TOL = 1e-15  # the relative error that "em" allows by default: rounding
 SAFE_TOTAL = {np.dtype(np.float64): (1e-270, 1e270), np.dtype(np.float32): (1e-22, 1e30)}
 
@@ -80,36 +84,6 @@ def check_total(total, X):
     low, high = SAFE_TOTAL[np.dtype(X.dtype)]
     if not low < total < high:
         raise FloatingPointError(f"the sum of squares is {total}")
-
-
-def leading_eigenpairs(A, k):
-    """Return the `k` largest eigenvalues of a symmetric matrix, falling, and their vectors.
-
-    Parameters
-    ----------
-    A : ndarray of shape (m, m), C-contiguous float64
-        Its lower triangle is read; its content is lost.
-    k : int
-        How many.
-
-    Returns
-    -------
-    values : ndarray of shape (k,)
-        Never negative: A is a sum of squares.
-    vectors : ndarray of shape (m, k)
-        In columns.
-    """
-    m = len(A)
-    if k == 0:
-        return np.zeros(0), np.zeros((m, 0))
-    with blas_threads(1):  # LAPACK's bits change with the number of BLAS threads
-        if 4 * k > m:
-            values, vectors = np.linalg.eigh(A)
-        else:
-            # A.T in Fortran's order is no copy.
-            some = {"driver": "evr", "subset_by_index": (m - k, m - 1)}
-            values, vectors = sl.eigh(A.T, lower=False, overwrite_a=True, check_finite=False, **some)
-    return np.maximum(values[: -k - 1 : -1], 0.0), vectors[:, : -k - 1 : -1]
 
 
 def with_fixed_signs(components):
@@ -327,25 +301,37 @@ def krylov_axes(X, scale, k, options):
     check_total(rows.total, X)
     how = krylov_options(X, k, options)
     if how.dtype == np.float32:
-        single = in_single_precision(rows)
-        steps = krylov_steps(lambda V: single_scatter_product(single, V), X.shape[1], k, how)
-    else:
-        steps = krylov_steps(lambda V: scatter_product(rows, V), X.shape[1], k, how)
+        product = functools.partial(scatter_product, rows)
+        if not sp.issparse(X):
+            product = functools.partial(single_scatter_product, in_single_precision(rows))
+        step = _last(krylov_steps(product, X.shape[1], k, how))
+        del product
+        if step.metrics["error"] <= how.tol and step.state.values[-1] > SINGLE * step.state.values[0]:
+            return rayleigh_ritz(rows, step.state)
+        del step
+        how = replace(how, dtype=np.float64)
+    return spectrum_of(rows, _last(krylov_steps(functools.partial(scatter_product, rows), X.shape[1], k, how)).state)
+
+
+def _last(steps):
     for step in steps:
-        ritz = step.state
-    del steps, step
-    return rayleigh_ritz(rows, ritz) if how.dtype == np.float32 else spectrum_of(rows, ritz)
+        last = step
+    return last
 
 
 def krylov_options(X, k, options):
     """Return how to iterate on X for `k` components: in single precision where its digits are enough."""
-    most = 1000 if options.iterated_power == "auto" else max(1, options.iterated_power)
-    tol = options.tol or (1e-9 if sp.issparse(X) else 5e-5)
-    dtype = np.float64 if sp.issparse(X) or tol < 1e-5 else np.float32
-    # Dense: as many vectors as a product takes in little more time than one. Sparse: as many as a cache line holds,
-    # and a basis that stays in the third-level cache, for narrow blocks need fewer products.
-    block, basis = (4, 128) if sp.issparse(X) else (16, 400)
+    if sp.issparse(X):
+        tol = options.tol or (1e-9 if X.dtype == np.float64 else 1e-6)
+        dtype = np.float64 if tol < 1e-7 else np.float32
+        # As many vectors as half a cache line holds, and a basis that stays in the third-level cache.
+        block, basis = (4 if dtype == np.float64 else 8), 160
+    else:
+        tol = options.tol or 5e-5
+        dtype = np.float64 if tol < 1e-5 else np.float32
+        block, basis = 16, 400  # as many vectors as a product takes in little more time than one
     basis = max(basis, 4 * k + options.n_oversamples)
+    most = 1000 if options.iterated_power == "auto" else options.iterated_power
     most = max(-(-k // block), most)  # with fewer steps there are no k vectors yet
     return KrylovOptions(tol, block, basis, most, options.seed, dtype, stride=0.1)
 
