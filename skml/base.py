@@ -64,11 +64,13 @@ def validate_X(estimator, X, *, reset, accept_sparse=False, allow_nan=False, **c
     Raises
     ------
     ValueError
-        If X is not a finite two-dimensional float array, or a sparse structure is broken.
+        If X is not a finite two-dimensional float array, a sparse structure is broken, or entries are masked.
     TypeError
         If X is sparse where only dense data is accepted, or holds times.
     """
     _refuse_times(X)
+    if np.ma.is_masked(X):
+        raise ValueError("X is a masked array, whose mask would be ignored; give X.filled(np.nan) for missing entries.")
     if sp.issparse(X):
         check_sparse_structure(X)
     check_params.setdefault("dtype", (np.float64, np.float32))

@@ -277,3 +277,10 @@ def test_fits_in_threads_do_not_meet(rng):
 def test_a_caller_without_a_name_is_warned_too():
     with pytest.warns(ConvergenceWarning, match="now"):
         exec("warn_caller('now', category)", {"warn_caller": warn_caller, "category": ConvergenceWarning})
+
+
+def test_masked_entries_are_refused(rng):
+    X = np.ma.masked_array(rng.normal(size=(5, 2)), mask=np.eye(5, 2, dtype=bool))
+    with pytest.raises(ValueError, match="masked array"):
+        validate_X(BaseEstimator(), X, reset=True)
+    assert validate_X(BaseEstimator(), np.ma.masked_array(X.data), reset=True).shape == (5, 2)

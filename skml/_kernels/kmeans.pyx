@@ -52,8 +52,8 @@ cdef extern from "kmeans_groups.hpp" namespace "skml_kmeans" nogil:
 
 
 def layout(const floating[:, ::1] centers):  # in: only its dtype is used
-    """Return (widest narrow row, lanes per vector, rows per block) of this build for the dtype of `centers`."""
-    return NARROW, VECTOR_BYTES // sizeof(floating), BLOCK
+    """Return (widest narrow row, lanes per vector) of this build for the dtype of `centers`."""
+    return NARROW, VECTOR_BYTES // sizeof(floating)
 
 
 include "checks.pxi"

@@ -165,7 +165,7 @@ def packed_around(centers, order):
 
     Empty where rows are too wide for a scan of that, or it would be too much.
     """
-    narrow, lanes, _ = _kernels.kmeans.layout(centers)
+    narrow, lanes = _kernels.kmeans.layout(centers)
     k, d = centers.shape
     padded = -(-k // lanes) * lanes
     if d > narrow or k * d * padded > _MOST_AROUND:
@@ -320,7 +320,7 @@ class Grouped(Hamerly):
 
 def rounding_slack(X):
     """Return twice a bound on the relative rounding error of one computed distance."""
-    narrow, lanes, _ = _kernels.kmeans.layout(X[:0])
+    narrow, lanes = _kernels.kmeans.layout(X[:0])
     chain = X.shape[1] if X.shape[1] <= narrow else X.shape[1] // lanes + lanes
     return float((chain + 16) * np.finfo(X.dtype).eps)
 

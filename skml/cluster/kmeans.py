@@ -1,7 +1,6 @@
 """k-means with careful seeding and pruned, exact iterations."""
 
 import functools
-import warnings
 from dataclasses import replace
 from numbers import Integral, Real
 
@@ -22,6 +21,7 @@ from skml.base import (
     run_steps,
     validate_weights,
     validate_X,
+    warn_caller,
 )
 from skml.cluster.lloyd import Clustering, Plan, batch_steps, finished, lloyd_steps, resumed
 from skml.cluster.points import Points, all_distances, nearest, observed, refuse_unusable, unit_centers, unit_rows
@@ -209,6 +209,8 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         points = self._points(X, sample_weight, reset=True)
         random_state, plan, init = check_random_state(self.random_state), self._plan(points), self._init_array(points)
         going_on = self.warm_start and hasattr(self, "cluster_centers_")
+        if going_on:
+            self._check_going_on("fit with warm_start=True")
         self._n_init = 1 if going_on else self._n_starts()
         with fit_task(self, X=points.X, y=y, sample_weight=points.weights, max_subtasks=None) as context:
             if going_on:
@@ -243,9 +245,8 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
             If the first batch has fewer rows than `n_clusters`, or `n_clusters` was changed since.
         """
         first = not hasattr(self, "cluster_centers_")
-        if not first and len(self.cluster_centers_) != self.n_clusters:
-            known = f"the model has {len(self.cluster_centers_)} centers"
-            raise ValueError(f"partial_fit cannot go on: n_clusters is {self.n_clusters}, {known}.")
+        if not first:
+            self._check_going_on("partial_fit")
         points = self._points(
             X, sample_weight, reset=first, **({} if first else {"dtype": [self.cluster_centers_.dtype]})
         )
@@ -355,14 +356,14 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
             If a code isn't an integer from 0 to ``n_clusters - 1``, or there isn't a distance per centre.
         """
         check_is_fitted(self)
-        k, codes = len(self.cluster_centers_), check_array(X, ensure_2d=False, dtype=None)
+        k, codes = len(self.cluster_centers_), np.asarray(X)
         if codes.ndim == 2 and codes.shape[1] == k:
-            codes = codes.argmin(axis=1)
+            codes = check_array(codes).argmin(axis=1)
         if codes.ndim != 1 or codes.dtype.kind not in "iu":
             raise ValueError(
                 f"X must hold integer codes, or {k} distances per row, got {codes.dtype} of {codes.shape}."
             )
-        if codes.min() < 0 or codes.max() >= k:
+        if np.any((codes < 0) | (codes >= k)):
             raise ValueError(f"Codes run from 0 to {k - 1}, got {codes[(codes < 0) | (codes >= k)][0]}.")
         return self.cluster_centers_[codes]
 
@@ -414,6 +415,11 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
             refuse_unusable(X[weights > 0], 1.0, whole=True)  # rows of no weight say nothing of their columns
         return Points(unit_rows(X, missing) if self.metric == "cosine" else X, weights, missing)
 
+    def _check_going_on(self, method):
+        known = len(self.cluster_centers_)
+        if known != self.n_clusters:
+            raise ValueError(f"{method} cannot go on: n_clusters is {self.n_clusters}, the model has {known} centers.")
+
     def _centers_like(self, points):
         return np.ascontiguousarray(self.cluster_centers_, dtype=points.X.dtype)
 
@@ -424,7 +430,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
                 message = (
                     "Explicit initial center position passed: performing only one init in {} instead of n_init={}."
                 )
-                warnings.warn(message.format(type(self).__name__, self.n_init), RuntimeWarning, stacklevel=5)
+                warn_caller(message.format(type(self).__name__, self.n_init), RuntimeWarning)
             return 1
         if self.n_init != "auto":
             return self.n_init
@@ -434,7 +440,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
         algorithm = self.algorithm
         if algorithm == "elkan" and self.n_clusters == 1:
             message = "algorithm='elkan' doesn't make sense for a single cluster. Using 'lloyd' instead."
-            warnings.warn(message, RuntimeWarning, stacklevel=5)
+            warn_caller(message, RuntimeWarning)
             algorithm = "lloyd"
         return Plan(algorithm, self.max_iter, self.tol, self.metric == "cosine")
 
@@ -483,7 +489,7 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
                 if best is None:
                     raise
                 message = f"{type(self).__name__}.fit was interrupted; the best of the finished starts is kept."
-                warnings.warn(message, FitInterruptedWarning, stacklevel=5)
+                warn_caller(message, FitInterruptedWarning)
                 break
             if best is None or run.state.inertia < best.state.inertia * (1 - _SAME_INERTIA):
                 best = run
@@ -534,11 +540,11 @@ class KMeansPP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, 
     def _warn_of_few_clusters(self):
         found = np.count_nonzero(np.bincount(self.labels_))
         if found < self.n_clusters:
-            message = (
+            warn_caller(
                 f"Number of distinct clusters ({found}) found smaller than n_clusters ({self.n_clusters}). "
-                "Possibly due to duplicate points in X."
+                "Possibly due to duplicate points in X, or to weights of zero.",
+                ConvergenceWarning,
             )
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -47,7 +47,7 @@ from skml.decomposition.gradient import (
 )
 from skml.decomposition.magnitude import has_missing, per_row, weighted_rows
 from skml.decomposition.principal import NEEDS_ALS, principal_directions
-from skml.decomposition.row_blocks import find_centre
+from skml.decomposition.row_blocks import SMALLEST_SCALE, find_centre
 from skml.decomposition.spectral import n_observations
 
 # Deviations whose squares are still ordinary numbers.
@@ -397,7 +397,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components)
-            The codes; zero for a row without any value.
+            The codes, in the dtype of the data of `fit`; zero for a row without any value.
         """
         check_is_fitted(self)
         return encode(self._validated(X, reset=False), self._code())
@@ -489,3 +489,5 @@ def _checked(centre, X):
 def _check_spread(spread, X):
     if not spread <= LARGEST_SPREAD[X.dtype.char]:
         raise ValueError(f"X has values too large to be squared as {X.dtype}; divide X by a constant.")
+    if 0 < spread < SMALLEST_SCALE[X.dtype.char]:
+        raise ValueError(f"X varies too little to be squared as {X.dtype}; multiply X by a constant.")

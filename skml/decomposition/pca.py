@@ -54,12 +54,12 @@ class PCA(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         does. Data with NaN is fitted by expectation maximization whatever the solver.
     tol : float, default=0.0
         The relative accuracy asked of "arpack", "randomized" and "em"; 0 stands for rounding accuracy in "arpack"
-        and "em", and 5e-5 in "randomized" (1e-9 where "auto" takes it for sparse data). For data with NaN it is the
-        gain in log-likelihood per observed entry at which to stop, and 0 stands for 1e-6.
+        and "em", and 5e-5 in "randomized" (where "auto" takes it for sparse data 1e-9, or 1e-6 in float32). For data
+        with NaN it is the gain in log-likelihood per observed entry at which to stop, and 0 stands for 1e-6.
     iterated_power : int or "auto", default="auto"
         The most products with the data that "randomized" may take; "auto" sets no limit but the error bound.
     n_oversamples : int, default=10
-        "randomized" keeps up to ``4 * n_components + n_oversamples`` vectors, but at least 400 (128 for sparse data),
+        "randomized" keeps up to ``4 * n_components + n_oversamples`` vectors, but at least 400 (160 for sparse data),
         before it restarts from the best.
     power_iteration_normalizer : {"auto", "QR", "LU", "none"}, default="auto"
         Kept for compatibility: block Krylov iteration always orthonormalizes.

@@ -525,3 +525,19 @@ def test_a_column_known_only_to_rows_of_no_weight_is_refused():
     X = np.array([[1, np.nan], [2, np.nan], [3, 4.0]])
     with pytest.raises(ValueError, match="Column 1 of X has no value"):
         KMeansPP(2, n_init=1).fit(X, sample_weight=[1, 1, 0])
+
+
+def test_going_on_needs_as_many_clusters(rng):
+    X = rng.normal(size=(30, 2))
+    model = KMeansPP(3, random_state=0, warm_start=True).fit(X).set_params(n_clusters=4)
+    with pytest.raises(ValueError, match="fit with warm_start=True cannot go on: n_clusters is 4, .* 3 centers"):
+        model.fit(X)
+    with pytest.raises(ValueError, match="partial_fit cannot go on: n_clusters is 4, .* 3 centers"):
+        model.partial_fit(X)
+
+
+@pytest.mark.parametrize("codes", ["abc", None, 1.5, [["a", "b"]], [0.5]])
+def test_what_is_no_code_is_refused(rng, codes):
+    model = KMeansPP(2, random_state=0).fit(rng.normal(size=(30, 2)))
+    with pytest.raises(ValueError, match="integer codes|(?i:convert)"):
+        model.inverse_transform(codes)

@@ -714,3 +714,10 @@ def test_wide_sparse_data_needs_no_matrix_of_its_features(rng):
     X = sp.random_array((20, 100_000), density=1e-3, format="csr", rng=rng)
     model = LinearAutoencoder(20).fit(X)
     np.testing.assert_allclose(model.reconstruction_error(X), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("d", 1e-200), ("f", 1e-25)])
+def test_differences_too_small_for_squares_are_refused(rng, dtype, size):
+    X = (rng.normal(size=(50, 4)) * size).astype(dtype)
+    with pytest.raises(ValueError, match="varies too little"):
+        LinearAutoencoder(2, solver="sgd").fit(X)

@@ -30,7 +30,6 @@ template <class T> struct Lanes {
     static constexpr int n = VECTOR_BYTES / sizeof(T);
     typedef T vec __attribute__((vector_size(VECTOR_BYTES)));
 };
-typedef int32_t IntVec __attribute__((vector_size(VECTOR_BYTES)));
 
 template <class T> using Vec = typename Lanes<T>::vec;
 
