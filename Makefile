@@ -29,7 +29,7 @@ docs: .venv/ready-docs
 sanitize: .venv/ready-sanitize
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 SCIPY_ARRAY_API=1 \
-	.venv/sanitize/bin/python -P -m pytest tests/kernels -p no:cacheprovider
+	PYTHONSAFEPATH=1 .venv/sanitize/bin/python -m pytest tests/kernels -p no:cacheprovider
 
 wheel: .venv/ready-test
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
