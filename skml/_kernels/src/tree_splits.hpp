@@ -1,0 +1,222 @@
+// The best split of one node: histograms of its rows, swept feature by feature.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+#include "tree_table.hpp"
+#include "tree_targets.hpp"
+
+namespace skml_trees {
+
+constexpr double TIE = 1e-12;  // scores that differ by less, relatively, are equal: the earlier split is kept
+
+struct Limits {
+    int64_t min_leaf;
+    double min_weight;
+    bool monotone;
+    bool free;  // whether every split is allowed
+};
+
+struct Split {
+    double score = -INFINITY, bar = -INFINITY;  // a better split must pass the bar
+    int32_t feature = -1;
+    int low = 0, high = 0;      // the neighbouring codes between which a number is split
+    bool missing_left = false;
+    uint32_t left[8] = {};      // the codes that go left
+    bool found() const { return feature >= 0; }
+    bool goes_left(uint8_t code) const { return left[code >> 5] >> (code & 31) & 1; }
+    void put_left(int code) { left[code >> 5] |= 1u << (code & 31); }
+};
+
+template <class P>
+struct Splitter {
+    using cell_t = typename P::cell_t;
+    const P& targets;
+    const Table& table;
+    const Limits& limits;
+    std::vector<cell_t> cells, left, right;
+    alignas(8) uint8_t seen[N_CODES] = {};
+    int order[N_CODES];
+    double keys[N_CODES];
+    std::vector<double> axis, next;
+
+    Splitter(const P& targets, const Table& table, const Limits& limits)
+        : targets(targets), table(table), limits(limits), cells(N_CODES * targets.size()), left(targets.size()),
+          right(targets.size()), axis(targets.size()), next(targets.size()) {}
+
+    void add(const uint8_t* codes, ptrdiff_t m, const typename P::target_t* const* planes, const int32_t* weights) {
+        const int size = targets.size(), n_outputs = targets.outputs();
+        for (ptrdiff_t i = 0; i < m; i++) seen[codes[i]] = 1;
+        for (int o = 0; o < n_outputs; o++) {
+            const typename P::target_t* plane = planes[o];
+            for (ptrdiff_t i = 0; i < m; i++) P::add(&cells[codes[i] * size], plane[i], weights[i], o);
+        }
+        if (sizeof(cell_t) == sizeof(int64_t))  // numbers: the weights are a cell's last sum
+            for (ptrdiff_t i = 0; i < m; i++) cells[codes[i] * size + size - 1] += weights[i];
+    }
+
+    // Lists the codes that were seen, ascending, and forgets that they were.
+    int collect() {
+        int found = 0;
+        for (int at = 0; at < N_CODES; at += 8) {
+            uint64_t eight;
+            std::memcpy(&eight, seen + at, 8);
+            if (!eight) continue;
+            for (int code = at; code < at + 8; code++)
+                if (seen[code]) order[found++] = code;
+            std::memset(seen + at, 0, 8);
+        }
+        return found;
+    }
+
+    void forget(int found) {
+        const int size = targets.size();
+        for (int j = 0; j < found; j++) std::fill_n(&cells[order[j] * size], size, cell_t(0));
+    }
+
+    bool allowed(int32_t f, double low, double high) const {
+        if (limits.free) return true;
+        if (targets.count(left.data()) < limits.min_leaf || targets.count(right.data()) < limits.min_leaf) return false;
+        if (targets.weight(left.data()) < limits.min_weight || targets.weight(right.data()) < limits.min_weight)
+            return false;
+        if (!limits.monotone) return true;
+        const double l = targets.value(left.data()), r = targets.value(right.data());
+        const int sign = table.monotonic[f];
+        return l >= low && l <= high && r >= low && r <= high && (sign > 0 ? l <= r : sign < 0 ? l >= r : true);
+    }
+
+    // Moves codes from right to left, in their order; returns after how many of them the best split yet is, or 0.
+    int sweep(int32_t f, int found, const cell_t* total, const cell_t* start, double low, double high, Split& best) {
+        const int size = targets.size(), last = start ? found - 1 : found;
+        int at = 0;
+        for (int s = 0; s < size; s++) left[s] = start ? start[s] : 0;
+        for (int j = 0; j < last; j++) {
+            const cell_t* cell = &cells[order[j] * size];
+            for (int s = 0; s < size; s++) {
+                left[s] += cell[s];
+                right[s] = total[s] - left[s];
+            }
+            const double score = targets.score(left.data(), right.data());
+            if (score > best.bar && allowed(f, low, high)) {
+                best.score = score;
+                best.bar = score + TIE * std::fabs(score);
+                at = j + 1;
+            }
+        }
+        return at;
+    }
+
+    // Tries every split of a feature whose histogram has been made; the histogram is cleared.
+    void search(int32_t f, int found, const cell_t* total, double low, double high, Split& best) {
+        if (table.categorical[f]) {
+            sort_categories(found);
+            const int at = sweep(f, found - 1, total, nullptr, low, high, best);
+            if (at) {
+                best.feature = f;
+                std::memset(best.left, 0, sizeof best.left);
+                for (int j = 0; j < at; j++) best.put_left(order[j]);
+                settle_absent(found, at, best);
+            }
+        } else {
+            const bool missing = order[found - 1] == MISSING;
+            const int known = found - missing;
+            int at = sweep(f, missing ? known : known - 1, total, nullptr, low, high, best);
+            if (at) cut(f, at, known, false, best);
+            if (missing) {
+                at = sweep(f, known, total, &cells[MISSING * targets.size()], low, high, best);
+                if (at) cut(f, at, known, true, best);
+            }
+            if (!missing && best.feature == f) best.missing_left = heavier_left(total, best.low, found);
+        }
+        forget(found);
+    }
+
+    void cut(int32_t f, int at, int known, bool missing_left, Split& best) {
+        best.feature = f;
+        best.low = order[at - 1];
+        best.high = at < known ? order[at] : order[at - 1] + 1;
+        best.missing_left = missing_left;
+    }
+
+    bool heavier_left(const cell_t* total, int low, int found) {
+        const int size = targets.size();
+        std::fill(left.begin(), left.end(), cell_t(0));
+        for (int j = 0; j < found && order[j] <= low; j++)
+            for (int s = 0; s < size; s++) left[s] += cells[order[j] * size + s];
+        return 2 * targets.weight(left.data()) >= targets.weight(total);
+    }
+
+    // Categories that the node hasn't seen go where more of its weight goes.
+    void settle_absent(int found, int at, Split& best) {
+        double sides[2] = {0, 0};
+        bool present[N_CODES] = {};
+        for (int j = 0; j < found; j++) {
+            sides[j < at] += targets.weight(&cells[order[j] * targets.size()]);
+            present[order[j]] = true;
+        }
+        if (sides[1] < sides[0]) return;
+        for (int code = 0; code < N_CODES; code++)
+            if (!present[code]) best.put_left(code);
+    }
+
+    // Along one direction the best split of categories is between neighbours: the mean of a number, the share of the
+    // second of two classes (Fisher 1958; Breiman et al. 1984, section 4.2.2), the first principal component of the
+    // shares of several (Coppersmith, Hong & Hosking 1999).
+    void sort_categories(int found) {
+        const int size = targets.size();
+        if (sizeof(cell_t) == sizeof(int64_t)) {
+            for (int j = 0; j < found; j++) keys[order[j]] = mean(&cells[order[j] * size]);
+        } else if (size == 2) {
+            for (int j = 0; j < found; j++) keys[order[j]] = share(&cells[order[j] * size], 1);
+        } else {
+            principal(found);
+        }
+        std::stable_sort(order, order + found, [this](int a, int b) { return keys[a] < keys[b]; });
+    }
+
+    double share(const cell_t* cell, int c) const {
+        double total = 0;
+        for (int s = 0; s < targets.size(); s++) total += (double)cell[s];
+        return (double)cell[c] / total;
+    }
+
+    double mean(const cell_t* cell) const {
+        double sum = 0;
+        for (int o = 0; o < targets.size() - 1; o++) sum += (double)cell[o] / (double)cell[targets.size() - 1];
+        return sum;
+    }
+
+    void principal(int found) {
+        const int size = targets.size();
+        std::vector<double>& centre = next;
+        std::vector<double> shares((size_t)found * size), weights(found), product(size);
+        double all = 0;
+        std::fill(centre.begin(), centre.end(), 0.0);
+        for (int j = 0; j < found; j++) {
+            const cell_t* cell = &cells[order[j] * size];
+            for (int s = 0; s < size; s++) weights[j] += (double)cell[s];
+            for (int s = 0; s < size; s++) {
+                shares[j * size + s] = (double)cell[s] / weights[j];
+                centre[s] += (double)cell[s];
+            }
+            all += weights[j];
+        }
+        for (int s = 0; s < size; s++) axis[s] = s % 2 ? 1.0 / (s + 2) : -1.0 / (s + 1);
+        for (int round = 0; round < 20; round++) {
+            double norm = 0;
+            std::fill(product.begin(), product.end(), 0.0);
+            for (int j = 0; j < found; j++) {
+                double along = 0;
+                for (int s = 0; s < size; s++) along += (shares[j * size + s] - centre[s] / all) * axis[s];
+                keys[order[j]] = along;
+                for (int s = 0; s < size; s++)
+                    product[s] += weights[j] * along * (shares[j * size + s] - centre[s] / all);
+            }
+            for (int s = 0; s < size; s++) norm += product[s] * product[s];
+            if (!(norm > 0)) return;
+            for (int s = 0; s < size; s++) axis[s] = product[s] / std::sqrt(norm);
+        }
+    }
+};
+}  // namespace skml_trees

@@ -1,0 +1,60 @@
+// Binned rows: one byte per value, dense in any strides or as sparse columns; the code 255 is a missing value.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace skml_trees {
+
+constexpr int MISSING = 255, N_CODES = 256;
+
+struct Table {
+    const uint8_t* codes = nullptr;  // dense: codes[row * row_stride + feature * feature_stride]
+    ptrdiff_t row_stride = 0, feature_stride = 0;
+    const int64_t* starts = nullptr;  // sparse: the entries of column f are starts[f] .. starts[f + 1]
+    const int32_t* entry_rows = nullptr;
+    const uint8_t* entry_codes = nullptr;
+    const uint8_t* zero_codes = nullptr;  // the code of the values that aren't stored
+    const uint8_t* categorical = nullptr;
+    const int8_t* monotonic = nullptr;  // or null
+    const double* edges = nullptr;      // value <= edges[edge_starts[f] + code] is what "code or less" means
+    const int64_t* edge_starts = nullptr;
+    ptrdiff_t n = 0, p = 0;
+};
+
+// Copies the codes of one feature for some rows, which ascend.
+static inline void fetch(const Table& table, int32_t f, const int32_t* rows, ptrdiff_t m, uint8_t* out) {
+    if (!table.starts) {
+        const uint8_t* column = table.codes + f * table.feature_stride;
+        const ptrdiff_t stride = table.row_stride;
+        for (ptrdiff_t i = 0; i < m; i++) out[i] = column[rows[i] * stride];
+        return;
+    }
+    std::fill(out, out + m, table.zero_codes[f]);
+    const int32_t* entries = table.entry_rows;
+    int64_t q = table.starts[f], end = table.starts[f + 1];
+    if (end - q > 16 * m) {  // few rows: look each up
+        for (ptrdiff_t i = 0; i < m; i++) {
+            q = std::lower_bound(entries + q, entries + end, rows[i]) - entries;
+            if (q < end && entries[q] == rows[i]) out[i] = table.entry_codes[q];
+        }
+        return;
+    }
+    for (ptrdiff_t i = 0; q < end && i < m; q++) {  // few entries: look for each among the rows
+        if (rows[i] < entries[q]) i = m > 16 * (end - q) ? std::lower_bound(rows + i, rows + m, entries[q]) - rows : i;
+        while (i < m && rows[i] < entries[q]) i++;
+        if (i < m && rows[i] == entries[q]) out[i] = table.entry_codes[q];
+    }
+}
+
+// The code whose edge is nearest to the middle of the gap between two neighbouring codes of a node.
+static inline uint8_t middle(const Table& table, int32_t f, int low, int high) {
+    if (high == low + 1) return (uint8_t)low;
+    const double* edges = table.edges + table.edge_starts[f];
+    const double centre = edges[low] + (edges[high - 1] - edges[low]) / 2;
+    int at = (int)(std::lower_bound(edges + low, edges + high, centre) - edges);
+    if (at >= high) at = high - 1;
+    if (at > low && centre - edges[at - 1] <= edges[at] - centre) at--;
+    return (uint8_t)at;
+}
+}  // namespace skml_trees

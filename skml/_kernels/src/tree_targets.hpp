@@ -1,0 +1,128 @@
+// What a tree predicts: sums over the rows of a side, in whole numbers, so that their order cannot show, and the
+// score of a split, of which more is better.
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+namespace skml_trees {
+
+enum Criterion { GINI, ENTROPY, SQUARED, POISSON, ABSOLUTE };
+
+// Classes of one or several outputs. A cell counts the weight of each class; S is their number where it is known.
+template <int S>
+struct Classes {
+    using cell_t = int32_t;
+    using target_t = int32_t;  // a class, counted on through the outputs
+    int criterion, n_outputs, n_cells;
+    const int32_t* first;         // of each output's classes, and the end
+    const double* class_weights;  // per class
+    const double* x_log_x;        // a table of x log x, or null where weights are no whole numbers
+    int32_t table_size;
+
+    int size() const { return S ? S : n_cells; }
+    int outputs() const { return S ? 1 : n_outputs; }
+
+    static void add(int32_t* cell, target_t target, int32_t weight, int) { cell[target] += weight; }
+
+    // Sum over outputs of sum_c x_c^2 / sum_c x_c (gini), or sum_c x_c log x_c - (sum_c x_c) log(sum_c x_c).
+    double side(const int32_t* sums) const {
+        double score = 0;
+        for (int o = 0; o < outputs(); o++) {
+            const int begin = S ? 0 : first[o], end = S ? S : first[o + 1];
+            double total = 0, squares = 0;
+            if (criterion == GINI) {
+                for (int c = begin; c < end; c++) {
+                    const double x = sums[c] * class_weights[c];
+                    total += x;
+                    squares += x * x;
+                }
+                score += total > 0 ? squares / total : 0;
+            } else {
+                int64_t count = 0;
+                for (int c = begin; c < end; c++) {
+                    count += sums[c];
+                    const double x = sums[c] * class_weights[c];
+                    total += x;
+                    squares += x_log_x && sums[c] < table_size ? x_log_x[sums[c]] : x > 0 ? x * std::log(x) : 0;
+                }
+                score += squares;
+                score -= x_log_x && count < table_size ? x_log_x[count] : total > 0 ? total * std::log(total) : 0;
+            }
+        }
+        return score;
+    }
+    double score(const int32_t* left, const int32_t* right) const { return side(left) + side(right); }
+    double base(const int32_t* total) const { return side(total); }
+    int64_t count(const int32_t* sums) const {
+        int64_t count = 0;
+        for (int c = 0; c < (S ? S : first[1]); c++) count += sums[c];
+        return count;
+    }
+    double weight(const int32_t* sums) const {
+        double weight = 0;
+        for (int c = 0; c < (S ? S : first[1]); c++) weight += sums[c] * class_weights[c];
+        return weight;
+    }
+    // The share of the second class: what monotonic constraints speak of.
+    double value(const int32_t* sums) const { return sums[1] * class_weights[1] / weight(sums); }
+    bool pure(const int32_t* sums, const target_t* const*, ptrdiff_t, ptrdiff_t) const {
+        for (int o = 0; o < outputs(); o++) {
+            int found = 0;
+            for (int c = S ? 0 : first[o]; c < (S ? S : first[o + 1]); c++) found += sums[c] != 0;
+            if (found > 1) return false;
+        }
+        return true;
+    }
+};
+
+// Numbers of one or several outputs in fixed point: a cell holds their weighted sums, and last the weight.
+template <int S>
+struct Numbers {
+    using cell_t = int64_t;
+    using target_t = int64_t;
+    int criterion, n_outputs, n_cells;
+    const double* units;  // of each output: its value is target * unit + offset
+    const double* offsets;
+
+    int size() const { return S ? S : n_cells; }
+    int outputs() const { return size() - 1; }
+
+    static void add(int64_t* cell, target_t target, int32_t weight, int o) { cell[o] += target * weight; }
+
+    double sum(const int64_t* sums, int o) const { return sums[o] * units[o] + offsets[o] * (double)sums[outputs()]; }
+    double score(const int64_t* left, const int64_t* right) const {
+        if (criterion == POISSON) return base(left) + base(right);
+        const double l = (double)left[outputs()], r = (double)right[outputs()];
+        double gain = 0;  // l r / (l + r) (mean_l - mean_r)^2: the variance between the sides, times the weight
+        for (int o = 0; o < outputs(); o++) {
+            const double gap = (left[o] / l - right[o] / r) * units[o];
+            gain += gap * gap;
+        }
+        return gain * l * r / (l + r);
+    }
+    // What a node's score is measured from: the half deviance's sum y log(mean y), nothing for squares.
+    double base(const int64_t* sums) const {
+        if (criterion != POISSON) return 0;
+        double score = 0;
+        for (int o = 0; o < outputs(); o++) {
+            const double y = sum(sums, o);
+            if (!(y > 0)) return -INFINITY;
+            score += y * std::log(y / (double)sums[outputs()]);
+        }
+        return score;
+    }
+    int64_t count(const int64_t* sums) const { return sums[outputs()]; }
+    double weight(const int64_t* sums) const { return (double)sums[outputs()]; }
+    double value(const int64_t* sums) const { return sum(sums, 0) / (double)sums[outputs()]; }
+    bool pure(const int64_t*, const target_t* const* targets, ptrdiff_t begin, ptrdiff_t end) const {
+        for (int o = 0; o < outputs(); o++) {
+            const target_t first = targets[o][begin];
+            bool same = true;
+            for (ptrdiff_t i = begin; i < end; i++) same &= targets[o][i] == first;
+            if (!same) return false;
+        }
+        return true;
+    }
+};
+}  // namespace skml_trees

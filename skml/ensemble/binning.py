@@ -1,0 +1,279 @@
+"""Bins: each value of a feature becomes one byte, once for a whole forest."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from skml import _kernels
+
+MISSING = 255  # the code of NaN
+UNKNOWN = 254  # the code of categories that were not there when the bins were made
+# Up to so many features a row's codes lie together (a cache line or two serve all of them); beyond, a feature's do.
+TOGETHER = 64
+_NO_CODES = np.empty((0, 0), np.uint8)
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Where the values of each feature are cut.
+
+    Attributes
+    ----------
+    edges : ndarray of shape (n_edges,)
+        Of all features, ascending within each. A number up to the edge of a bin and above the one before is in that
+        bin; the last edge is infinity. The edges of a category are its values.
+    starts : ndarray of shape (n_features + 1,), int64
+        Where each feature's edges begin, and the end.
+    category_codes : ndarray of shape (n_edges,), uint8
+        The code of each category.
+    categorical : ndarray of shape (n_features,), uint8
+        1 for categories.
+    unknown : ndarray of shape (n_features,), uint8
+        The code of other categories.
+    """
+
+    edges: np.ndarray
+    starts: np.ndarray
+    category_codes: np.ndarray
+    categorical: np.ndarray
+    unknown: np.ndarray
+
+    def of(self, feature):
+        """Return the edges of a feature."""
+        return self.edges[self.starts[feature] : self.starts[feature + 1]]
+
+    def parts(self):
+        """Return what the kernels take."""
+        return self.edges, self.starts, self.category_codes, self.categorical, self.unknown
+
+
+@dataclass(frozen=True)
+class Table:
+    """Binned rows to grow trees from: dense codes, or the columns of sparse ones.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_rows, n_features), uint8
+        In either order; empty if sparse.
+    starts, entry_rows, entry_codes, zero_codes : ndarray
+        The columns of sparse rows, and the code that zero has in each feature; empty if dense.
+    bins : Bins
+        What the codes mean.
+    n_rows : int
+        The number of rows.
+    """
+
+    codes: np.ndarray
+    starts: np.ndarray
+    entry_rows: np.ndarray
+    entry_codes: np.ndarray
+    zero_codes: np.ndarray
+    bins: Bins
+    n_rows: int
+
+    @property
+    def categorical(self):
+        """Whether each feature is one of categories."""
+        return self.bins.categorical
+
+    @property
+    def edges(self):
+        """The edges of all features."""
+        return self.bins.edges
+
+    @property
+    def edge_starts(self):
+        """Where the edges of each feature begin."""
+        return self.bins.starts
+
+
+def find_bins(X, weights, categorical, max_bins, n_threads):
+    """Choose the bins of each feature by the quantiles of its values.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        NaN is missing.
+    weights : ndarray of shape (n_rows,)
+        How often each row counts.
+    categorical : ndarray of shape (n_features,), bool
+        Which features hold categories.
+    max_bins : int
+        At most so many bins, or categories with a code of their own; a feature with fewer values is kept exactly.
+    n_threads : int
+        Features are looked at side by side.
+
+    Returns
+    -------
+    bins : Bins
+        The bins.
+    """
+    columns = X.tocsc() if sp.issparse(X) else X
+    even = np.all(weights == 1)
+
+    def look(f):
+        values, counts = _distinct(columns, f, weights, even)
+        return _categories(values, counts, max_bins) if categorical[f] else (_cuts(values, counts, max_bins), None)
+
+    if n_threads > 1 and X.shape[0] * X.shape[1] > 100_000:
+        with ThreadPoolExecutor(n_threads) as pool:
+            found = list(pool.map(look, range(X.shape[1])))
+    else:
+        found = [look(f) for f in range(X.shape[1])]
+    edges = np.concatenate([edges for edges, _ in found])
+    codes = [np.zeros(len(edges), np.uint8) if codes is None else codes for edges, codes in found]
+    starts = np.append(0, np.cumsum([len(edges) for edges, _ in found]))
+    unknown = np.full(X.shape[1], UNKNOWN, np.uint8)
+    return Bins(edges, starts.astype(np.int64), np.concatenate(codes), np.asarray(categorical, np.uint8), unknown)
+
+
+def _distinct(columns, f, weights, even):
+    """Return the distinct known values of a feature, ascending, and how often each counts."""
+    if sp.issparse(columns):
+        entries = slice(columns.indptr[f], columns.indptr[f + 1])
+        values, counts = columns.data[entries], weights[columns.indices[entries]]
+        absent = weights.sum() - counts.sum()
+        if len(values) < columns.shape[0]:
+            values, counts = np.append(values, values.dtype.type(0)), np.append(counts, absent)
+        even = False
+    else:
+        values, counts = columns[:, f], weights
+    known = ~np.isnan(values)
+    if not known.all():
+        values, counts = values[known], counts[known]
+    if even:
+        values = np.sort(values)
+    else:
+        order = np.argsort(values, kind="stable")
+        values, counts = values[order], counts[order]
+    first = np.flatnonzero(np.append(len(values) > 0, values[1:] != values[:-1]))
+    totals = np.diff(np.append(first, len(values))) if even else _sums(counts, first)
+    return values[first].astype(np.float64), totals
+
+
+def _sums(counts, first):
+    return np.add.reduceat(counts, first) if len(first) else counts[:0]
+
+
+def _cuts(values, counts, max_bins):
+    """Return the edges of a number: between all values, or near the quantiles."""
+    if len(values) <= max_bins:
+        below = np.arange(len(values) - 1)
+    else:
+        reached = np.cumsum(counts, dtype=np.float64)
+        wanted = reached[-1] * np.arange(1, max_bins) / max_bins
+        below = np.unique(np.searchsorted(reached, wanted))
+        below = below[below < len(values) - 1]
+    low, high = values[below], values[below + 1]
+    middle = low / 2 + high / 2
+    return np.append(np.where((middle >= low) & (middle < high), middle, low), np.inf)
+
+
+def _categories(values, counts, max_bins):
+    """Return the values of categories and their codes; beyond `max_bins` the rare ones share the last code."""
+    most = min(max_bins, UNKNOWN)
+    codes = np.arange(len(values))
+    if len(values) > most:
+        codes = np.full(len(values), most - 1)
+        frequent = np.sort(np.lexsort((values, -counts))[: most - 1])
+        codes[frequent] = np.arange(most - 1)
+    if len(values) == 0:
+        values, codes = np.array([np.inf]), np.zeros(1)
+    return values, codes.astype(np.uint8)
+
+
+def encode(bins, X, n_threads):
+    """Return the codes of rows, each row's together.
+
+    Parameters
+    ----------
+    bins : Bins
+        The bins.
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        Rows; sparse ones are made dense, a byte per value.
+    n_threads : int
+        How many threads work.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_rows, n_features), uint8, C-contiguous
+        255 for NaN.
+    """
+    if sp.issparse(X):
+        codes = np.empty(X.shape, np.uint8)
+        codes[:] = _zero_codes(bins, n_threads)
+        rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+        codes[rows, X.indices] = _entry_codes(bins, X.data, X.indices, n_threads)
+        return codes
+    codes = np.empty(X.shape, np.uint8)
+    _kernels.bins.encode(X, *bins.parts(), codes, n_threads)
+    return codes
+
+
+def tabulate(bins, X, n_threads):
+    """Return rows as trees are grown from them.
+
+    Parameters
+    ----------
+    bins : Bins
+        The bins.
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        Rows.
+    n_threads : int
+        How many threads work.
+
+    Returns
+    -------
+    table : Table
+        Their codes; sparse rows stay sparse.
+    """
+    none = np.empty(0, np.uint8)
+    if sp.issparse(X):
+        columns = X.tocsc()
+        features = np.repeat(np.arange(X.shape[1], dtype=np.int32), np.diff(columns.indptr))
+        codes = _entry_codes(bins, columns.data, features, n_threads)
+        starts, rows = columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
+        return Table(_NO_CODES, starts, rows, codes, _zero_codes(bins, n_threads), bins, X.shape[0])
+    codes = np.empty(X.shape, np.uint8, order="C" if X.shape[1] <= TOGETHER else "F")
+    _kernels.bins.encode(X, *bins.parts(), codes, n_threads)
+    return Table(codes, np.empty(0, np.int64), np.empty(0, np.int32), none, none, bins, X.shape[0])
+
+
+def row_codes(table, rows):
+    """Return the codes of some rows of a table, each row's together.
+
+    Parameters
+    ----------
+    table : Table
+        Binned rows.
+    rows : ndarray of shape (n,), int
+        Which ones, ascending.
+
+    Returns
+    -------
+    codes : ndarray of shape (n, n_features), uint8, C-contiguous
+        Their codes.
+    """
+    if len(table.starts) == 0:
+        return np.ascontiguousarray(table.codes[rows])
+    codes = np.empty((len(rows), len(table.zero_codes)), np.uint8)
+    codes[:] = table.zero_codes
+    at = np.searchsorted(rows, table.entry_rows)
+    held = np.flatnonzero(rows[np.minimum(at, len(rows) - 1)] == table.entry_rows) if len(rows) else at[:0]
+    features = np.repeat(np.arange(codes.shape[1]), np.diff(table.starts))
+    codes[at[held], features[held]] = table.entry_codes[held]
+    return codes
+
+
+def _zero_codes(bins, n_threads):
+    codes = np.empty((1, len(bins.categorical)), np.uint8)
+    _kernels.bins.encode(np.zeros(codes.shape), *bins.parts(), codes, n_threads)
+    return codes[0]
+
+
+def _entry_codes(bins, data, features, n_threads):
+    codes = np.empty(len(data), np.uint8)
+    _kernels.bins.encode_entries(data, features.astype(np.int32, copy=False), *bins.parts(), codes, n_threads)
+    return codes
