@@ -191,9 +191,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if reset and not going_on:
             self._columns = read_columns(X, self.categorical_features)
         if not self._columns.categories:
-            return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True)
+            return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, order="C")
         validate_data(self, X, reset=reset, skip_check_array=True)
-        return check_array(as_numbers(X, self._columns), ensure_all_finite="allow-nan", input_name="X")
+        return check_array(as_numbers(X, self._columns), ensure_all_finite="allow-nan", order="C", input_name="X")
 
     def _read_groups(self, groups, X):
         if groups is None:

@@ -207,11 +207,6 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         """The members, as estimators."""
         return self._members(ForestTreeClassifier)
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
 
 class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     """A forest."""
