@@ -7,18 +7,30 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import Bunch, check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skml import _kernels
 from skml._rows import distinct_rows
 from skml._sklearn import Interval, RealNotInt, StrOptions
-from skml.base import Step, fit_task, fitting, run_steps, validate_weights, validate_X, warn_caller
+from skml.base import (
+    Step,
+    fit_task,
+    fitting,
+    require_memory,
+    run_steps,
+    validate_weights,
+    validate_X,
+    warn_caller,
+)
 from skml.ensemble import members, oob
 from skml.ensemble.binning import find_bins, tabulate
 from skml.ensemble.columns import as_numbers, read_columns
 from skml.ensemble.grower import Problem, Rule
-from skml.ensemble.sampling import Bagging, as_counts, whole
+from skml.ensemble.importance import by_impurity, by_permutation
+from skml.ensemble.intervals import leaf_pairs
+from skml.ensemble.predictor import leaves
+from skml.ensemble.sampling import Bagging, as_counts, draw_bag, whole
 from skml.ensemble.trees import TreeMaker
 
 MOST_TREES = 1000  # what n_estimators="auto" ends with
@@ -80,6 +92,7 @@ class Grove:
     importances: np.ndarray
     squares: np.ndarray
     oob: oob.OutOfBag | None
+    table: object = None
     curve: list = field(default_factory=list)
 
 
@@ -311,7 +324,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             maker = self._member_maker(training, bagging)
         else:
             maker = self._tree_maker(training, bagging, n_before)
-        grove = Grove([self._model] if n_before else [], np.zeros(n_features), np.zeros(n_features), kept)
+        zeros = np.zeros(n_features)
+        grove = Grove([self._model] if n_before else [], zeros, zeros, kept, maker.table if watched else None)
         if n_before:
             grove.importances, grove.squares = self._importance_sums
             if watched:
@@ -390,9 +404,11 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             "feature_importances_": grove.importances / total if total > 0 else grove.importances / max(1, n),
             "history_": history,
         }
-        found |= self._kept_targets(training)
+        found |= self._kept_targets(training, grove)
         if grove.oob is not None:
             found |= self._out_of_bag(training, grove)
+            if self.estimator is None:
+                found["_table"] = grove.table
         return found
 
     def _out_of_bag(self, training, grove):
@@ -403,7 +419,10 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if left_out.any():
             rows = members.take(training.X, left_out)
             values[left_out] = grove.members[0].means(rows, self._n_threads())
-        return {"oob_curve_": np.array(grove.curve), **self._name_out_of_bag(values, grove)}
+        return {"oob_curve_": np.array(grove.curve), **self._name_out_of_bag(values, grove.curve)}
+
+    def _oob_scorer(self):
+        return oob.scorer(self.oob_score, getattr(self, "classes_", None))
 
     def _warn_of_rows_never_out(self, training, grove):
         if grove.oob is not None and self.oob_score and np.any(grove.oob.times == 0):
@@ -426,15 +445,147 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             return list(self._model.estimators)
         return [kind(self, number) for number in range(self._model.n_members)]
 
-    def _oob_scorer(self):
-        classes = getattr(self, "classes_", None)
-        return oob.scorer(self.oob_score, classes)
+    def _need_trees(self, what):
+        if self.estimator is not None:
+            raise ValueError(f"{what} needs trees of our own; the members of this one are made by `estimator`.")
 
-    def _kept_targets(self, training):
-        return {}
+    def apply(self, X):
+        """Return the leaf of each row in each tree.
 
-    def _name_out_of_bag(self, values, grove):
-        return {}
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows; NaN means missing.
+
+        Returns
+        -------
+        leaves : ndarray of shape (n_samples, n_estimators), int32
+            The number of the node in the ``tree_`` of each of `estimators_`.
+        """
+        rows = self._rows(X)
+        self._need_trees("apply")
+        forest, threads = self._model.forest, self._n_threads()
+        shift = forest.leaf_starts[:-1] - np.diff(forest.node_starts)
+        return (leaves(forest, self._model.codes(rows, threads), threads) - shift).astype(np.int32)
+
+    def proximity(self, X, others=None):
+        """Return in which share of the trees two rows share a leaf.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows; NaN means missing.
+        others : {array-like, DataFrame, sparse matrix} of shape (n_others, n_features) or None, default=None
+            Rows to compare with; None takes X itself.
+
+        Returns
+        -------
+        proximity : ndarray of shape (n_samples, n_others)
+            Between 0 and 1; 1 - proximity is a distance.
+        """
+        rows = self._rows(X)
+        others = rows if others is None else self._rows(others)
+        self._need_trees("proximity")
+        require_memory(8 * rows.shape[0] * others.shape[0], "The proximities")
+        threads = self._n_threads()
+        codes = (self._model.codes(some, threads) for some in (rows, others))
+        return leaf_pairs(self._model.forest, *codes, threads)
+
+    def oob_permutation_importance(self, n_repeats=5):
+        """Return how much worse the trees get, on rows out of their bags, when a feature's values are shuffled.
+
+        Parameters
+        ----------
+        n_repeats : int, default=5
+            How often each feature is shuffled.
+
+        Returns
+        -------
+        importance : Bunch
+            ``importances`` of shape (n_features, n_estimators): the drop in accuracy, or the rise of the mean squared
+            error, of each tree; ``importances_mean`` and ``importances_std`` over the trees. The draws depend on
+            `random_state` as the bags do.
+
+        Raises
+        ------
+        ValueError
+            If the forest was fitted without `oob_score`, which keeps what this needs.
+
+        References
+        ----------
+        .. [1] L. Breiman (2001). Random forests, section 10. Machine Learning 45.
+        """
+        table, targets = self._kept_rows("oob_permutation_importance")
+        if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
+            raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
+        drops = by_permutation(self._model, table, self._bags.bagging, targets, n_repeats)
+        return Bunch(importances=drops, importances_mean=drops.mean(axis=1), importances_std=drops.std(axis=1))
+
+    def oob_impurity_importance(self):
+        """Return the impurity decrease of each feature measured on rows out of the bags (MDI-oob).
+
+        Unlike `feature_importances_` it does not favour features with many values: one that is only noise comes out
+        at 0 on average.
+
+        Returns
+        -------
+        importances : ndarray of shape (n_features,)
+            In the units of the Gini impurity or of the variance; slightly negative by chance.
+
+        Raises
+        ------
+        ValueError
+            If the forest was fitted without `oob_score`, which keeps what this needs.
+
+        References
+        ----------
+        .. [1] X. Li, Y. Wang, S. Basu, K. Kumbier and B. Yu (2019). A debiased MDI feature importance measure for
+           random forests. NeurIPS.
+        """
+        table, targets = self._kept_rows("oob_impurity_importance")
+        return by_impurity(self._model, table, self._bags.bagging, targets)
+
+    def _kept_rows(self, what):
+        check_is_fitted(self)
+        self._need_trees(what)
+        if not hasattr(self, "_table"):
+            raise ValueError(f"{what} needs out-of-bag rows: fit with oob_score=True.")
+        return self._table, self._columns_of_y()
+
+    @property
+    def estimators_samples_(self):
+        """The rows in each bag, as often as they were drawn."""
+        check_is_fitted(self)
+        bags = (draw_bag(self._bags.bagging, number) for number in range(self._model.n_members))
+        return [np.sort(np.repeat(self._bags.index[rows], counts)) for rows, counts in bags]
+
+    @property
+    def oob_samples_(self):
+        """The rows out of each bag."""
+        check_is_fitted(self)
+        bags = (draw_bag(self._bags.bagging, number)[0] for number in range(self._model.n_members))
+        return [np.sort(np.delete(self._bags.index, rows)) for rows in bags]
+
+    def category_names(self, feature, left_codes):
+        """Return the categories of a feature that go left at a node.
+
+        Parameters
+        ----------
+        feature : int
+            The feature.
+        left_codes : ndarray of shape (256,), bool
+            Which codes do.
+
+        Returns
+        -------
+        names : list of str
+            Known categories; those that share a code are all named.
+        """
+        bins = self._model.bins
+        at = slice(bins.starts[feature], bins.starts[feature + 1])
+        values = bins.edges[at][left_codes[bins.category_codes[at]]]
+        known = self._columns.categories.get(int(feature))
+        return [f"{value:g}" if known is None else str(known[int(value)]) for value in values]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -65,6 +65,13 @@ class Members:
         for rows in chunk_slices(n_rows(X), 16 * self.n_members * self.width):
             yield rows, np.stack(list(self._answers(take(X, rows), n_threads)), axis=1)
 
+    def staged(self, X, n_threads):
+        """Yield the mean of what the first members say, after each member."""
+        total = np.zeros((n_rows(X), self.width))
+        for i, values in enumerate(self._answers(X, n_threads)):
+            total += values
+            yield total / (i + 1)
+
     def voting(self, first):
         """Return the model whose members vote for one class of each output."""
         return replace(self, hard=True)
@@ -188,6 +195,8 @@ class Plan:
     model: Members
     n_threads: int
 
+    table = None
+
     def make(self, numbers, wanted):
         """Yield the members of some numbers, nothing for importances, and their answers out of bag if wanted."""
         parallel = Parallel(n_jobs=self.n_threads, prefer="threads", return_as="generator")
@@ -287,4 +296,3 @@ def templates(owner, estimator, kind):
         if not (is_classifier(one) if kind == "classifier" else is_regressor(one)):
             raise ValueError(f"{type(owner).__name__} is a {kind}; {type(one).__name__} is none.")
     return several
-

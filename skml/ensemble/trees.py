@@ -63,6 +63,14 @@ class BinnedForest:
         """Yield slices of rows and what each tree says of them: (n_chunk, n_trees, n_columns)."""
         return member_values(self.forest, self.codes(X, n_threads), n_threads)
 
+    def staged(self, X, n_threads):
+        """Yield the mean of what the first trees say, after each tree."""
+        codes = self.codes(X, n_threads)
+        total = np.zeros((len(codes), self.forest.values.shape[1]))
+        for number in range(self.n_members):
+            total += sums(part(self.forest, np.array([number])), codes, n_threads)
+            yield total / (number + 1)
+
     def voting(self, first):
         """Return the model whose leaves vote for one class of each output."""
         forest = self.forest
@@ -91,6 +99,11 @@ class TreeMaker:
     bins: Bins
     n_threads: int
 
+    @property
+    def table(self):
+        """The binned training rows."""
+        return self.problem.table
+
     def make(self, numbers, wanted):
         """Yield the trees of some numbers, the gains of their features, and their answers out of bag if wanted."""
 
@@ -117,7 +130,7 @@ class TreeMaker:
 
 @dataclass(frozen=True)
 class Shape:
-    """One tree of a forest, node by node, root first.
+    """One tree of a forest, node by node: inner nodes in their order, root first, then leaves from left to right.
 
     Attributes
     ----------
@@ -127,10 +140,8 @@ class Shape:
         What is asked; -2 for leaves.
     threshold : ndarray of shape (n_nodes,)
         Up to it a value goes left; NaN for categories and leaves.
-    missing_go_to_left : ndarray of shape (n_nodes,), bool
-        Where missing values go.
-    left_categories : dict of int to ndarray
-        For splits by categories: the codes of those known in training that go left.
+    left_codes : ndarray of shape (n_nodes, 256), bool
+        Which codes of the feature go left; 255 is a missing value.
     value : ndarray of shape (n_nodes, n_columns)
         Shares of classes, or means.
     weighted_n_node_samples : ndarray of shape (n_nodes,)
@@ -141,8 +152,7 @@ class Shape:
     children_right: np.ndarray
     feature: np.ndarray
     threshold: np.ndarray
-    missing_go_to_left: np.ndarray
-    left_categories: dict
+    left_codes: np.ndarray
     value: np.ndarray
     weighted_n_node_samples: np.ndarray
 
@@ -152,16 +162,28 @@ class Shape:
         return len(self.feature)
 
     @property
+    def missing_go_to_left(self):
+        """Whether missing values go left, for each node."""
+        return self.left_codes[:, 255]
+
+    @property
     def max_depth(self):
         """The length of the longest way down."""
-        depth = np.zeros(self.node_count, int)
-        for node in np.flatnonzero(self.children_left >= 0):
-            depth[[self.children_left[node], self.children_right[node]]] = depth[node] + 1
-        return int(depth.max())
+        return len(levels(self.children_left, self.children_right)) - 1
+
+
+def levels(left, right):
+    """Return the nodes of each depth."""
+    found = [np.zeros(1, int)]
+    while True:
+        inner = found[-1][left[found[-1]] >= 0]
+        if len(inner) == 0:
+            return found
+        found.append(np.concatenate([left[inner], right[inner]]))
 
 
 def shape_of(model, number):
-    """Return a tree of a forest, node by node: its inner nodes in their order, then its leaves.
+    """Return a tree of a forest, node by node.
 
     Parameters
     ----------
@@ -175,32 +197,42 @@ def shape_of(model, number):
     shape : Shape
         The tree.
     """
-    forest, bins = model.forest, model.bins
+    forest = model.forest
     (begin, end), (first, last) = forest.node_starts[number : number + 2], forest.leaf_starts[number : number + 2]
     nodes, n_inner, n_nodes = forest.nodes[begin:end], int(end - begin), int(end - begin + last - first)
     children = np.full((n_nodes, 2), -1)
     links = nodes[:, :2].astype(np.int64)
     children[:n_inner] = np.where(links >= 0, links - begin, n_inner + ~links - first)
-    feature, threshold, missing = np.full(n_nodes, -2), np.full(n_nodes, np.nan), np.zeros(n_nodes, bool)
-    categories = {}
-    for i, (bound, kind) in enumerate(zip(nodes[:, 3] & 255, nodes[:, 3] >> 8)):
-        asked = nodes[i, 2]
-        if kind == CATEGORIES:
-            feature[i] = forest.set_features[asked]
-            bits = np.unpackbits(forest.sets[asked].astype("<u4").view(np.uint8), bitorder="little").astype(bool)
-            missing[i] = bits[255]
-            known = np.unique(bins.category_codes[bins.starts[feature[i]] : bins.starts[feature[i] + 1]])
-            categories[i] = known[bits[known]]
-        else:
-            feature[i], threshold[i], missing[i] = asked, bins.of(asked)[bound - kind], kind == 1
-    value = np.zeros((n_nodes, forest.values.shape[1]))
-    weight = np.zeros(n_nodes)
+    feature, threshold, left_codes = _questions(model, nodes, n_nodes)
+    value, weight = np.zeros((n_nodes, forest.values.shape[1])), np.zeros(n_nodes)
     value[n_inner:] = leaf_values(forest, np.arange(first, last))
     weight[n_inner:] = forest.weights[first:last]
-    for i in range(n_inner - 1, -1, -1):
-        weight[i] = weight[children[i]].sum()
-        value[i] = weight[children[i]] @ value[children[i]] / weight[i]
-    return Shape(children[:, 0], children[:, 1], feature, threshold, missing, categories, value, weight)
+    for level in levels(children[:, 0], children[:, 1])[::-1]:
+        inner = level[level < n_inner]
+        left, right = children[inner, 0], children[inner, 1]
+        weight[inner] = weight[left] + weight[right]
+        parts = value[left] * weight[left, None] + value[right] * weight[right, None]
+        value[inner] = parts / weight[inner, None]
+    return Shape(children[:, 0], children[:, 1], feature, threshold, left_codes, value, weight)
+
+
+def _questions(model, nodes, n_nodes):
+    """Return what each node asks, where it cuts, and which codes go left."""
+    bins, n_inner = model.bins, len(nodes)
+    bound, kind = nodes[:, 3] & 255, nodes[:, 3] >> 8
+    sets = kind == CATEGORIES
+    feature, threshold = np.full(n_nodes, -2), np.full(n_nodes, np.nan)
+    left_codes = np.zeros((n_nodes, 256), bool)
+    asked = nodes[:, 2].copy()
+    asked[sets] = model.forest.set_features[nodes[sets, 2]]
+    feature[:n_inner] = asked
+    cut = np.where(sets, 0, bound - (kind == 1))
+    threshold[:n_inner] = np.where(sets, np.nan, bins.edges[bins.starts[asked] + cut])
+    left_codes[:n_inner] = np.arange(256) <= cut[:, None]
+    left_codes[:n_inner, 255] = kind == 1
+    words = model.forest.sets[nodes[sets, 2]].astype("<u4").view(np.uint8).reshape(-1, 32)
+    left_codes[np.flatnonzero(sets)] = np.unpackbits(words, axis=1, bitorder="little").astype(bool)
+    return feature, threshold, left_codes
 
 
 class ForestTree(BaseEstimator):
@@ -326,8 +358,8 @@ def rules(tree, feature_names, decimals, max_depth):
             yield "|   " * depth + "|--- " + what + tree.describe(shape.value[node], decimals)
             continue
         name = names[shape.feature[node]]
-        if node in shape.left_categories:
-            held = ", ".join(tree.owner.category_names(shape.feature[node], shape.left_categories[node]))
+        if np.isnan(shape.threshold[node]):
+            held = ", ".join(tree.owner.category_names(shape.feature[node], shape.left_codes[node]))
             sides = (f"{name} in {{{held}}}", f"{name} not in {{{held}}}")
         else:
             cut = f"{shape.threshold[node]:.{decimals}f}"
@@ -408,4 +440,3 @@ class ForestTreeRegressor(RegressorMixin, ForestTree):
     def describe(self, value, decimals):
         """Return what a leaf says, in words."""
         return f"value: [{', '.join(f'{one:.{decimals}f}' for one in value)}]"
-
