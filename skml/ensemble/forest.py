@@ -540,7 +540,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     Notes
     -----
     Sums over rows are whole numbers in fixed point, exact to about 45 bits, so their order cannot show; leaves are
-    means of the targets themselves. NaN goes to the side of a split where it lowers the impurity more; where a node saw none,
+    means of the targets themselves. NaN goes to the side where it lowers the impurity more; where a node saw none,
     and for categories it did not see, to the heavier side. Categories are split in the order of their means, the best
     subset for squared errors (Fisher 1958).
 
