@@ -11,9 +11,12 @@ cdef extern from "forest.hpp" namespace "skml_forest" nogil:
         const int32_t* set_features
         const uint32_t* sets
         Py_ssize_t n_trees, n_sets
-    void sum_at(const Forest&, const uint8_t*, Py_ssize_t, Py_ssize_t, const int32_t*, const double*, Py_ssize_t,
+    cdef cppclass Walker:
+        Walker(const Forest&, const uint8_t*, Py_ssize_t, Py_ssize_t) except +
+        void pack(Py_ssize_t) noexcept
+    void sum_at(const Walker&, const uint8_t*, Py_ssize_t, Py_ssize_t, const int32_t*, const double*, Py_ssize_t,
                 Py_ssize_t, double*, Py_ssize_t) noexcept
-    void leaves_at(const Forest&, const uint8_t*, Py_ssize_t, Py_ssize_t, int32_t*, Py_ssize_t) noexcept
+    void leaves_at(const Walker&, const uint8_t*, Py_ssize_t, Py_ssize_t, int32_t*, Py_ssize_t) noexcept
 
 include "checks.pxi"
 
@@ -68,6 +71,7 @@ def sum_values(
 ):
     """Write the sums over the trees of what the leaves say."""
     cdef Forest forest
+    cdef Walker* walker
     cdef Py_ssize_t b, n = codes.shape[0], p = codes.shape[1], width = sums.shape[1]
     _check_threads(n_threads)
     _set_forest(&forest, nodes, roots, set_features, sets, p)
@@ -82,8 +86,15 @@ def sum_values(
         number = &numbers[0]
     if values.shape[0]:
         value = &values[0, 0]
-    for b in prange((n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
-        sum_at(forest, &codes[0, 0], p, n, number, value, width, n_pure, &sums[0, 0], b)
+    walker = new Walker(forest, &codes[0, 0], n * p, n)
+    try:
+        if n >= BLOCK:
+            for b in prange(forest.n_trees, nogil=True, num_threads=n_threads, schedule="dynamic"):
+                walker.pack(b)
+        for b in prange((n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
+            sum_at(walker[0], &codes[0, 0], p, n, number, value, width, n_pure, &sums[0, 0], b)
+    finally:
+        del walker
 
 
 def find_leaves(
@@ -97,6 +108,7 @@ def find_leaves(
 ):
     """Write the leaf that each row reaches in each tree."""
     cdef Forest forest
+    cdef Walker* walker
     cdef Py_ssize_t b, n = codes.shape[0], p = codes.shape[1]
     _check_threads(n_threads)
     _set_forest(&forest, nodes, roots, set_features, sets, p)
@@ -104,5 +116,12 @@ def find_leaves(
         raise ValueError("leaves must have shape (n_rows, n_trees).")
     if n == 0:
         return
-    for b in prange((n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
-        leaves_at(forest, &codes[0, 0], p, n, &leaves[0, 0], b)
+    walker = new Walker(forest, &codes[0, 0], n * p, n)
+    try:
+        if n >= BLOCK:
+            for b in prange(forest.n_trees, nogil=True, num_threads=n_threads, schedule="dynamic"):
+                walker.pack(b)
+        for b in prange((n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
+            leaves_at(walker[0], &codes[0, 0], p, n, &leaves[0, 0], b)
+    finally:
+        del walker
