@@ -93,9 +93,9 @@ def _between(units, left, right):
 
 
 def _half_deviance(units, offsets, sums):
-    """Return sum y log(mean y), which is as far as the half deviance depends on the split."""
+    """Return sum y log(mean y), the part of the half deviance that splits change; a sum within rounding of 0 is 0."""
     y, w = sums[:, :-1] * units + offsets * sums[:, -1:], sums[:, -1:].astype(np.float64)
-    positive = y > 0
+    positive = y > w * (units + 1e-12 * np.abs(offsets))
     terms = y * np.log(np.where(positive, y, 1) / w)
     return np.where(np.all(positive, axis=1), _in_order(terms), -np.inf)
 
