@@ -132,10 +132,11 @@ struct Splitter {
         forget(found);
     }
 
+    // Where only missing values go right, all numbers go left, those that the node hasn't seen as well.
     void cut(int32_t f, int at, int known, bool missing_left, Split& best) {
         best.feature = f;
-        best.low = order[at - 1];
-        best.high = at < known ? order[at] : order[at - 1] + 1;
+        best.low = at < known ? order[at - 1] : std::max(order[at - 1], n_codes(table, f) - 1);
+        best.high = at < known ? order[at] : best.low + 1;
         best.missing_left = missing_left;
     }
 
