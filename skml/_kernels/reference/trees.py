@@ -138,14 +138,10 @@ def _fetch(table, f, rows):
     return column[rows]
 
 
-def _n_codes(table, f):
-    return int(table.edge_starts[f + 1] - table.edge_starts[f])
-
-
 def _middle(table, f, low, high):
     """Return the code whose edge is nearest to the middle of the gap between two neighbouring codes of a node."""
     edges = table.edges[table.edge_starts[f] :][low:high]
-    if high == low + 1 or high > _n_codes(table, f):
+    if high == low + 1:
         return low
     centre = edges[0] + (edges[-1] - edges[0]) / 2
     at = min(np.searchsorted(edges, centre), len(edges) - 1)
@@ -215,11 +211,13 @@ def _cut(tree, node, f, cells, known, at, missing):
     """Note a split of a number; where none is missing, those to come go where more of the weight goes."""
     if at == 0:
         return
-    split, weight = node.split, tree.learned.weight
+    split, n_codes = node.split, int(tree.table.edge_starts[f + 1] - tree.table.edge_starts[f])
     split.feature, split.low, split.high = f, int(known[at - 1]), int(known[min(at, len(known) - 1)])
-    if at == len(known):  # only missing values go right
-        split.low = max(split.low, _n_codes(tree.table, f) - 1)
+    if at == len(known):  # only missing values go right, so all numbers go left
+        split.low = max(split.low, n_codes - 1)
+    if at == len(known) or split.high > n_codes:
         split.high = split.low + 1
+    weight = tree.learned.weight
     left = cells[known[:at]].sum(axis=0)
     split.missing_left = not missing and bool(2 * weight(left[None])[0] >= weight(node.total[None])[0])
 

@@ -47,13 +47,9 @@ static inline void fetch(const Table& table, int32_t f, const int32_t* rows, ptr
     }
 }
 
-static inline int n_codes(const Table& table, int32_t f) {
-    return (int)(table.edge_starts[f + 1] - table.edge_starts[f]);
-}
-
 // The code whose edge is nearest to the middle of the gap between two neighbouring codes of a node.
 static inline uint8_t middle(const Table& table, int32_t f, int low, int high) {
-    if (high == low + 1 || high > n_codes(table, f)) return (uint8_t)low;
+    if (high == low + 1) return (uint8_t)low;
     const double* edges = table.edges + table.edge_starts[f];
     const double centre = edges[low] + (edges[high - 1] - edges[low]) / 2;
     int at = (int)(std::lower_bound(edges + low, edges + high, centre) - edges);
