@@ -298,7 +298,7 @@ def _means(problem, rows, counts, begins):
     if problem.rule.criterion == ABSOLUTE:
         return np.column_stack([_medians(values, counts, begins) for values in y])
     total = np.add.reduceat(counts.astype(np.float64), begins)
-    return np.add.reduceat(y * counts, begins, axis=1).T / total[:, None]
+    return np.ascontiguousarray((np.add.reduceat(y * counts, begins, axis=1) / total).T)
 
 
 def _medians(y, counts, begins):
