@@ -96,6 +96,8 @@ def _check_sizes(forest):
     named = len(numbers) == n_leaves and np.all((numbers >= 0) & (numbers < forest.n_pure + len(values)))
     if values.ndim != 2 or not 0 <= forest.n_pure <= values.shape[1]:
         raise ValueError("values and n_pure are not those of a forest.")
+    if len(forest.node_starts) != len(forest.leaf_starts) or int(forest.node_starts[-1]) != len(forest.nodes):
+        raise ValueError("nodes, node_starts and leaf_starts disagree.")
     if int(forest.leaf_starts[-1]) != n_leaves or not (named if len(numbers) else len(values) == n_leaves):
         raise ValueError("numbers, values, weights and leaf_starts disagree.")
     if forest.sets.shape != (len(forest.set_features), 8):
