@@ -98,7 +98,9 @@ def _check_sizes(forest):
         raise ValueError("values and n_pure are not those of a forest.")
     if len(forest.node_starts) != len(forest.leaf_starts) or int(forest.node_starts[-1]) != len(forest.nodes):
         raise ValueError("nodes, node_starts and leaf_starts disagree.")
-    if int(forest.leaf_starts[-1]) != n_leaves or not (named if len(numbers) else len(values) == n_leaves):
+    if int(forest.leaf_starts[-1]) != n_leaves or not (
+        named if len(numbers) else (len(values), forest.n_pure) == (n_leaves, 0)
+    ):
         raise ValueError("numbers, values, weights and leaf_starts disagree.")
     if forest.sets.shape != (len(forest.set_features), 8):
         raise ValueError("sets and set_features disagree.")
