@@ -82,7 +82,8 @@ def test_leaves_equal_the_twins(rng, n, n_threads, with_sets):
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize(
-    ("width", "n_pure", "named"), [(1, 0, False), (3, 0, False), (3, 0, True), (3, 3, True), (2, 1, True)]
+    ("width", "n_pure", "named"),
+    [(1, 0, False), (3, 0, False), (3, 0, True), (3, 3, True), (3, 2, False), (2, 1, True)],
 )
 def test_sums_equal_the_twins(rng, n, n_threads, width, n_pure, named):
     walks, n_leaves = some_forest(rng, 9, 4)

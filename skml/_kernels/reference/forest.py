@@ -25,7 +25,7 @@ def sum_values(nodes, roots, set_features, sets, codes, numbers, values, n_pure,
     known = np.concatenate([np.eye(n_pure, sums.shape[1]), values])
     sums[...] = 0
     for reached in leaves.T:
-        sums += known[numbers[reached] if len(numbers) else reached + n_pure]
+        sums += known[numbers[reached] if len(numbers) else reached]
 
 
 def find_leaves(nodes, roots, set_features, sets, codes, leaves, n_threads):
