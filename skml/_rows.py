@@ -13,7 +13,7 @@ from skml.base import chunk_slices
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def distinct_rows(X, weights=None, y=None):
+def distinct_rows(X, weights=None, y=None, *, return_inverse=False):
     """Return a representative of each group of equal rows, in canonical order, and the groups' weights.
 
     Parameters
@@ -24,6 +24,8 @@ def distinct_rows(X, weights=None, y=None):
         Non-negative; rows of zero weight are left out. None means 1 everywhere.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs) or None
         Targets that belong to the rows' content, as numbers.
+    return_inverse : bool, default=False
+        Whether to return the group of each row as well.
 
     Returns
     -------
@@ -31,12 +33,19 @@ def distinct_rows(X, weights=None, y=None):
         One row of each group. float32 data and the same data as float64 have the same order.
     merged : ndarray of shape (n_distinct,), float64
         The sum of the group's weights.
+    inverse : ndarray of shape (n_samples,), int
+        Only if asked for: the group of each row, -1 for rows of zero weight.
     """
     parts = [X] if y is None else [X, _as_rows(y)]
     order = _sorted_by_content(parts, None if weights is None else np.flatnonzero(weights > 0))
     first = np.flatnonzero(np.append(True, ~_same_as_next(parts, order)))
     in_order = np.ones(len(order)) if weights is None else weights[order].astype(np.float64)
-    return order[first], np.add.reduceat(in_order, first)
+    merged = np.add.reduceat(in_order, first)
+    if not return_inverse:
+        return order[first], merged
+    inverse = np.full(X.shape[0], -1)
+    inverse[order] = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(order))))
+    return order[first], merged, inverse
 
 
 def _as_rows(y):

@@ -8,10 +8,11 @@ import numpy as np
 
 from skml import _kernels
 from skml.ensemble.binning import Table
-from skml.ensemble.predictor import CATEGORIES, Forest
+from skml.ensemble.criteria import ABSOLUTE, ENTROPY
+from skml.ensemble.predictor import Forest
+from skml.ensemble.pruning import node_risks, pruned
 from skml.ensemble.sampling import Bagging, draw_bag, generator
 
-GINI, ENTROPY, SQUARED, POISSON, ABSOLUTE = range(5)
 # Weights up to here have their x log x in a table.
 _TABLE = 2**16
 
@@ -275,7 +276,12 @@ def _as_forest(problem, grown, sizes, bag):
     kinds = grown.kinds[:n_inner].astype(np.int32)
     bounds = np.where(kinds == 1, grown.codes[:n_inner] + np.int32(1), grown.codes[:n_inner])
     nodes = np.column_stack([children, grown.features[:n_inner], bounds | kinds << 8]).astype(np.int32)
-    begins = grown.leaf_begins[:n_leaves][order]
+    begins, limits = grown.leaf_begins[:n_leaves][order], grown.bounds[:n_leaves][order]
+    if problem.ccp_alpha > 0 and n_inner:
+        nodes, kept = pruned(nodes, node_risks(problem, rows, counts, class_weights, begins), problem.ccp_alpha)
+        limits = np.column_stack([np.minimum.reduceat(limits[:, 0], kept), np.maximum.reduceat(limits[:, 1], kept)])
+        begins = begins[kept]
+    n_inner, n_leaves = len(nodes), len(begins)
     sizes = np.diff(np.append(begins, len(rows)))
     if class_weights is None:
         said = (np.empty(0, np.int32), _means(problem, rows, counts, begins), 0)
@@ -284,7 +290,7 @@ def _as_forest(problem, grown, sizes, bag):
         said = _shares(problem.targets, rows, counts * class_weights[problem.targets.y[0, rows]], begins, sizes)
         kept = (np.empty(0, np.int32), np.empty(0, np.int32), np.zeros(1, np.int64))
     if len(problem.rule.monotonic):
-        said = _clipped(said, grown.bounds[:n_leaves][order])
+        said = _clipped(said, limits)
     weights = np.add.reduceat(counts.astype(np.float64), begins).astype(np.float32)
     ends = (np.array([0, n_inner]), np.array([0, n_leaves]))
     roots = np.array([0 if n_inner else -1], np.int32)

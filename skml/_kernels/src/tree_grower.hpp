@@ -80,7 +80,7 @@ struct Grower {
         root->total.assign(targets.size(), 0);
         for (ptrdiff_t i = 0; i < m; i++) {
             for (int o = 0; o < targets.outputs(); o++) P::add(root->total.data(), planes[o][i], weights[i], o);
-            if (sizeof(cell_t) == sizeof(int64_t)) root->total.back() += weights[i];
+            if (P::NUMBERS) root->total.back() += weights[i];
         }
         evaluate(*root);
         place(std::move(root));
@@ -128,6 +128,7 @@ struct Grower {
             || targets.weight(total) < 2 * limits.min_weight || targets.pure(total, planes.data(), node.begin, node.end))
             return;
         for (int o = 0; o < targets.outputs(); o++) here[o] = planes[o] + node.begin;
+        splitter.enter(here.data(), weights + node.begin, m);
         int32_t visited = 0, usable = 0;
         const int32_t n = (int32_t)features.size();
         for (; visited < n && (visited < options.max_features || !usable); visited++) {
@@ -180,7 +181,7 @@ struct Grower {
         left->total.assign(targets.size(), 0);
         for (ptrdiff_t i = node.begin; i < at; i++) {
             for (int o = 0; o < targets.outputs(); o++) P::add(left->total.data(), planes[o][i], weights[i], o);
-            if (sizeof(cell_t) == sizeof(int64_t)) left->total.back() += weights[i];
+            if (P::NUMBERS) left->total.back() += weights[i];
         }
         right->total = std::move(node.total);
         for (int s = 0; s < targets.size(); s++) right->total[s] -= left->total[s];

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <vector>
+#include "tree_absolute.hpp"
 #include "tree_table.hpp"
 #include "tree_targets.hpp"
 
@@ -40,6 +41,7 @@ struct Splitter {
     int order[N_CODES];
     double keys[N_CODES];
     std::vector<double> axis, next;
+    Absolute absolute;
 
     Splitter(const P& targets, const Table& table, const Limits& limits)
         : targets(targets), table(table), limits(limits), cells(N_CODES * targets.size()), left(targets.size()),
@@ -52,8 +54,31 @@ struct Splitter {
             const typename P::target_t* plane = planes[o];
             for (ptrdiff_t i = 0; i < m; i++) P::add(&cells[codes[i] * size], plane[i], weights[i], o);
         }
-        if (sizeof(cell_t) == sizeof(int64_t))  // numbers: the weights are a cell's last sum
+        if constexpr (P::NUMBERS) {  // the weights are a cell's last sum
             for (ptrdiff_t i = 0; i < m; i++) cells[codes[i] * size + size - 1] += weights[i];
+            if (targets.criterion == ABSOLUTE) absolute.sort_by_code(codes);
+        }
+    }
+
+    // Tells which rows the coming features are tried on.
+    void enter(const typename P::target_t* const* planes, const int32_t* weights, ptrdiff_t m) {
+        if constexpr (P::NUMBERS)
+            if (targets.criterion == ABSOLUTE) absolute.enter(planes, targets.outputs(), weights, m);
+    }
+
+    double score() const {
+        if constexpr (P::NUMBERS)
+            if (targets.criterion == ABSOLUTE) return absolute.gain(targets.units);
+        return targets.score(left.data(), right.data());
+    }
+
+    // Notes that a code has moved to the left; -1: that all are on the right.
+    void note(int code) {
+        if constexpr (P::NUMBERS) {
+            if (targets.criterion != ABSOLUTE) return;
+            if (code < 0) absolute.restart();
+            else absolute.move(code);
+        }
     }
 
     // Lists the codes that were seen, ascending, and forgets that they were.
@@ -91,13 +116,16 @@ struct Splitter {
         const int size = targets.size(), last = start ? found - 1 : found;
         int at = 0;
         for (int s = 0; s < size; s++) left[s] = start ? start[s] : 0;
+        note(-1);
+        if (start) note(MISSING);
         for (int j = 0; j < last; j++) {
             const cell_t* cell = &cells[order[j] * size];
             for (int s = 0; s < size; s++) {
                 left[s] += cell[s];
                 right[s] = total[s] - left[s];
             }
-            const double score = targets.score(left.data(), right.data());
+            note(order[j]);
+            const double score = this->score();
             if (score > best.bar && allowed(f, low, high)) {
                 best.score = score;
                 best.bar = score + TIE * std::fabs(score);
@@ -167,7 +195,7 @@ struct Splitter {
     // shares of several (Coppersmith, Hong & Hosking 1999).
     void sort_categories(int found) {
         const int size = targets.size();
-        if (sizeof(cell_t) == sizeof(int64_t)) {
+        if (P::NUMBERS) {
             for (int j = 0; j < found; j++) keys[order[j]] = mean(&cells[order[j] * size]);
         } else if (size == 2) {
             for (int j = 0; j < found; j++) keys[order[j]] = share(&cells[order[j] * size], 1);

@@ -1,6 +1,7 @@
 // Binned rows: one byte per value, dense in any strides or as sparse columns; the code 255 is a missing value.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -47,14 +48,15 @@ static inline void fetch(const Table& table, int32_t f, const int32_t* rows, ptr
     }
 }
 
-// The code whose edge is nearest to the middle of the gap between two neighbouring codes of a node.
+// The code whose edge is nearest to the middle of the gap between two neighbouring codes of a node; of two that are
+// equally near, but for what rounding the data to float32 does to them, the lower.
 static inline uint8_t middle(const Table& table, int32_t f, int low, int high) {
     if (high == low + 1) return (uint8_t)low;
     const double* edges = table.edges + table.edge_starts[f];
-    const double centre = edges[low] + (edges[high - 1] - edges[low]) / 2;
-    int at = (int)(std::lower_bound(edges + low, edges + high, centre) - edges);
-    if (at >= high) at = high - 1;
-    if (at > low && centre - edges[at - 1] <= edges[at] - centre) at--;
+    const double first = edges[low], last = edges[high - 1], centre = first / 2 + last / 2;
+    const double slack = 1e-6 * (std::fabs(first) + std::fabs(last));
+    int at = (int)(std::lower_bound(edges + low, edges + high - 1, centre) - edges);
+    while (at > low && centre - edges[at - 1] <= edges[at] - centre + slack) at--;
     return (uint8_t)at;
 }
 }  // namespace skml_trees

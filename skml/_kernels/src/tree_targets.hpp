@@ -12,6 +12,7 @@ enum Criterion { GINI, ENTROPY, SQUARED, POISSON, ABSOLUTE };
 // Classes of one or several outputs. A cell counts the weight of each class; S is their number where it is known.
 template <int S>
 struct Classes {
+    static constexpr bool NUMBERS = false;
     using cell_t = int32_t;
     using target_t = int32_t;  // a class, counted on through the outputs
     int criterion, n_outputs, n_cells;
@@ -79,6 +80,7 @@ struct Classes {
 // Numbers of one or several outputs in fixed point: a cell holds their weighted sums, and last the weight.
 template <int S>
 struct Numbers {
+    static constexpr bool NUMBERS = true;
     using cell_t = int64_t;
     using target_t = int64_t;
     int criterion, n_outputs, n_cells;

@@ -1,0 +1,595 @@
+"""What the two forests share: validation, the fit tree by tree, and what comes out of bag."""
+
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import Bunch, check_array, check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skml import _kernels
+from skml._rows import distinct_rows
+from skml._sklearn import Interval, RealNotInt, StrOptions
+from skml.base import (
+    Step,
+    fit_task,
+    fitting,
+    require_memory,
+    run_steps,
+    validate_weights,
+    validate_X,
+    warn_caller,
+)
+from skml.ensemble import members, oob
+from skml.ensemble.binning import find_bins, tabulate
+from skml.ensemble.columns import as_numbers, read_columns
+from skml.ensemble.grower import Problem, Rule
+from skml.ensemble.importance import by_impurity, by_permutation
+from skml.ensemble.intervals import leaf_pairs
+from skml.ensemble.predictor import leaves
+from skml.ensemble.sampling import Bagging, as_counts, draw_bag, whole
+from skml.ensemble.trees import TreeMaker
+
+MOST_TREES = 1000  # what n_estimators="auto" ends with
+_DEEP = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Training:
+    """Validated training data, rows that are equal merged.
+
+    Attributes
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        As validated; for members that are no trees of ours, as it was given.
+    y : ndarray of shape (n_samples, n_outputs)
+        Class numbers, or numbers.
+    weights : ndarray of shape (n_samples,) or None
+        Of the rows.
+    index : ndarray of shape (n_rows,), int
+        One row of each group of equal ones.
+    merged : ndarray of shape (n_rows,)
+        Their weights.
+    inverse : ndarray of shape (n_samples,), int
+        The group of each row; -1 for rows of no weight.
+    groups : ndarray of shape (n_samples,), int, or None
+        What is drawn whole.
+    """
+
+    X: object
+    y: np.ndarray
+    weights: np.ndarray | None
+    index: np.ndarray
+    merged: np.ndarray
+    inverse: np.ndarray
+    groups: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Bags:
+    """What it takes to tell which rows were in which bag.
+
+    Attributes
+    ----------
+    index : ndarray of shape (n_rows,), int32
+        One row of each group of equal ones.
+    bagging : Bagging
+        How bags were drawn.
+    """
+
+    index: np.ndarray
+    bagging: Bagging
+
+
+@dataclass
+class Grove:
+    """The members so far, and what they said out of bag; it grows in place."""
+
+    members: list
+    importances: np.ndarray
+    squares: np.ndarray
+    oob: oob.OutOfBag | None
+    table: object = None
+    curve: list = field(default_factory=list)
+
+
+class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
+    """What :class:`BaggingForest` and :class:`BaggingForestRegressor` share."""
+
+    _takes_steps = "a forest takes a step per tree, of which there were none"
+
+    _parameter_constraints = {
+        "estimator": [None, "array-like", *members.CONSTRAINTS],
+        "n_estimators": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "max_depth": [None, Interval(Integral, 1, None, closed="left")],
+        "min_samples_split": [
+            Interval(Integral, 2, None, closed="left"),
+            Interval(RealNotInt, 0.0, 1.0, closed="right"),
+        ],
+        "min_samples_leaf": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0.0, 1.0, closed="neither"),
+        ],
+        "min_weight_fraction_leaf": [Interval(Real, 0.0, 0.5, closed="both")],
+        "max_features": [
+            None,
+            StrOptions({"sqrt", "log2"}),
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0.0, 1.0, closed="right"),
+        ],
+        "feature_sampling": [StrOptions({"split", "tree", "none"})],
+        "max_leaf_nodes": [None, Interval(Integral, 2, None, closed="left")],
+        "min_impurity_decrease": [Interval(Real, 0.0, None, closed="left")],
+        "bootstrap": ["boolean"],
+        "max_samples": [
+            None,
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0.0, 1.0, closed="right"),
+        ],
+        "oob_score": ["boolean", str, callable],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "ccp_alpha": [Interval(Real, 0.0, None, closed="left")],
+        "monotonic_cst": [None, dict, "array-like"],
+        "categorical_features": [None, StrOptions({"from_dtype"}), "array-like"],
+        "max_bins": [Interval(Integral, 2, 255, closed="both")],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+    }
+
+    @fitting
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Grow the forest.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows; NaN means missing, and columns of categories need no encoding.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight k means the same as k copies of the row.
+        groups : array-like of shape (n_samples,), default=None
+            Whole groups of rows are drawn into a bag (block bootstrap).
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        going_on = self.warm_start and hasattr(self, "_model")
+        training = self._training(X, y, sample_weight, groups, going_on)
+        n_before = self._model.n_members if going_on else 0
+        goal = self._goal(n_before)
+        grove, steps = self._plan(training, n_before, goal)
+        with fit_task(self, X=X, y=y, sample_weight=training.weights, max_subtasks=None) as context:
+            run = None
+            if goal > n_before:
+                seen = {"X": X, "y": y, "sample_weight": training.weights, "task": "tree"}
+                fitted = lambda grove, history: self._attributes(training, grove, history)  # noqa: E731
+                history = self.history_ if going_on else None
+                run = run_steps(self, context, steps, attributes=fitted, history=history, **seen)
+            vars(self).update(self._attributes(training, grove, run.history if run else self.history_))
+        self._warn_of_rows_never_out(training, grove)
+        return self
+
+    # ---- before the fit
+
+    def _training(self, X, y, sample_weight, groups, going_on):
+        """Validate everything that a fit is given."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        X = self._numbers(X, reset=True, going_on=going_on)
+        y = self._read_y(y, going_on)
+        check_consistent_length(X, y)
+        weights = validate_weights(sample_weight, y)
+        groups = self._read_groups(groups, X)
+        content = np.asarray(y, dtype=np.float64)
+        if groups is not None:
+            content = np.column_stack([content, groups])
+        if self.estimator is None:
+            index, merged, inverse = distinct_rows(X, weights, content, return_inverse=True)
+        else:
+            index, merged, inverse = members.rows_of_weight(X.shape[0], weights)
+        return Training(X, y, weights, index, merged, inverse, groups)
+
+    def _numbers(self, X, reset, going_on=False):
+        """Return X as numbers, its categories found (at fit) or looked up; members of other kinds take it as it is."""
+        if self.estimator is not None:
+            return members.as_rows(self, X, reset)
+        if reset and not going_on:
+            self._columns = read_columns(X, self.categorical_features)
+        if not self._columns.categories:
+            return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, order="C")
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        return check_array(as_numbers(X, self._columns), ensure_all_finite="allow-nan", order="C", input_name="X")
+
+    def _read_groups(self, groups, X):
+        if groups is None:
+            return None
+        if not self.bootstrap:
+            raise ValueError("groups are for drawing bags; they have no meaning with bootstrap=False.")
+        check_consistent_length(X, groups)
+        return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+
+    def _goal(self, n_before):
+        """Return how many members there shall be."""
+        goal = MOST_TREES if self.n_estimators == "auto" else self.n_estimators
+        if goal < n_before:
+            raise ValueError(
+                f"n_estimators={goal} must be larger or equal to len(estimators_)={n_before} when warm_start==True"
+            )
+        if goal == n_before:
+            message = "Warm-start fitting without increasing n_estimators does not fit new trees."
+            warn_caller(message, UserWarning)
+        return goal
+
+    def _n_threads(self):
+        return 1 if _kernels.n_threads() == 1 and self.n_jobs is None else effective_n_jobs(self.n_jobs)
+
+    def _bagging(self, training, entropy):
+        """Return how bags are drawn."""
+        total = float(training.merged.sum()) if whole(training.merged) else float(len(training.merged))
+        if not self.bootstrap:
+            for name, value in (("max_samples", self.max_samples), ("oob_score", self.oob_score or None)):
+                if value is not None:
+                    raise ValueError(f"{name}={value!r} needs bootstrap=True: without it every bag is the whole.")
+            return Bagging(training.merged, entropy, bootstrap=False)
+        groups = None if training.groups is None else training.groups[training.index]
+        if groups is not None:
+            groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
+            total = groups.max() + 1
+        size = self.max_samples
+        if isinstance(size, Integral) and size > total:
+            raise ValueError(f"max_samples={size} is more than there are to draw from, {total:g}.")
+        size = total if size is None else size if isinstance(size, Integral) else max(1, round(size * total))
+        strata, shares = self._strata(training, int(size))
+        if strata is not None and groups is not None:
+            raise ValueError(f"sampling={self.sampling!r} draws rows, groups draw groups; use one of them.")
+        return Bagging(training.merged, entropy, True, int(size), strata, shares, groups)
+
+    def _strata(self, training, size):
+        return None, None
+
+    def _rule(self, training, criterion, n_outputs):
+        """Return when nodes are split."""
+        n_features = training.X.shape[1]
+        counts, unit = (None, 1.0) if self.bootstrap else as_counts(training.merged)
+        total = float(training.merged.sum()) if whole(training.merged) else float(len(training.merged))
+        split, leaf = self.min_samples_split, self.min_samples_leaf
+        split = max(2, int(np.ceil(split * total))) if not isinstance(split, Integral) else split
+        leaf = int(np.ceil(leaf * total)) if not isinstance(leaf, Integral) else leaf
+        split = max(split, 2 * leaf)
+        gain = self.min_impurity_decrease * (np.log(2) if self.criterion in ("entropy", "log_loss") else 1.0)
+        return Rule(
+            criterion=criterion,
+            max_depth=_DEEP if self.max_depth is None else min(self.max_depth, _DEEP),
+            max_leaves=0 if self.max_leaf_nodes is None else min(self.max_leaf_nodes, _DEEP),
+            max_features=self._n_columns(n_features) if self.feature_sampling == "split" else n_features,
+            min_split=2 if split == 2 else int(np.ceil(split / unit)),
+            min_leaf=1 if leaf == 1 else int(np.ceil(leaf / unit)),
+            min_weight=self.min_weight_fraction_leaf,
+            min_gain=gain if gain > 0 else -np.inf,
+            monotonic=self._monotonic(n_features, n_outputs),
+        )
+
+    def _n_columns(self, n_features):
+        """Return `max_features` as a number."""
+        asked = self.max_features
+        if asked is None or self.feature_sampling == "none":
+            return n_features
+        if isinstance(asked, str):
+            return max(1, int(np.sqrt(n_features) if asked == "sqrt" else np.log2(n_features)))
+        if isinstance(asked, Integral):
+            if asked > n_features:
+                raise ValueError(f"max_features={asked} is more than the {n_features} features of X.")
+            return int(asked)
+        return max(1, int(asked * n_features))
+
+    def _monotonic(self, n_features, n_outputs):
+        signs = self.monotonic_cst
+        if isinstance(signs, dict):
+            names = list(getattr(self, "feature_names_in_", ()))
+            if unknown := [name for name in signs if name not in names]:
+                raise ValueError(f"monotonic_cst names the columns {unknown}, which X does not have.")
+            signs = [signs.get(name, 0) for name in names]
+        signs = np.zeros(0) if signs is None else np.asarray(signs)
+        if not np.any(signs):
+            return np.empty(0, np.int8)
+        if signs.shape != (n_features,) or not np.all(np.isin(signs, (-1, 0, 1))):
+            raise ValueError(f"monotonic_cst must hold -1, 0 or 1 for each of {n_features} features, got {signs}.")
+        if n_outputs > 1:
+            raise ValueError("monotonic_cst needs a single output.")
+        if np.any(self._columns.categorical & (signs != 0)):
+            raise ValueError("monotonic_cst is for numbers; a category has no order.")
+        return signs.astype(np.int8)
+
+    # ---- the fit
+
+    def _plan(self, training, n_before, goal):
+        """Return the members so far, and the generator that adds to them."""
+        if not n_before:
+            self._entropy = int(check_random_state(self.random_state).randint(2**31 - 1))
+        bagging = self._bagging(training, self._entropy)
+        watched = self.oob_score or self.n_estimators == "auto"
+        if watched and not self.bootstrap:
+            raise ValueError("n_estimators='auto' follows the out-of-bag score, which needs bootstrap=True.")
+        n_features = training.X.shape[1]
+        kept = oob.nothing_yet(len(training.merged), self._width()) if watched else None
+        if self.estimator is not None:
+            maker = self._member_maker(training, bagging)
+        else:
+            maker = self._tree_maker(training, bagging, n_before)
+        zeros = np.zeros(n_features)
+        grove = Grove([self._model] if n_before else [], zeros, zeros, kept, maker.table if watched else None)
+        if n_before:
+            grove.importances, grove.squares = self._importance_sums
+            if watched:
+                self._ask_again(training, maker, grove)
+        return grove, self._grow(training, maker, grove, range(n_before, goal))
+
+    def _member_maker(self, training, bagging):
+        chosen = members.templates(self, self.estimator, self._kind)
+        n_columns = self._n_columns(training.X.shape[1]) if self.feature_sampling == "tree" else training.X.shape[1]
+        hard = getattr(self, "voting", "soft") == "hard"
+        empty = members.Members((), (), self._first(), hard, self._width())
+        y = training.y[:, 0] if training.y.shape[1] == 1 else training.y
+        return members.Plan(chosen, training.X, y, training.index, bagging, n_columns, empty, self._n_threads())
+
+    def _tree_maker(self, training, bagging, n_before):
+        n_threads = self._n_threads()
+        X = training.X[training.index]
+        if n_before:
+            bins = self._model.bins
+        else:
+            bins = find_bins(X, training.merged, self._columns.categorical, self.max_bins, n_threads)
+        targets, criterion = self._targets(training)
+        n_features = X.shape[1]
+        columns = self._n_columns(n_features) if self.feature_sampling == "tree" else n_features
+        rule = self._rule(training, criterion, training.y.shape[1])
+        problem = Problem(tabulate(bins, X, n_threads), targets, bagging, rule, columns, self.ccp_alpha)
+        return TreeMaker(problem, bins, n_threads)
+
+    def _grow(self, training, maker, grove, numbers):
+        """Yield a Step per member."""
+        wanted = "oob" if grove.oob is not None else None
+        score, best, since = self._oob_scorer() if wanted else None, -np.inf, 0
+        kept = training.inverse >= 0
+        weights = None if training.weights is None else training.weights[kept]
+        for number, (member, importances, answers) in zip(numbers, maker.make(numbers, wanted)):
+            grove.members.append(member)
+            grove.importances = grove.importances + importances
+            grove.squares = grove.squares + importances**2
+            metrics, last = {"n_leaves": member.n_leaves}, number == numbers[-1]
+            if wanted:
+                oob.add_answers(grove.oob, *answers)
+                metrics["oob_score"] = self._score_out_of_bag(score, training, grove, kept, weights)
+                if metrics["oob_score"] > best + self.tol:
+                    best, since = metrics["oob_score"], number
+                if self.n_estimators == "auto" and number - since >= self.n_iter_no_change:
+                    last = True
+                grove.curve.append(metrics["oob_score"])
+            yield Step(grove, metrics, last)
+
+    def _score_out_of_bag(self, score, training, grove, kept, weights):
+        """Score the rows that were out of some bag; 0 before there are two."""
+        groups = training.inverse[kept]
+        said = grove.oob.times[groups] > 0
+        if said.sum() < 2:
+            return 0.0
+        values = grove.oob.means()[groups[said]]
+        y = self._written_y(training.y[kept][said])
+        return score(y, values, None if weights is None else weights[said])
+
+    def _ask_again(self, training, maker, grove):
+        """Ask the members of an earlier fit about the rows out of their bags."""
+        for answers in maker.ask_again(self._model):
+            oob.add_answers(grove.oob, *answers)
+        grove.curve = list(getattr(self, "oob_curve_", ()))
+
+    def _attributes(self, training, grove, history):
+        """Return the fitted attributes of the members so far."""
+        model = grove.members[0].joined(grove.members[1:])
+        n = model.n_members
+        grove.members[:] = [model]
+        total = grove.importances.sum()
+        found = {
+            "_model": model,
+            "_importance_sums": (grove.importances, grove.squares),
+            "_bags": Bags(training.index.astype(np.int32), self._bagging(training, self._entropy)),
+            "feature_importances_": grove.importances / total if total > 0 else grove.importances / max(1, n),
+            "history_": history,
+        }
+        found |= self._kept_targets(training, grove)
+        if grove.oob is not None:
+            found |= self._out_of_bag(training, grove)
+            if self.estimator is None:
+                found["_table"] = grove.table
+        return found
+
+    def _out_of_bag(self, training, grove):
+        """Return the attributes that come out of bag."""
+        means = grove.oob.means()
+        values = means[training.inverse]
+        left_out = training.inverse < 0  # rows of no weight were in no bag
+        if left_out.any():
+            rows = members.take(training.X, left_out)
+            values[left_out] = grove.members[0].means(rows, self._n_threads())
+        return {"oob_curve_": np.array(grove.curve), **self._name_out_of_bag(values, grove.curve)}
+
+    def _oob_scorer(self):
+        return oob.scorer(self.oob_score, getattr(self, "classes_", None))
+
+    def _warn_of_rows_never_out(self, training, grove):
+        if grove.oob is not None and self.oob_score and np.any(grove.oob.times == 0):
+            warn_caller(
+                "Some inputs do not have OOB scores. This probably means too few trees were used to compute any "
+                "reliable OOB estimates.",
+                UserWarning,
+            )
+
+    # ---- after the fit
+
+    def _rows(self, X):
+        """Return new rows as the members take them."""
+        check_is_fitted(self)
+        return self._numbers(X, reset=False)
+
+    def _members(self, kind):
+        check_is_fitted(self)
+        if self.estimator is not None:
+            return list(self._model.estimators)
+        return [kind(self, number) for number in range(self._model.n_members)]
+
+    def _need_trees(self, what):
+        if self.estimator is not None:
+            raise ValueError(f"{what} needs trees of our own; the members of this one are made by `estimator`.")
+
+    def apply(self, X):
+        """Return the leaf of each row in each tree.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows; NaN means missing.
+
+        Returns
+        -------
+        leaves : ndarray of shape (n_samples, n_estimators), int32
+            The number of the node in the ``tree_`` of each of `estimators_`.
+        """
+        rows = self._rows(X)
+        self._need_trees("apply")
+        forest, threads = self._model.forest, self._n_threads()
+        shift = forest.leaf_starts[:-1] - np.diff(forest.node_starts)
+        return (leaves(forest, self._model.codes(rows, threads), threads) - shift).astype(np.int32)
+
+    def proximity(self, X, others=None):
+        """Return in which share of the trees two rows share a leaf.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows; NaN means missing.
+        others : {array-like, DataFrame, sparse matrix} of shape (n_others, n_features) or None, default=None
+            Rows to compare with; None takes X itself.
+
+        Returns
+        -------
+        proximity : ndarray of shape (n_samples, n_others)
+            Between 0 and 1; 1 - proximity is a distance.
+        """
+        rows = self._rows(X)
+        others = rows if others is None else self._rows(others)
+        self._need_trees("proximity")
+        require_memory(8 * rows.shape[0] * others.shape[0], "The proximities")
+        threads = self._n_threads()
+        codes = (self._model.codes(some, threads) for some in (rows, others))
+        return leaf_pairs(self._model.forest, *codes, threads)
+
+    def oob_permutation_importance(self, n_repeats=5):
+        """Return how much worse the trees get, on rows out of their bags, when a feature's values are shuffled.
+
+        Parameters
+        ----------
+        n_repeats : int, default=5
+            How often each feature is shuffled.
+
+        Returns
+        -------
+        importance : Bunch
+            ``importances`` of shape (n_features, n_estimators): the drop in accuracy, or the rise of the mean squared
+            error, of each tree; ``importances_mean`` and ``importances_std`` over the trees. The draws depend on
+            `random_state` as the bags do.
+
+        Raises
+        ------
+        ValueError
+            If the forest was fitted without `oob_score`, which keeps what this needs.
+
+        References
+        ----------
+        .. [1] L. Breiman (2001). Random forests, section 10. Machine Learning 45.
+        """
+        table, targets = self._kept_rows("oob_permutation_importance")
+        if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
+            raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
+        drops = by_permutation(self._model, table, self._bags.bagging, targets, n_repeats)
+        return Bunch(importances=drops, importances_mean=drops.mean(axis=1), importances_std=drops.std(axis=1))
+
+    def oob_impurity_importance(self):
+        """Return the impurity decrease of each feature measured on rows out of the bags (MDI-oob).
+
+        Unlike `feature_importances_` it does not favour features with many values: one that is only noise comes out
+        at 0 on average.
+
+        Returns
+        -------
+        importances : ndarray of shape (n_features,)
+            In the units of the Gini impurity or of the variance; slightly negative by chance.
+
+        Raises
+        ------
+        ValueError
+            If the forest was fitted without `oob_score`, which keeps what this needs.
+
+        References
+        ----------
+        .. [1] X. Li, Y. Wang, S. Basu, K. Kumbier and B. Yu (2019). A debiased MDI feature importance measure for
+           random forests. NeurIPS.
+        """
+        table, targets = self._kept_rows("oob_impurity_importance")
+        return by_impurity(self._model, table, self._bags.bagging, targets)
+
+    def _kept_rows(self, what):
+        check_is_fitted(self)
+        self._need_trees(what)
+        if not hasattr(self, "_table"):
+            raise ValueError(f"{what} needs out-of-bag rows: fit with oob_score=True.")
+        return self._table, self._columns_of_y()
+
+    @property
+    def estimators_samples_(self):
+        """The rows in each bag, as often as they were drawn."""
+        check_is_fitted(self)
+        bags = (draw_bag(self._bags.bagging, number) for number in range(self._model.n_members))
+        return [np.sort(np.repeat(self._bags.index[rows], counts)) for rows, counts in bags]
+
+    @property
+    def oob_samples_(self):
+        """The rows out of each bag."""
+        check_is_fitted(self)
+        bags = (draw_bag(self._bags.bagging, number)[0] for number in range(self._model.n_members))
+        return [np.sort(np.delete(self._bags.index, rows)) for rows in bags]
+
+    def category_names(self, feature, left_codes):
+        """Return the categories of a feature that go left at a node.
+
+        Parameters
+        ----------
+        feature : int
+            The feature.
+        left_codes : ndarray of shape (256,), bool
+            Which codes do.
+
+        Returns
+        -------
+        names : list of str
+            Known categories; those that share a code are all named.
+        """
+        bins = self._model.bins
+        at = slice(bins.starts[feature], bins.starts[feature + 1])
+        values = bins.edges[at][left_codes[bins.category_codes[at]]]
+        known = self._columns.categories.get(int(feature))
+        return [f"{value:g}" if known is None else str(known[int(value)]) for value in values]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,170 @@
+"""Columns of tables: categories become numbers, so that all of X is one array."""
+
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+import scipy.sparse as sp
+
+# What a category that was not there at fit becomes: no category's number.
+_OTHER = -1.0
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold categories, and which categories those are.
+
+    Attributes
+    ----------
+    categorical : ndarray of shape (n_features,), bool
+        Columns that are split by subsets of their values.
+    categories : dict of int to ndarray
+        For columns that aren't numbers: the values that stand for 0, 1, 2...
+    """
+
+    categorical: np.ndarray
+    categories: dict
+
+
+def read_columns(X, wanted):
+    """Find the columns that hold categories.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
+        The data.
+    wanted : "from_dtype", None, or array-like of bool, int or str
+        Columns by their type in a DataFrame, by a mask, by index or by name.
+
+    Returns
+    -------
+    columns : Columns
+        The columns.
+
+    Raises
+    ------
+    ValueError
+        If `wanted` names no column of X.
+    """
+    if len(getattr(X, "shape", ())) != 2:  # lists, and what validation refuses
+        X = np.atleast_2d(np.asarray(X, dtype=object))
+    n_features, names = X.shape[1], getattr(X, "columns", None)
+    typed = np.array([_is_categorical(dtype) for dtype in _dtypes(X, n_features)], bool)
+    if isinstance(wanted, str) and wanted == "from_dtype":
+        mask = typed
+    else:
+        mask = _mask(wanted, n_features, names)
+    categories = {}
+    for f in np.flatnonzero(mask):
+        values = None if sp.issparse(X) else _column(X, f)
+        if values is not None and values.dtype.kind == "O":
+            categories[int(f)] = _categories(values, f)
+    return Columns(mask, categories)
+
+
+def _mask(wanted, n_features, names):
+    mask = np.zeros(n_features, bool)
+    if wanted is None:
+        return mask
+    wanted = np.asarray(wanted)
+    said = "categorical_features"
+    if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "biuOUS"):
+        raise ValueError(f"{said} must be a mask, indices or names of columns, got {wanted!r}.")
+    if wanted.dtype.kind == "b":
+        if len(wanted) != n_features:
+            raise ValueError(f"{said} is a mask of {len(wanted)} columns; X has {n_features}.")
+        return wanted.copy()
+    for one in wanted.tolist():
+        if isinstance(one, str):
+            found = [i for i, name in enumerate(() if names is None else names) if name == one]
+            if len(found) == 0:
+                raise ValueError(f"{said} names the column {one!r}, which X does not have.")
+            mask[found] = True
+        elif isinstance(one, Integral) and -n_features <= one < n_features:
+            mask[one] = True
+        else:
+            raise ValueError(f"{said} holds {one!r}; the columns of X are 0 to {n_features - 1}.")
+    return mask
+
+
+def _dtypes(X, n_features):
+    dtypes = getattr(X, "dtypes", None)
+    return [None] * n_features if dtypes is None else list(dtypes)
+
+
+def _is_categorical(dtype):
+    return type(dtype).__name__ in ("CategoricalDtype", "Categorical", "Enum") or getattr(dtype, "__name__", "") in (
+        "Categorical",
+        "Enum",
+    )
+
+
+def _column(X, f):
+    """Return one column as numbers or objects; missing values are None or NaN."""
+    if hasattr(X, "iloc"):
+        column = X.iloc[:, f]
+        values = np.asarray(column.astype(object) if _is_categorical(column.dtype) else column)
+    elif hasattr(X, "get_column"):
+        values = np.asarray(X[:, f].to_list(), dtype=object)
+    else:
+        values = np.asarray(X)[:, f]
+    if values.dtype.kind in "biuf":
+        return values
+    values = values.astype(object)
+    known = values[~_missing(values)]
+    if all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in known):
+        return np.where(_missing(values), np.nan, values).astype(np.float64)
+    return values
+
+
+def _missing(values):
+    return np.array([value is None or value != value or type(value).__name__ == "NAType" for value in values], bool)
+
+
+def _categories(values, f):
+    known = values[~_missing(values)]
+    try:
+        return np.unique(known)
+    except TypeError:
+        kinds = sorted({type(value).__name__ for value in known})
+        raise ValueError(f"Column {f} holds categories of several types, {', '.join(kinds)}; use one.") from None
+
+
+def as_numbers(X, columns):
+    """Return X with its categories as numbers.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
+        The data; returned as it is where no column needs it.
+    columns : Columns
+        From :func:`read_columns` of the training data.
+
+    Returns
+    -------
+    X : array-like, DataFrame or ndarray
+        Numbers; NaN is missing, -1 a category that is new.
+    """
+    if not columns.categories:
+        return X
+    out = np.empty(X.shape)
+    for f in range(X.shape[1]):
+        values = _column(X, f)
+        if f in columns.categories:
+            out[:, f] = _numbered(values.astype(object), columns.categories[f])
+        else:
+            try:
+                out[:, f] = values
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"Column {f} holds strings or objects; convert it to numbers, or name it in categorical_features."
+                ) from None
+    return out
+
+
+def _numbered(values, categories):
+    missing = _missing(values)
+    number = {value: i for i, value in enumerate(categories.tolist())}
+    out = np.array([number.get(value, _OTHER) for value in values.tolist()], dtype=np.float64)
+    out[missing] = np.nan
+    return out

@@ -1,0 +1,3 @@
+"""The numbers by which kernels know criteria."""
+
+GINI, ENTROPY, SQUARED, POISSON, ABSOLUTE = range(5)

@@ -1,0 +1,109 @@
+"""Importances measured on the rows that a tree was not grown from."""
+
+import numpy as np
+
+from skml.ensemble.binning import row_codes
+from skml.ensemble.predictor import part, sums
+from skml.ensemble.sampling import draw_bag, generator
+from skml.ensemble.trees import shape_of
+
+
+def _out_of_bag(table, bagging, number):
+    inside = draw_bag(bagging, number)[0]
+    out = np.setdiff1d(np.arange(table.n_rows), inside, assume_unique=True)
+    return out, row_codes(table, out)
+
+
+def by_permutation(model, table, bagging, targets, n_repeats):
+    """Return how much worse each tree gets on the rows out of its bag when a feature's values are shuffled.
+
+    Breiman (2001), section 10. Features that a tree does not ask are 0 in it.
+
+    Parameters
+    ----------
+    model : BinnedForest
+        The forest.
+    table : Table
+        The training rows.
+    bagging : Bagging
+        How its bags were drawn.
+    targets : ndarray of shape (n_rows, n_columns)
+        What would have been right: shares of classes (0 or 1), or numbers.
+    n_repeats : int
+        How often each feature is shuffled.
+
+    Returns
+    -------
+    drops : ndarray of shape (n_features, n_trees)
+        The drop in accuracy, or the rise of the mean squared error.
+    """
+    forest, n_features = model.forest, len(table.categorical)
+    drops = np.zeros((n_features, forest.n_trees))
+    for number in range(forest.n_trees):
+        out, codes = _out_of_bag(table, bagging, number)
+        tree, rng = part(forest, np.array([number])), generator(bagging.entropy ^ 0x14057B7EF767814F, number)
+        if len(out) < 2:
+            continue
+        weights = bagging.weights[out]
+        error = _error(sums(tree, codes, 1), targets[out], weights, forest.n_pure)
+        for f in np.unique(shape_of(model, number).feature):
+            if f < 0:
+                continue
+            column = codes[:, f].copy()
+            for _ in range(n_repeats):
+                codes[:, f] = rng.permutation(column)
+                rise = _error(sums(tree, codes, 1), targets[out], weights, forest.n_pure) - error
+                drops[f, number] += rise / n_repeats
+            codes[:, f] = column
+    return drops
+
+
+def _error(said, right, weights, n_pure):
+    if n_pure:
+        wrong = said.argmax(axis=1) != right.argmax(axis=1)
+        return np.average(wrong, weights=weights)
+    return np.average(((said - right) ** 2).mean(axis=1), weights=weights)
+
+
+def by_impurity(model, table, bagging, targets):
+    """Return the impurity decrease of each feature, measured out of bag: MDI-oob (Li et al. 2019, equation 8).
+
+    For each split on the way of a row out of the bag, the change of the node's value towards the child's counts by
+    its product with the row's own target. In the bag that is the usual importance; out of it, features that only fit
+    noise come out at 0 on average.
+
+    Parameters
+    ----------
+    model : BinnedForest
+        The forest.
+    table : Table
+        The training rows.
+    bagging : Bagging
+        How its bags were drawn.
+    targets : ndarray of shape (n_rows, n_columns)
+        Shares of classes (0 or 1), or numbers.
+
+    Returns
+    -------
+    importances : ndarray of shape (n_features,)
+        Means over trees; negative by chance only.
+    """
+    total = np.zeros(len(table.categorical))
+    for number in range(model.n_members):
+        out, codes = _out_of_bag(table, bagging, number)
+        if len(out) == 0:
+            continue
+        shape = shape_of(model, number)
+        weights = bagging.weights[out] / bagging.weights[out].sum()
+        at, rows = np.zeros(len(out), int), np.arange(len(out))
+        while len(rows):
+            feature = shape.feature[at]
+            inner = feature >= 0
+            at, rows, feature = at[inner], rows[inner], feature[inner]
+            below = np.where(
+                shape.left_codes[at, codes[rows, feature]], shape.children_left[at], shape.children_right[at]
+            )
+            gain = ((shape.value[below] - shape.value[at]) * targets[out[rows]]).sum(axis=1)
+            total += np.bincount(feature, gain * weights[rows], minlength=len(total))
+            at = below
+    return total / model.n_members

@@ -1,0 +1,298 @@
+"""Bags of any estimators: what scikit-learn calls bagging."""
+
+import inspect
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.utils import check_array
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import has_fit_parameter, validate_data
+
+from skml._sklearn import HasMethods
+from skml.base import check_sparse_structure, chunk_slices
+from skml.ensemble.sampling import draw_bag, generator
+
+CONSTRAINTS = [HasMethods(["fit", "predict"])]
+
+
+@dataclass(frozen=True)
+class Members:
+    """Fitted members and what they need to be asked.
+
+    Attributes
+    ----------
+    estimators : tuple of estimators
+        Fitted.
+    columns : tuple of ndarray or None
+        The columns that each was given; None for all.
+    first : ndarray of shape (n_outputs + 1,) or None
+        The first class of each output, and the number of all; None for numbers.
+    hard : bool
+        Whether a member votes for one class even if it knows probabilities.
+    width : int
+        The number of classes, or of outputs.
+    """
+
+    estimators: tuple
+    columns: tuple
+    first: np.ndarray | None
+    hard: bool
+    width: int
+
+    n_leaves = 1
+
+    @property
+    def n_members(self):
+        """The number of members."""
+        return len(self.estimators)
+
+    def joined(self, others):
+        """Return one model of this and others."""
+        estimators = self.estimators + tuple(one for other in others for one in other.estimators)
+        return replace(self, estimators=estimators, columns=self.columns + tuple(c for o in others for c in o.columns))
+
+    def means(self, X, n_threads):
+        """Return what the members say of rows, on average."""
+        total = np.zeros((n_rows(X), self.width))
+        for values in self._answers(X, n_threads):
+            total += values
+        return total / self.n_members
+
+    def of_members(self, X, n_threads):
+        """Yield slices of rows and what each member says of them: (n_chunk, n_members, n_columns)."""
+        for rows in chunk_slices(n_rows(X), 16 * self.n_members * self.width):
+            yield rows, np.stack(list(self._answers(take(X, rows), n_threads)), axis=1)
+
+    def staged(self, X, n_threads):
+        """Yield the mean of what the first members say, after each member."""
+        total = np.zeros((n_rows(X), self.width))
+        for i, values in enumerate(self._answers(X, n_threads)):
+            total += values
+            yield total / (i + 1)
+
+    def voting(self, first):
+        """Return the model whose members vote for one class of each output."""
+        return replace(self, hard=True)
+
+    def _answers(self, X, n_threads):
+        parallel = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")
+        return parallel(delayed(self._ask)(i, X) for i in range(self.n_members))
+
+    def _ask(self, i, X):
+        estimator, columns = self.estimators[i], self.columns[i]
+        X = X if columns is None else pick(X, columns)
+        if self.first is None:
+            return np.asarray(estimator.predict(X), dtype=np.float64).reshape(n_rows(X), -1)
+        out = np.zeros((n_rows(X), self.width))
+        n_outputs = len(self.first) - 1
+        shares = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") and not self.hard else None
+        known = getattr(estimator, "classes_", None)
+        if shares is not None and known is not None:
+            shares, known = (shares, known) if isinstance(shares, list) else ([shares], [known])
+            for o, (share, classes) in enumerate(zip(shares, known)):
+                out[:, self.first[o] + np.asarray(classes, dtype=int)] = share
+            return out
+        said = np.asarray(estimator.predict(X)).reshape(len(out), n_outputs)
+        for o in range(n_outputs):
+            out[np.arange(len(out)), self.first[o] + said[:, o].astype(int)] = 1.0
+        return out
+
+
+def n_rows(X):
+    """Return the number of rows of an array, sparse matrix or table."""
+    return X.shape[0]
+
+
+def take(X, rows):
+    """Return some rows, of the kind that X is."""
+    rows = np.arange(X.shape[0])[rows]
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def pick(X, columns):
+    """Return some columns, of the kind that X is."""
+    return X.iloc[:, columns] if hasattr(X, "iloc") else X[:, columns]
+
+
+def as_rows(owner, X, reset):
+    """Return X as members take it: tables as they are, everything else as an array.
+
+    Parameters
+    ----------
+    owner : estimator
+        Whose features are set or compared.
+    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
+        Rows.
+    reset : bool
+        Whether X defines the features.
+
+    Returns
+    -------
+    X : DataFrame, ndarray or CSR matrix
+        Rows.
+    """
+    if sp.issparse(X):
+        check_sparse_structure(X)
+    if not hasattr(X, "columns"):
+        X = check_array(X, accept_sparse="csr", dtype=None, ensure_all_finite=False, input_name="X")
+    validate_data(owner, X, reset=reset, skip_check_array=True)
+    return X
+
+
+def rows_of_weight(n, weights):
+    """Return what `distinct_rows` does, of rows that can't be compared: each stands for itself.
+
+    Parameters
+    ----------
+    n : int
+        The number of rows.
+    weights : ndarray of shape (n,) or None
+        Rows of zero weight are left out.
+
+    Returns
+    -------
+    index, merged, inverse : ndarray
+        The rows, their weights, and where each row is among them.
+    """
+    index = np.arange(n) if weights is None else np.flatnonzero(weights > 0)
+    inverse = np.full(n, -1)
+    inverse[index] = np.arange(len(index))
+    return index, np.ones(n) if weights is None else weights[index].astype(np.float64), inverse
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What members are made from.
+
+    Attributes
+    ----------
+    templates : list of estimators
+        Taken in turn.
+    X : DataFrame, ndarray or CSR matrix
+        All rows.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Class numbers, or numbers.
+    index : ndarray of shape (n_rows,), int
+        Rows of the bags among those of X.
+    bagging : Bagging
+        How bags are drawn.
+    n_columns : int
+        How many columns each member is given.
+    model : Members
+        Without members yet.
+    n_threads : int
+        How many are made at a time.
+    """
+
+    templates: list
+    X: object
+    y: np.ndarray
+    index: np.ndarray
+    bagging: object
+    n_columns: int
+    model: Members
+    n_threads: int
+
+    table = None
+
+    def make(self, numbers, wanted):
+        """Yield the members of some numbers, nothing for importances, and their answers out of bag if wanted."""
+        parallel = Parallel(n_jobs=self.n_threads, prefer="threads", return_as="generator")
+        return parallel(delayed(self._one)(number, wanted) for number in numbers)
+
+    def ask_again(self, model):
+        """Yield the answers of members that were made before."""
+        for number in range(model.n_members):
+            one = replace(model, estimators=model.estimators[number : number + 1], columns=model.columns[number:][:1])
+            yield self._out_of_bag(one, draw_bag(self.bagging, number)[0])
+
+    def _one(self, number, wanted):
+        rows, counts = draw_bag(self.bagging, number)
+        rng = generator(self.bagging.entropy ^ 0x5851F42D4C957F2D, number)
+        n_features, columns = self.X.shape[1], None
+        if self.n_columns < n_features:
+            columns = np.sort(rng.permutation(n_features)[: self.n_columns])
+        estimator = seeded(clone(self.templates[number % len(self.templates)]), rng)
+        try:
+            fit_member(estimator, self._bag(rows, columns), self.y, self.index[rows], self._weights(counts))
+        except Exception as error:
+            kind = ValueError if isinstance(error, (ValueError, TypeError)) else RuntimeError
+            raise kind(f"Bag {number}: {type(estimator).__name__} could not be fitted: {error}") from error
+        member = replace(self.model, estimators=(estimator,), columns=(columns,))
+        return member, np.zeros(n_features), self._out_of_bag(member, rows) if wanted else None
+
+    def _bag(self, rows, columns):
+        X = take(self.X, self.index[rows])
+        return X if columns is None else pick(X, columns)
+
+    def _weights(self, counts):
+        return counts.astype(np.float64) if self.bagging.bootstrap else self.bagging.weights
+
+    def _out_of_bag(self, member, rows):
+        out = np.setdiff1d(np.arange(len(self.index)), rows, assume_unique=True)
+        if len(out) == 0:
+            return out, np.zeros((0, member.width))
+        return out, member.means(take(self.X, self.index[out]), 1)
+
+
+def fit_member(estimator, X, y, rows, weights):
+    """Fit a member to its bag: by weights where it takes them, else by repeated rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted.
+    X : DataFrame, ndarray or CSR matrix of shape (n_bag, n_features)
+        The distinct rows of the bag.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        All targets.
+    rows : ndarray of shape (n_bag,), int
+        Which of them belong to X.
+    weights : ndarray of shape (n_bag,)
+        How often each row is in the bag, or its weight.
+    """
+    if has_fit_parameter(estimator, "sample_weight"):
+        estimator.fit(X, y[rows], sample_weight=weights)
+    elif np.all(weights == 1):
+        estimator.fit(X, y[rows])
+    elif np.all(weights == np.rint(weights)):
+        again = np.repeat(np.arange(len(rows)), weights.astype(int))
+        estimator.fit(take(X, again), y[rows[again]])
+    else:
+        raise ValueError("it takes no sample_weight; give it whole-number weights, or bootstrap=True, which draws them")
+
+
+def seeded(estimator, rng):
+    """Return an estimator whose random states, its parts' too, are numbers of their own."""
+    names = sorted(name for name in estimator.get_params(deep=True) if name.rpartition("__")[2] == "random_state")
+    return estimator.set_params(**{name: int(rng.integers(2**31 - 1)) for name in names}) if names else estimator
+
+
+def templates(owner, estimator, kind):
+    """Return the estimators to take in turn.
+
+    Parameters
+    ----------
+    owner : estimator
+        The ensemble.
+    estimator : estimator or list of estimators
+        As given.
+    kind : "classifier" or "regressor"
+        What members must be.
+
+    Returns
+    -------
+    templates : list of estimators
+        At least one.
+    """
+    several = list(estimator) if isinstance(estimator, (list, tuple)) else [estimator]
+    if not several:
+        raise ValueError("estimator is an empty list; give at least one.")
+    for one in several:
+        if inspect.isclass(one) or not hasattr(one, "fit"):
+            raise ValueError(f"estimator must be an estimator or a list of them, got {one!r}.")
+        if not (is_classifier(one) if kind == "classifier" else is_regressor(one)):
+            raise ValueError(f"{type(owner).__name__} is a {kind}; {type(one).__name__} is none.")
+    return several

@@ -1,0 +1,442 @@
+"""Forests of our own trees as models: how their trees are made, what they say of rows, and each as an estimator."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+from skml.ensemble.binning import Bins, encode, row_codes
+from skml.ensemble.grower import Problem, grow_tree, in_order
+from skml.ensemble.predictor import CATEGORIES, Forest, joined, leaf_values, leaves, member_values, part, sums
+from skml.ensemble.sampling import draw_bag
+
+
+@dataclass(frozen=True)
+class BinnedForest:
+    """Trees, and the bins that they ask about.
+
+    Attributes
+    ----------
+    bins : Bins
+        Where values are cut.
+    forest : Forest
+        The trees.
+    """
+
+    bins: Bins
+    forest: Forest
+
+    @property
+    def n_members(self):
+        """The number of trees."""
+        return self.forest.n_trees
+
+    @property
+    def n_leaves(self):
+        """The number of leaves of all trees."""
+        return len(self.forest.weights)
+
+    def joined(self, others):
+        """Return one model of this and others.
+
+        Parameters
+        ----------
+        others : list of BinnedForest
+            With the same bins.
+
+        Returns
+        -------
+        model : BinnedForest
+            All trees, in order.
+        """
+        return replace(self, forest=joined([self.forest, *(other.forest for other in others)]))
+
+    def codes(self, X, n_threads):
+        """Return the codes of rows."""
+        return encode(self.bins, X, n_threads)
+
+    def means(self, X, n_threads):
+        """Return what the trees say of rows, on average."""
+        return sums(self.forest, self.codes(X, n_threads), n_threads) / self.n_members
+
+    def of_members(self, X, n_threads):
+        """Yield slices of rows and what each tree says of them: (n_chunk, n_trees, n_columns)."""
+        return member_values(self.forest, self.codes(X, n_threads), n_threads)
+
+    def staged(self, X, n_threads):
+        """Yield the mean of what the first trees say, after each tree."""
+        codes = self.codes(X, n_threads)
+        total = np.zeros((len(codes), self.forest.values.shape[1]))
+        for number in range(self.n_members):
+            total += sums(part(self.forest, np.array([number])), codes, n_threads)
+            yield total / (number + 1)
+
+    def voting(self, first):
+        """Return the model whose leaves vote for one class of each output."""
+        forest = self.forest
+        values = np.zeros_like(forest.values)
+        for begin, end in zip(first[:-1], first[1:]):
+            winners = begin + forest.values[:, begin:end].argmax(axis=1)
+            values[np.arange(len(values)), winners] = 1.0
+        return replace(self, forest=replace(forest, values=values))
+
+
+@dataclass(frozen=True)
+class TreeMaker:
+    """Makes the trees of a forest.
+
+    Attributes
+    ----------
+    problem : Problem
+        What they learn.
+    bins : Bins
+        Where values are cut.
+    n_threads : int
+        How many trees grow at a time.
+    """
+
+    problem: Problem
+    bins: Bins
+    n_threads: int
+
+    @property
+    def table(self):
+        """The binned training rows."""
+        return self.problem.table
+
+    def make(self, numbers, wanted):
+        """Yield the trees of some numbers, the gains of their features, and their answers out of bag if wanted."""
+
+        def one(number):
+            tree, importances, rows = grow_tree(self.problem, number)
+            member = BinnedForest(self.bins, tree)
+            return member, importances, self._answers(tree, rows) if wanted else None
+
+        return in_order(one, numbers, self.n_threads)
+
+    def ask_again(self, model):
+        """Yield the answers of trees that were made before."""
+
+        def one(number):
+            rows = draw_bag(self.problem.bagging, number)[0]
+            return self._answers(part(model.forest, np.array([number])), rows)
+
+        return in_order(one, range(model.n_members), self.n_threads)
+
+    def _answers(self, tree, rows):
+        out = np.setdiff1d(np.arange(self.problem.table.n_rows), rows, assume_unique=True)
+        return out, sums(tree, row_codes(self.problem.table, out), 1)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One tree of a forest, node by node: inner nodes in their order, root first, then leaves from left to right.
+
+    Attributes
+    ----------
+    children_left, children_right : ndarray of shape (n_nodes,)
+        Nodes; -1 for leaves.
+    feature : ndarray of shape (n_nodes,)
+        What is asked; -2 for leaves.
+    threshold : ndarray of shape (n_nodes,)
+        Up to it a value goes left; NaN for categories and leaves.
+    left_codes : ndarray of shape (n_nodes, 256), bool
+        Which codes of the feature go left; 255 is a missing value.
+    value : ndarray of shape (n_nodes, n_columns)
+        Shares of classes, or means.
+    weighted_n_node_samples : ndarray of shape (n_nodes,)
+        How often the rows of the bag in each node count.
+    """
+
+    children_left: np.ndarray
+    children_right: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    left_codes: np.ndarray
+    value: np.ndarray
+    weighted_n_node_samples: np.ndarray
+
+    @property
+    def node_count(self):
+        """The number of nodes."""
+        return len(self.feature)
+
+    @property
+    def missing_go_to_left(self):
+        """Whether missing values go left, for each node."""
+        return self.left_codes[:, 255]
+
+    @property
+    def max_depth(self):
+        """The length of the longest way down."""
+        return len(levels(self.children_left, self.children_right)) - 1
+
+
+def levels(left, right):
+    """Return the nodes of each depth."""
+    found = [np.zeros(1, int)]
+    while True:
+        inner = found[-1][left[found[-1]] >= 0]
+        if len(inner) == 0:
+            return found
+        found.append(np.concatenate([left[inner], right[inner]]))
+
+
+def shape_of(model, number):
+    """Return a tree of a forest, node by node.
+
+    Parameters
+    ----------
+    model : BinnedForest
+        The forest.
+    number : int
+        Which tree.
+
+    Returns
+    -------
+    shape : Shape
+        The tree.
+    """
+    forest = model.forest
+    (begin, end), (first, last) = forest.node_starts[number : number + 2], forest.leaf_starts[number : number + 2]
+    nodes, n_inner, n_nodes = forest.nodes[begin:end], int(end - begin), int(end - begin + last - first)
+    children = np.full((n_nodes, 2), -1)
+    links = nodes[:, :2].astype(np.int64)
+    children[:n_inner] = np.where(links >= 0, links - begin, n_inner + ~links - first)
+    feature, threshold, left_codes = _questions(model, nodes, n_nodes)
+    value, weight = np.zeros((n_nodes, forest.values.shape[1])), np.zeros(n_nodes)
+    value[n_inner:] = leaf_values(forest, np.arange(first, last))
+    weight[n_inner:] = forest.weights[first:last]
+    for level in levels(children[:, 0], children[:, 1])[::-1]:
+        inner = level[level < n_inner]
+        left, right = children[inner, 0], children[inner, 1]
+        weight[inner] = weight[left] + weight[right]
+        parts = value[left] * weight[left, None] + value[right] * weight[right, None]
+        value[inner] = parts / weight[inner, None]
+    return Shape(children[:, 0], children[:, 1], feature, threshold, left_codes, value, weight)
+
+
+def _questions(model, nodes, n_nodes):
+    """Return what each node asks, where it cuts, and which codes go left."""
+    bins, n_inner = model.bins, len(nodes)
+    bound, kind = nodes[:, 3] & 255, nodes[:, 3] >> 8
+    sets = kind == CATEGORIES
+    feature, threshold = np.full(n_nodes, -2), np.full(n_nodes, np.nan)
+    left_codes = np.zeros((n_nodes, 256), bool)
+    asked = nodes[:, 2].copy()
+    asked[sets] = model.forest.set_features[nodes[sets, 2]]
+    feature[:n_inner] = asked
+    cut = np.where(sets, 0, bound - (kind == 1))
+    threshold[:n_inner] = np.where(sets, np.nan, bins.edges[bins.starts[asked] + cut])
+    left_codes[:n_inner] = np.arange(256) <= cut[:, None]
+    left_codes[:n_inner, 255] = kind == 1
+    words = model.forest.sets[nodes[sets, 2]].astype("<u4").view(np.uint8).reshape(-1, 32)
+    left_codes[np.flatnonzero(sets)] = np.unpackbits(words, axis=1, bitorder="little").astype(bool)
+    return feature, threshold, left_codes
+
+
+class ForestTree(BaseEstimator):
+    """One tree of a forest as an estimator; it takes rows of numbers, as the forest's own `predict` does.
+
+    Parameters
+    ----------
+    owner : estimator
+        The fitted forest.
+    number : int
+        Which of its trees.
+    """
+
+    def __init__(self, owner, number):
+        self.owner = owner
+        self.number = number
+
+    def __sklearn_is_fitted__(self):
+        """Tell that it is fitted: it is part of a fitted forest."""
+        return True
+
+    @property
+    def n_features_in_(self):
+        """The number of features."""
+        return self.owner.n_features_in_
+
+    @property
+    def tree_(self):
+        """The tree, node by node."""
+        return shape_of(self.owner._model, self.number)
+
+    def _answers(self, X):
+        model = self.owner._model
+        tree = part(model.forest, np.array([self.number]))
+        return sums(tree, model.codes(self.owner._rows(X), 1), 1)
+
+    def apply(self, X):
+        """Return the node of :attr:`tree_` in which each row ends.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        nodes : ndarray of shape (n_samples,)
+            Leaves.
+        """
+        model = self.owner._model
+        found = leaves(part(model.forest, np.array([self.number])), model.codes(self.owner._rows(X), 1), 1)[:, 0]
+        starts, ends = model.forest.leaf_starts, model.forest.node_starts
+        return found - starts[self.number] + (ends[self.number + 1] - ends[self.number])
+
+    def get_depth(self):
+        """Return the depth of the tree.
+
+        Returns
+        -------
+        depth : int
+            The length of the longest way down.
+        """
+        return self.tree_.max_depth
+
+    def get_n_leaves(self):
+        """Return the number of leaves.
+
+        Returns
+        -------
+        n_leaves : int
+            Leaves.
+        """
+        starts = self.owner._model.forest.leaf_starts
+        return int(starts[self.number + 1] - starts[self.number])
+
+    def export_text(self, feature_names=None, decimals=2, max_depth=10):
+        """Return the tree's rules as text.
+
+        Parameters
+        ----------
+        feature_names : list of str or None, default=None
+            Names of the features; None takes those of the training data.
+        decimals : int, default=2
+            How many decimals numbers have.
+        max_depth : int, default=10
+            Deeper branches are left out.
+
+        Returns
+        -------
+        text : str
+            One line per node.
+        """
+        return "\n".join(rules(self, feature_names, decimals, max_depth)) + "\n"
+
+
+def rules(tree, feature_names, decimals, max_depth):
+    """Yield the lines of a tree's rules.
+
+    Parameters
+    ----------
+    tree : ForestTree
+        The tree.
+    feature_names : list of str or None
+        Names; None takes those of the training data, or numbers.
+    decimals, max_depth : int
+        How much is written.
+
+    Yields
+    ------
+    line : str
+        Of one side of a node, or a leaf.
+    """
+    shape, names = tree.tree_, feature_names
+    if names is None:
+        names = getattr(tree.owner, "feature_names_in_", [f"feature_{i}" for i in range(tree.n_features_in_)])
+    pending = [(0, 0, "")]
+    while pending:
+        node, depth, said = pending.pop()
+        if said:
+            yield "|   " * (depth - 1) + "|--- " + said
+        if shape.children_left[node] < 0 or depth >= max_depth:
+            what = "" if shape.children_left[node] < 0 else "truncated branch, "
+            yield "|   " * depth + "|--- " + what + tree.describe(shape.value[node], decimals)
+            continue
+        name = names[shape.feature[node]]
+        if np.isnan(shape.threshold[node]):
+            held = ", ".join(tree.owner.category_names(shape.feature[node], shape.left_codes[node]))
+            sides = (f"{name} in {{{held}}}", f"{name} not in {{{held}}}")
+        else:
+            cut = f"{shape.threshold[node]:.{decimals}f}"
+            missing = " or missing"
+            sides = (
+                f"{name} <= {cut}{missing if shape.missing_go_to_left[node] else ''}",
+                f"{name} >  {cut}{'' if shape.missing_go_to_left[node] else missing}",
+            )
+        pending.append((shape.children_right[node], depth + 1, sides[1]))
+        pending.append((shape.children_left[node], depth + 1, sides[0]))
+
+
+class ForestTreeClassifier(ClassifierMixin, ForestTree):
+    """One tree of a :class:`BaggingForest` as a classifier."""
+
+    @property
+    def classes_(self):
+        """The class labels."""
+        return self.owner.classes_
+
+    def predict_proba(self, X):
+        """Return the shares of classes in each row's leaf.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        shares : ndarray of shape (n_samples, n_classes), or a list of such
+            For each output.
+        """
+        return self.owner._by_output(self._answers(X))
+
+    def predict(self, X):
+        """Return the most frequent class of each row's leaf.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Labels.
+        """
+        return self.owner._labels(self._answers(X))
+
+    def describe(self, value, decimals):
+        """Return what a leaf says, in words."""
+        shares = self.owner._by_output(value[None])
+        if isinstance(shares, list):
+            return f"classes: {self.owner._labels(value[None])[0].tolist()}"
+        shown = ", ".join(f"{share:.{decimals}f}" for share in shares[0])
+        return f"class: {self.owner._labels(value[None])[0]}, shares: [{shown}]"
+
+
+class ForestTreeRegressor(RegressorMixin, ForestTree):
+    """One tree of a :class:`BaggingForestRegressor` as a regressor."""
+
+    def predict(self, X):
+        """Return the mean of each row's leaf.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Means.
+        """
+        return self.owner._shaped(self._answers(X))
+
+    def describe(self, value, decimals):
+        """Return what a leaf says, in words."""
+        return f"value: [{', '.join(f'{one:.{decimals}f}' for one in value)}]"
