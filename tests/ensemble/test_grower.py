@@ -9,19 +9,8 @@ import pytest
 
 from skml.ensemble import grower
 from skml.ensemble.binning import encode, find_bins, tabulate
-from skml.ensemble.grower import (
-    ENTROPY,
-    GINI,
-    POISSON,
-    SQUARED,
-    Classes,
-    Problem,
-    Rule,
-    fixed_point,
-    grow_tree,
-    in_order,
-    room,
-)
+from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
+from skml.ensemble.grower import Classes, Problem, Rule, fixed_point, grow_tree, in_order, room
 from skml.ensemble.predictor import leaf_values, leaves, sums
 from skml.ensemble.sampling import Bagging, draw_bag
 
@@ -65,12 +54,14 @@ def classes_of(rng, n, sizes=(3,), **options):
     return Classes(y, first, options.pop("weights", np.ones(sum(sizes))), **options)
 
 
-KINDS = ("one", "two", "several", "numbers", "vectors", "monotonic")
+KINDS = ("one", "two", "several", "numbers", "vectors", "medians", "monotonic")
 
 
 def some_problem(rng, seed, kind, **rule):
     X = some_rows(rng)
-    if kind in ("numbers", "vectors"):
+    if kind == "medians":
+        rule["criterion"] = ABSOLUTE
+    if kind in ("numbers", "vectors", "medians"):
         targets = fixed_point(rng.normal(size=(1 if kind == "numbers" else 3, 150)), 150)
     else:
         targets = classes_of(rng, 150, {"one": (3,), "several": (2, 3)}.get(kind, (2,)))
@@ -79,11 +70,18 @@ def some_problem(rng, seed, kind, **rule):
     return problem_of(X, targets, seed, categorical=[False, False, False, True], **rule)
 
 
+def median_by_hand(y, counts):
+    copies = np.sort(np.repeat(y, counts))
+    return copies[(len(copies) - 1) // 2] / 2 + copies[len(copies) // 2] / 2
+
+
 def said_by_hand(problem, leaf, rows, counts):
     """Return what a leaf should say: shares of classes of each output, or means."""
     targets = problem.targets
     y = targets.y[:, rows]
     if not isinstance(targets, Classes):
+        if problem.rule.criterion == ABSOLUTE:
+            return np.array([median_by_hand(values[leaf], counts[leaf]) for values in y])
         return np.array([np.average(values[leaf], weights=counts[leaf]) for values in y])
     sums = sum(np.bincount(values[leaf], counts[leaf], minlength=targets.first[-1]) for values in y)
     return sums / sums[: targets.first[1]].sum()
@@ -131,7 +129,7 @@ def test_a_tree_without_limits_knows_its_bag(rng, seed):
     np.testing.assert_allclose(sums(tree, codes[rows], 1), numbers.y[:, rows].T, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("criterion", [GINI, ENTROPY, SQUARED, POISSON])
+@pytest.mark.parametrize("criterion", [GINI, ENTROPY, SQUARED, POISSON, ABSOLUTE])
 def test_importances_are_what_the_leaves_gain(rng, seed, criterion):
     X = some_rows(rng)
     targets = classes_of(rng, 150) if criterion in (GINI, ENTROPY) else fixed_point(rng.uniform(1, 3, (1, 150)), 150)
@@ -147,6 +145,8 @@ def test_importances_are_what_the_leaves_gain(rng, seed, criterion):
             return (
                 1 - (shares**2).sum() if criterion == GINI else -(shares[shares > 0] * np.log(shares[shares > 0])).sum()
             )
+        if criterion == ABSOLUTE:
+            return np.average(np.abs(y[part] - median_by_hand(y[part], weights)), weights=weights)
         mean = np.average(y[part], weights=weights)
         return np.average(
             (y[part] - mean) ** 2 if criterion == SQUARED else y[part] * np.log(y[part] / mean), weights=weights
@@ -265,11 +265,6 @@ def test_means_do_not_show_the_order_of_rows(rng, seed):
 
 
 # ----------------------------------------------------------------------------------------------- medians
-
-
-def median_by_hand(y, counts):
-    copies = np.sort(np.repeat(y, counts))
-    return copies[(len(copies) - 1) // 2] / 2 + copies[len(copies) // 2] / 2
 
 
 @pytest.mark.parametrize("few", [False, True])

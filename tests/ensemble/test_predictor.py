@@ -10,7 +10,8 @@ import pytest
 from sklearn import config_context
 
 from skml.ensemble.binning import encode, find_bins, tabulate
-from skml.ensemble.grower import GINI, SQUARED, Classes, Problem, Rule, fixed_point, grow_tree
+from skml.ensemble.criteria import GINI, SQUARED
+from skml.ensemble.grower import Classes, Problem, Rule, fixed_point, grow_tree
 from skml.ensemble.predictor import Forest, joined, leaf_values, leaves, member_values, part, sums
 from skml.ensemble.sampling import Bagging
 

@@ -10,7 +10,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skml._kernels import trees
 from skml._kernels.reference import trees as twin
 from skml.ensemble.binning import MISSING, Bins, Table
-from skml.ensemble.grower import ENTROPY, GINI, POISSON, SQUARED, Rule, fixed_point, room
+from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
+from skml.ensemble.grower import Rule, fixed_point, room
 
 LAYOUTS = ("C", "F", "strided", "sparse")
 NO_LIMITS = Rule(
@@ -150,12 +151,13 @@ def test_trees_of_classes_equal_the_twins(rng, layout, n, sizes, criterion):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("n", [1, 2, 9, 300])
 @pytest.mark.parametrize("n_outputs", [1, 3])
-@pytest.mark.parametrize("criterion", [SQUARED, POISSON])
+@pytest.mark.parametrize("criterion", [SQUARED, POISSON, ABSOLUTE])
 def test_trees_of_numbers_equal_the_twins(rng, layout, n, n_outputs, criterion):
     codes, n_codes, edges = some_codes(rng, n)
     table = table_of(codes, layout, bins_of(n_codes, edges=edges))
     targets = some_numbers(rng, n, n_outputs, least=3.0 if criterion == POISSON else -9.0)
-    assert_same(table, rule_of(criterion), targets, **some_bag(rng, n))
+    few = {"min_split": 30} if criterion == ABSOLUTE and n > 9 else {}  # the twin is slow
+    assert_same(table, rule_of(criterion, **few), targets, **some_bag(rng, n))
 
 
 LIMITS = [
@@ -340,6 +342,29 @@ def test_poisson_by_hand(module):
 
 
 @BOTH
+def test_absolute_errors_by_hand(module):
+    # Of 0 0 1 | 7 8 20: 1 + 13 around the medians 0 and 8, against 34 around any number from 1 to 7.
+    y = np.array([[0.0, 0, 1, 7, 8, 20]])
+    tree = stump(module, range(6), fixed_point(y, 6), ABSOLUTE)
+    assert tree["codes"].tolist() == [2]
+    assert tree["importances"] == pytest.approx(34 - 14)
+    # With the last nine times, it alone is split off: 0 0 1 7 8 have 15 around 1; before, all had 84 around 20.
+    tree = stump(module, range(6), fixed_point(y, 20), ABSOLUTE, weights=np.array([1, 1, 1, 1, 1, 9], np.int32))
+    assert tree["codes"].tolist() == [4]
+    assert tree["importances"] == pytest.approx(84 - 15)
+
+
+@BOTH
+def test_absolute_errors_go_with_categories_and_missing_values(module):
+    y = fixed_point(np.array([[9.0, 0, 9, 0, 8, 1, 9]]), 7)
+    tree = stump(module, [0, 1, 2, 3, 0, 1, 2], y, ABSOLUTE, bins_of([6], categorical=[1]))
+    assert tree["sets"][0, 0] & 0b1111 == 0b1010
+    assert tree["importances"] == pytest.approx(26 - 2)
+    tree = stump(module, [0, MISSING, 1, MISSING, 1, 0, 1], y, ABSOLUTE)
+    assert (tree["codes"].tolist(), tree["kinds"].tolist()) == ([0], [1])
+
+
+@BOTH
 def test_no_leaf_of_a_poisson_tree_is_all_zeros(module, rng):
     for _ in range(20):
         y = np.append(np.zeros(5), rng.exponential(size=7))
@@ -511,6 +536,16 @@ def test_parts_of_numbers_are_those_of_scikit_learn(rng, seed, depth, missing, c
     rule = rule_of(SQUARED if criterion == "squared_error" else POISSON, max_depth=depth)
     tree = grow(trees, table_of(codes), rule, targets, weights=weights)
     peer = DecisionTreeRegressor(criterion=criterion, max_depth=depth, random_state=seed)
+    peer.fit(X, y, sample_weight=weights)
+    assert_same_parts(leaves_of(tree), peer.apply(X))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_parts_by_absolute_errors_are_those_of_scikit_learn(rng, seed, depth):
+    codes, X = known_data(rng, False)
+    y, weights = rng.normal(size=120), rng.integers(1, 5, 120).astype(np.int32)
+    tree = grow(trees, table_of(codes), rule_of(ABSOLUTE, max_depth=depth), fixed_point(y[None], 600), weights=weights)
+    peer = DecisionTreeRegressor(criterion="absolute_error", max_depth=depth, random_state=seed)
     peer.fit(X, y, sample_weight=weights)
     assert_same_parts(leaves_of(tree), peer.apply(X))
 

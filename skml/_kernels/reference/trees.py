@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-GINI, ENTROPY, SQUARED, POISSON = range(4)
+GINI, ENTROPY, SQUARED, POISSON, ABSOLUTE = range(5)
 MISSING = 255
 TIE = 1e-12  # scores that differ by less, relatively, are equal: the earlier split is kept
 MASK = 2**64 - 1
@@ -19,7 +19,7 @@ def grow_classes(table, rule, rows, weights, targets, first, class_weights, x_lo
     if not len(outputs) == len(targets) > 0 or first[0] != 0 or first[-1] != len(class_weights) or not all(inside):
         raise ValueError("first must give the classes of each output.")
     side = partial(_class_side, rule.criterion, outputs, class_weights, x_log_x)
-    learned = SimpleNamespace(cells=partial(_class_cells, len(class_weights)), base=side)
+    learned = SimpleNamespace(cells=partial(_class_cells, len(class_weights)), base=side, by_rows=False)
     learned.score = lambda left, right: side(left) + side(right)
     learned.count = lambda sums: sums[:, outputs[0]].sum(axis=1)
     learned.weight = lambda sums: _in_order(sums[:, outputs[0]] * class_weights[outputs[0]])
@@ -33,9 +33,9 @@ def grow_numbers(table, rule, rows, weights, targets, units, offsets, features, 
     _check(table, rule, (rows, weights, targets), features, grown)
     if not len(units) == len(offsets) == len(targets) > 0:
         raise ValueError("units, offsets and targets must agree in length.")
-    learned = SimpleNamespace(cells=_number_cells, keys=_mean)
+    learned = SimpleNamespace(cells=_number_cells, keys=_mean, by_rows=rule.criterion == ABSOLUTE)
     learned.base = lambda sums: np.zeros(len(sums))
-    learned.score = partial(_between, units)
+    learned.score = partial(_less_error if learned.by_rows else _between, units)
     if rule.criterion == POISSON:
         learned.base = partial(_half_deviance, units, offsets)
         learned.score = lambda left, right: learned.base(left) + learned.base(right)
@@ -100,6 +100,26 @@ def _half_deviance(units, offsets, sums):
     return np.where(np.all(positive, axis=1), _in_order(terms), -np.inf)
 
 
+def _less_error(units, codes, targets, weights, order, start):
+    """Return by how much the sum of absolute errors around weighted medians falls, after each code of the order."""
+    gains, left = np.zeros(len(order)), np.isin(codes, start)
+    for j, code in enumerate(order):
+        left |= codes == code
+        for y, unit in zip(targets, units):
+            after = _error(y[left], weights[left]) + _error(y[~left], weights[~left])
+            gains[j] += float(_error(y, weights) - after) * unit
+    return gains
+
+
+def _error(y, weights):
+    if len(y) == 0:
+        return 0
+    order = np.argsort(y, kind="stable")
+    reached = np.cumsum(weights[order], dtype=np.int64)
+    median = y[order[np.searchsorted(2 * reached, reached[-1])]]
+    return int((weights * np.abs(y - median)).sum())
+
+
 # ---------------------------------------------------------------------------------------- categories in order
 
 
@@ -139,13 +159,13 @@ def _fetch(table, f, rows):
 
 
 def _middle(table, f, low, high):
-    """Return the code whose edge is nearest to the middle of the gap between two neighbouring codes of a node."""
+    """Return the code whose edge is nearest to the middle of a gap, the lower of two that are about equally near."""
     edges = table.edges[table.edge_starts[f] :][low:high]
     if high == low + 1:
         return low
-    centre = edges[0] + (edges[-1] - edges[0]) / 2
-    at = min(np.searchsorted(edges, centre), len(edges) - 1)
-    if at > 0 and centre - edges[at - 1] <= edges[at] - centre:
+    centre, slack = edges[0] / 2 + edges[-1] / 2, 1e-6 * (abs(edges[0]) + abs(edges[-1]))
+    at = int(np.searchsorted(edges[:-1], centre))
+    while at > 0 and centre - edges[at - 1] <= edges[at] - centre + slack:
         at -= 1
     return low + at
 
@@ -178,11 +198,17 @@ def _allowed(tree, node, f, left, right):
     return allowed
 
 
-def _sweep(tree, node, f, cells, start):
-    """Move cells from right to left, in their order; return after how many of them the best split yet is, or 0."""
-    left = start + np.cumsum(cells, axis=0)
+def _sweep(tree, node, f, seen, order, start):
+    """Move codes from right to left, in their order; return after how many of them the best split yet is, or 0."""
+    codes, cells = seen
+    left = cells[start].sum(axis=0) + np.cumsum(cells[order], axis=0)
     right = node.total - left
-    scores, at = tree.learned.score(left, right), 0
+    if tree.learned.by_rows:
+        here = slice(node.begin, node.end)
+        scores = tree.learned.score(codes, tree.targets[:, here], tree.weights[here], order, start)
+    else:
+        scores = tree.learned.score(left, right)
+    at = 0
     for j in np.flatnonzero(_allowed(tree, node, f, left, right)):
         if scores[j] > node.split.bar:
             node.split.score, node.split.bar = scores[j], scores[j] + TIE * abs(scores[j])
@@ -196,13 +222,12 @@ def _search(tree, node, f, codes):
     cells, found = tree.learned.cells(codes, tree.targets[:, here], tree.weights[here]), np.unique(codes)
     if tree.table.categorical[f]:
         order = found[np.argsort(tree.learned.keys(cells[found]), kind="stable")]
-        at = _sweep(tree, node, f, cells[order[:-1]], 0)
-        _divide(tree, node, f, cells, order, at)
+        _divide(tree, node, f, cells, order, _sweep(tree, node, f, (codes, cells), order[:-1], []))
         return
-    missing = found[-1] == MISSING
-    known = found[: len(found) - missing]
-    _cut(tree, node, f, cells, known, _sweep(tree, node, f, cells[known if missing else known[:-1]], 0), missing)
-    if missing and (at := _sweep(tree, node, f, cells[known[:-1]], cells[MISSING])):
+    missing, known = found[-1] == MISSING, found[found != MISSING]
+    at = _sweep(tree, node, f, (codes, cells), known if missing else known[:-1], [])
+    _cut(tree, node, f, cells, known, at, missing)
+    if missing and (at := _sweep(tree, node, f, (codes, cells), known[:-1], [MISSING])):
         _cut(tree, node, f, cells, known, at, missing)
         node.split.missing_left = True
 
