@@ -360,6 +360,7 @@ def test_absolute_errors_go_with_categories_and_missing_values(module):
     tree = stump(module, [0, 1, 2, 3, 0, 1, 2], y, ABSOLUTE, bins_of([6], categorical=[1]))
     assert tree["sets"][0, 0] & 0b1111 == 0b1010
     assert tree["importances"] == pytest.approx(26 - 2)
+    y = fixed_point(np.array([[1.0, 0, 9, 0, 8, 0, 9]]), 7)
     tree = stump(module, [0, MISSING, 1, MISSING, 1, 0, 1], y, ABSOLUTE)
     assert (tree["codes"].tolist(), tree["kinds"].tolist()) == ([0], [1])
 
