@@ -208,8 +208,8 @@ def _sweep(tree, node, f, seen, order, start):
         scores = tree.learned.score(codes, tree.targets[:, here], tree.weights[here], order, start)
     else:
         scores = tree.learned.score(left, right)
-    at = 0
-    for j in np.flatnonzero(_allowed(tree, node, f, left, right)):
+    better, at = scores > node.split.bar, 0
+    for j in np.flatnonzero(better & _allowed(tree, node, f, left, right)) if np.any(better) else ():
         if scores[j] > node.split.bar:
             node.split.score, node.split.bar = scores[j], scores[j] + TIE * abs(scores[j])
             at = j + 1
