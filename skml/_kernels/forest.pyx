@@ -46,6 +46,8 @@ def check(
     cdef Py_ssize_t i, n = nodes.shape[0], n_sets = set_features.shape[0]
     cdef int side
     cdef int32_t child
+    if nodes.shape[1] != 4:
+        raise ValueError("nodes must have shape (n_inner, 4).")
     _check_indices(roots, "roots", -n_leaves, n)
     _check_indices(set_features, "set_features", 0, n_columns)
     for i in range(n):

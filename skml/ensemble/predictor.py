@@ -85,8 +85,27 @@ class Forest:
         for name in ("numbers", "rows", "counts"):
             state[name] = state[name].astype(np.int32)
         vars(self).update(state)
+        _check_sizes(self)
         most = int(max(np.max(features, initial=0), np.max(self.set_features, initial=0))) + 1
         _kernels.forest.check(self.nodes, self.roots, self.set_features, most, int(self.leaf_starts[-1]))
+
+
+def _check_sizes(forest):
+    """Raise unless what leaves say is there, and the arrays agree in length."""
+    n_leaves, numbers, values = len(forest.weights), forest.numbers, forest.values
+    named = len(numbers) == n_leaves and np.all((numbers >= 0) & (numbers < forest.n_pure + len(values)))
+    if values.ndim != 2 or not 0 <= forest.n_pure <= values.shape[1]:
+        raise ValueError("values and n_pure are not those of a forest.")
+    if len(forest.node_starts) != len(forest.leaf_starts) or int(forest.node_starts[-1]) != len(forest.nodes):
+        raise ValueError("nodes, node_starts and leaf_starts disagree.")
+    if int(forest.leaf_starts[-1]) != n_leaves or not (
+        named if len(numbers) else (len(values), forest.n_pure) == (n_leaves, 0)
+    ):
+        raise ValueError("numbers, values, weights and leaf_starts disagree.")
+    if forest.sets.shape != (len(forest.set_features), 8):
+        raise ValueError("sets and set_features disagree.")
+    if not forest.row_starts[-1] == len(forest.rows) == len(forest.counts) or np.any(np.diff(forest.row_starts) < 0):
+        raise ValueError("rows, counts and row_starts disagree.")
 
 
 def _small(values):

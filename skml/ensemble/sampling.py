@@ -94,7 +94,7 @@ def draw_bag(bagging, number):
         drawn = np.bincount(rng.integers(bagging.groups.max() + 1, size=bagging.size))
         times = np.zeros(bagging.groups.max() + 1, np.int64)
         times[: len(drawn)] = drawn
-        counts = as_counts(bagging.weights)[0] * times[bagging.groups]
+        counts = _bounded(as_counts(bagging.weights)[0] * times[bagging.groups])
     elif bagging.strata is not None:
         counts = np.zeros(n, np.int64)
         for stratum, share in enumerate(bagging.shares):
@@ -106,14 +106,25 @@ def draw_bag(bagging, number):
     return rows.astype(np.int32), counts[rows].astype(np.int32)
 
 
+def _bounded(counts):
+    """Return counts in so large a unit that their sum fits in 32 bits; what counts at all keeps at least 1."""
+    total = counts.sum()
+    if total < 2 * UNITS:
+        return counts
+    return np.where(counts > 0, np.maximum(1, np.rint(counts * (UNITS / total))), 0).astype(np.int64)
+
+
 def _drawn(weights, size, rng):
     """Return how often each row is among `size` draws in proportion to the weights."""
     n = len(weights)
     if np.all(weights == weights[0]):  # even, like most: no table is needed
         return np.bincount(rng.integers(n, size=size), minlength=n)
     if whole(weights):
-        owners = np.repeat(np.arange(n), weights.astype(np.int64))
-        return np.bincount(owners[rng.integers(len(owners), size=size)], minlength=n)
+        reached = np.cumsum(weights.astype(np.int64))
+        drawn = rng.integers(reached[-1], size=size)
+        if reached[-1] > 8 * n:  # too long a list of copies
+            return np.bincount(np.searchsorted(reached, drawn, side="right"), minlength=n)
+        return np.bincount(np.repeat(np.arange(n), np.diff(reached, prepend=0))[drawn], minlength=n)
     reached = np.cumsum(weights)
     at = np.searchsorted(reached, rng.random(size) * reached[-1], side="right")
     return np.bincount(np.minimum(at, n - 1), minlength=n)

@@ -160,10 +160,12 @@ struct Splitter {
         forget(found);
     }
 
+    // Where only missing values go right, all numbers go left, those that the node hasn't seen as well.
     void cut(int32_t f, int at, int known, bool missing_left, Split& best) {
+        const int n_codes = (int)(table.edge_starts[f + 1] - table.edge_starts[f]);
         best.feature = f;
-        best.low = order[at - 1];
-        best.high = at < known ? order[at] : order[at - 1] + 1;
+        best.low = at < known ? order[at - 1] : std::max(order[at - 1], n_codes - 1);
+        best.high = at < known && order[at] <= n_codes ? order[at] : best.low + 1;  // the gap has edges
         best.missing_left = missing_left;
     }
 

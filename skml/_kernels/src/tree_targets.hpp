@@ -103,14 +103,16 @@ struct Numbers {
         }
         return gain * l * r / (l + r);
     }
-    // What a node's score is measured from: the half deviance's sum y log(mean y), nothing for squares.
+    // What a node's score is measured from: the half deviance's sum y log(mean y), nothing for squares. A sum within
+    // rounding of 0 is 0: a leaf of nothing has no deviance to speak of.
     double base(const int64_t* sums) const {
         if (criterion != POISSON) return 0;
         double score = 0;
         for (int o = 0; o < outputs(); o++) {
             const double y = sum(sums, o);
-            if (!(y > 0)) return -INFINITY;
-            score += y * std::log(y / (double)sums[outputs()]);
+            const double w = (double)sums[outputs()];
+            if (!(y > w * (units[o] + 1e-12 * std::fabs(offsets[o])))) return -INFINITY;
+            score += y * std::log(y / w);
         }
         return score;
     }
