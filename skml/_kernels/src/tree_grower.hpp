@@ -63,7 +63,7 @@ struct Grower {
     std::vector<uint8_t> codes;
     std::vector<int64_t> spare;
     std::vector<const target_t*> here;
-    std::vector<node_t> open;
+    std::vector<node_t> open, retired;
     uint64_t state;
 
     Grower(const P& targets, const Table& table, const Limits& limits, const Options& options, int32_t* rows,
@@ -88,6 +88,7 @@ struct Grower {
             node_t node = next();
             if (options.max_leaves && out.n_leaves + (int64_t)open.size() + 2 > options.max_leaves) close(*node);
             else expand(*node);
+            retired.push_back(std::move(node));
         }
     }
 
@@ -95,6 +96,7 @@ struct Grower {
     void place(node_t node) {
         if (!node->split.found()) {
             close(*node);
+            retired.push_back(std::move(node));
             return;
         }
         open.push_back(std::move(node));
@@ -128,7 +130,7 @@ struct Grower {
             || targets.weight(total) < 2 * limits.min_weight || targets.pure(total, planes.data(), node.begin, node.end))
             return;
         for (int o = 0; o < targets.outputs(); o++) here[o] = planes[o] + node.begin;
-        splitter.enter(here.data(), weights + node.begin, m);
+        splitter.enter(total, here.data(), weights + node.begin, m);
         int32_t visited = 0, usable = 0;
         const int32_t n = (int32_t)features.size();
         for (; visited < n && (visited < options.max_features || !usable); visited++) {
@@ -136,10 +138,16 @@ struct Grower {
             std::swap(features[visited], features[visited + (((draw(state) >> 32) * left) >> 32)]);
             const int32_t f = features[visited];
             fetch(table, f, rows + node.begin, m, codes.data());
-            if (std::all_of(codes.data(), codes.data() + m, [&](uint8_t code) { return code == codes[0]; })) continue;
+            if (m > FEW && std::all_of(codes.data(), codes.data() + m, [&](uint8_t code) { return code == codes[0]; }))
+                continue;
+            const int found = splitter.add(codes.data(), m, here.data(), weights + node.begin);
+            if (found == 1) {
+                splitter.forget(1);
+                continue;
+            }
             usable++;
-            splitter.add(codes.data(), m, here.data(), weights + node.begin);
-            splitter.search(f, splitter.collect(), total, node.low, node.high, node.split);
+            splitter.search(f, found, total, node.low, node.high, node.split);
+            if (node.split.found() && targets.perfect(node.split.score, total, m)) break;
         }
         if (!node.split.found()) return;
         node.gain = node.split.score - targets.base(total);
@@ -176,15 +184,12 @@ struct Grower {
 
     void branch(Node<P>& node, int64_t inner) {
         const ptrdiff_t at = partition(node);
-        node_t left(new Node<P>{node.begin, at, 2 * inner, node.depth + 1, node.low, node.high, 0, {}, {}});
-        node_t right(new Node<P>{at, node.end, 2 * inner + 1, node.depth + 1, node.low, node.high, 0, {}, {}});
-        left->total.assign(targets.size(), 0);
+        node_t left = child(node, node.begin, at, 2 * inner), right = child(node, at, node.end, 2 * inner + 1);
         for (ptrdiff_t i = node.begin; i < at; i++) {
             for (int o = 0; o < targets.outputs(); o++) P::add(left->total.data(), planes[o][i], weights[i], o);
             if (P::NUMBERS) left->total.back() += weights[i];
         }
-        right->total = std::move(node.total);
-        for (int s = 0; s < targets.size(); s++) right->total[s] -= left->total[s];
+        for (int s = 0; s < targets.size(); s++) right->total[s] = node.total[s] - left->total[s];
         if (limits.monotone && table.monotonic[node.split.feature]) {
             const double between = (targets.value(left->total.data()) + targets.value(right->total.data())) / 2;
             (table.monotonic[node.split.feature] > 0 ? left->high : left->low) = between;
@@ -194,6 +199,26 @@ struct Grower {
         evaluate(*right);
         place(std::move(right));
         place(std::move(left));
+    }
+
+    node_t child(const Node<P>& node, ptrdiff_t begin, ptrdiff_t end, int64_t parent) {
+        node_t made;
+        if (retired.empty()) {
+            made.reset(new Node<P>());
+        } else {
+            made = std::move(retired.back());
+            retired.pop_back();
+        }
+        made->begin = begin;
+        made->end = end;
+        made->parent = parent;
+        made->depth = node.depth + 1;
+        made->low = node.low;
+        made->high = node.high;
+        made->gain = 0;
+        made->split = Split();
+        made->total.assign(targets.size(), 0);
+        return made;
     }
 
     // Moves the rows that go left before those that go right; both keep their order.

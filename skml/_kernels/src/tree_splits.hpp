@@ -10,6 +10,7 @@
 
 namespace skml_trees {
 
+constexpr int FEW = 24;        // rows whose codes are listed one by one
 constexpr double TIE = 1e-12;  // scores that differ by less, relatively, are equal: the earlier split is kept
 
 struct Limits {
@@ -42,15 +43,16 @@ struct Splitter {
     double keys[N_CODES];
     std::vector<double> axis, next;
     Absolute absolute;
+    typename P::Centre centre;
 
     Splitter(const P& targets, const Table& table, const Limits& limits)
         : targets(targets), table(table), limits(limits), cells(N_CODES * targets.size()), left(targets.size()),
           right(targets.size()), axis(targets.size()), next(targets.size()) {}
 
-    void add(const uint8_t* codes, ptrdiff_t m, const typename P::target_t* const* planes, const int32_t* weights) {
-        const int size = targets.size(), n_outputs = targets.outputs();
-        for (ptrdiff_t i = 0; i < m; i++) seen[codes[i]] = 1;
-        for (int o = 0; o < n_outputs; o++) {
+    // Makes the histogram of a feature and lists its codes, ascending; returns how many there are.
+    int add(const uint8_t* codes, ptrdiff_t m, const typename P::target_t* const* planes, const int32_t* weights) {
+        const int size = targets.size();
+        for (int o = 0; o < targets.outputs(); o++) {
             const typename P::target_t* plane = planes[o];
             for (ptrdiff_t i = 0; i < m; i++) P::add(&cells[codes[i] * size], plane[i], weights[i], o);
         }
@@ -58,18 +60,47 @@ struct Splitter {
             for (ptrdiff_t i = 0; i < m; i++) cells[codes[i] * size + size - 1] += weights[i];
             if (targets.criterion == ABSOLUTE) absolute.sort_by_code(codes);
         }
+        return m <= FEW ? list_few(codes, m) : list_many(codes, m);
+    }
+
+    int list_few(const uint8_t* codes, ptrdiff_t m) {
+        int found = 0;
+        for (ptrdiff_t i = 0; i < m; i++) {
+            const int code = codes[i];
+            int at = found;
+            while (at > 0 && order[at - 1] > code) at--;
+            if (at > 0 && order[at - 1] == code) continue;
+            for (int j = found++; j > at; j--) order[j] = order[j - 1];
+            order[at] = code;
+        }
+        return found;
+    }
+
+    int list_many(const uint8_t* codes, ptrdiff_t m) {
+        int found = 0;
+        for (ptrdiff_t i = 0; i < m; i++) seen[codes[i]] = 1;
+        for (int at = 0; at < N_CODES; at += 8) {
+            uint64_t eight;
+            std::memcpy(&eight, seen + at, 8);
+            if (!eight) continue;
+            for (int code = at; code < at + 8; code++)
+                if (seen[code]) order[found++] = code;
+            std::memset(seen + at, 0, 8);
+        }
+        return found;
     }
 
     // Tells which rows the coming features are tried on.
-    void enter(const typename P::target_t* const* planes, const int32_t* weights, ptrdiff_t m) {
+    void enter(const cell_t* total, const typename P::target_t* const* planes, const int32_t* weights, ptrdiff_t m) {
+        centre = targets.centre(total);
         if constexpr (P::NUMBERS)
             if (targets.criterion == ABSOLUTE) absolute.enter(planes, targets.outputs(), weights, m);
     }
 
-    double score() const {
+    double score(const cell_t* l, const cell_t* r) const {
         if constexpr (P::NUMBERS)
             if (targets.criterion == ABSOLUTE) return absolute.gain(targets.units);
-        return targets.score(left.data(), right.data());
+        return targets.score(centre, l, r);
     }
 
     // Notes that a code has moved to the left; -1: that all are on the right.
@@ -100,33 +131,35 @@ struct Splitter {
         for (int j = 0; j < found; j++) std::fill_n(&cells[order[j] * size], size, cell_t(0));
     }
 
-    bool allowed(int32_t f, double low, double high) const {
+    bool allowed(int32_t f, const cell_t* l, const cell_t* r, double low, double high) const {
         if (limits.free) return true;
-        if (targets.count(left.data()) < limits.min_leaf || targets.count(right.data()) < limits.min_leaf) return false;
-        if (targets.weight(left.data()) < limits.min_weight || targets.weight(right.data()) < limits.min_weight)
-            return false;
+        if (targets.count(l) < limits.min_leaf || targets.count(r) < limits.min_leaf) return false;
+        if (targets.weight(l) < limits.min_weight || targets.weight(r) < limits.min_weight) return false;
         if (!limits.monotone) return true;
-        const double l = targets.value(left.data()), r = targets.value(right.data());
+        const double a = targets.value(l), b = targets.value(r);
         const int sign = table.monotonic[f];
-        return l >= low && l <= high && r >= low && r <= high && (sign > 0 ? l <= r : sign < 0 ? l >= r : true);
+        return a >= low && a <= high && b >= low && b <= high && (sign > 0 ? a <= b : sign < 0 ? a >= b : true);
     }
 
     // Moves codes from right to left, in their order; returns after how many of them the best split yet is, or 0.
     int sweep(int32_t f, int found, const cell_t* total, const cell_t* start, double low, double high, Split& best) {
         const int size = targets.size(), last = start ? found - 1 : found;
+        cell_t few[2 * (P::SIZE + 1)];  // in registers, where the size is known
+        cell_t* l = P::SIZE ? few : left.data();
+        cell_t* r = P::SIZE ? few + P::SIZE : right.data();
         int at = 0;
-        for (int s = 0; s < size; s++) left[s] = start ? start[s] : 0;
+        for (int s = 0; s < size; s++) l[s] = start ? start[s] : 0;
         note(-1);
         if (start) note(MISSING);
         for (int j = 0; j < last; j++) {
             const cell_t* cell = &cells[order[j] * size];
             for (int s = 0; s < size; s++) {
-                left[s] += cell[s];
-                right[s] = total[s] - left[s];
+                l[s] += cell[s];
+                r[s] = total[s] - l[s];
             }
             note(order[j]);
-            const double score = this->score();
-            if (score > best.bar && allowed(f, low, high)) {
+            const double score = this->score(l, r);
+            if (score > best.bar && allowed(f, l, r, low, high)) {
                 best.score = score;
                 best.bar = score + TIE * std::fabs(score);
                 at = j + 1;

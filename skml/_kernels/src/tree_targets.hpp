@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace skml_trees {
 
@@ -13,6 +14,8 @@ enum Criterion { GINI, ENTROPY, SQUARED, POISSON, ABSOLUTE };
 template <int S>
 struct Classes {
     static constexpr bool NUMBERS = false;
+    static constexpr int SIZE = S;
+    struct Centre {};
     using cell_t = int32_t;
     using target_t = int32_t;  // a class, counted on through the outputs
     int criterion, n_outputs, n_cells;
@@ -53,7 +56,14 @@ struct Classes {
         }
         return score;
     }
-    double score(const int32_t* left, const int32_t* right) const { return side(left) + side(right); }
+    Centre centre(const int32_t*) const { return {}; }
+    double score(const Centre&, const int32_t* left, const int32_t* right) const { return side(left) + side(right); }
+    // Whether nothing can beat a score: both sides are pure.
+    bool perfect(double score, const int32_t* total, ptrdiff_t) const {
+        double weight = 0;
+        for (int c = 0; c < size(); c++) weight += total[c] * class_weights[c];
+        return score >= (criterion == GINI ? weight : 0) - 1e-12 * weight;
+    }
     double base(const int32_t* total) const { return side(total); }
     int64_t count(const int32_t* sums) const {
         int64_t count = 0;
@@ -81,6 +91,14 @@ struct Classes {
 template <int S>
 struct Numbers {
     static constexpr bool NUMBERS = true;
+    static constexpr int SIZE = S;
+    // The mean of a node, per output: a whole number and the rest.
+    struct Centre {
+        std::vector<int64_t> whole;
+        std::vector<double> rest;
+        int64_t whole0;
+        double rest0, weight;
+    };
     using cell_t = int64_t;
     using target_t = int64_t;
     int criterion, n_outputs, n_cells;
@@ -93,16 +111,35 @@ struct Numbers {
     static void add(int64_t* cell, target_t target, int32_t weight, int o) { cell[o] += target * weight; }
 
     double sum(const int64_t* sums, int o) const { return sums[o] * units[o] + offsets[o] * (double)sums[outputs()]; }
-    double score(const int64_t* left, const int64_t* right) const {
-        if (criterion == POISSON) return base(left) + base(right);
-        const double l = (double)left[outputs()], r = (double)right[outputs()];
-        double gain = 0;  // l r / (l + r) (mean_l - mean_r)^2: the variance between the sides, times the weight
+    Centre centre(const int64_t* total) const {
+        Centre centre;
+        centre.weight = (double)total[outputs()];
         for (int o = 0; o < outputs(); o++) {
-            const double gap = (left[o] / l - right[o] / r) * units[o];
+            centre.whole0 = total[o] / total[outputs()];
+            centre.rest0 = (double)(total[o] - centre.whole0 * total[outputs()]) / centre.weight;
+            if (S) break;
+            centre.whole.push_back(centre.whole0);
+            centre.rest.push_back(centre.rest0);
+        }
+        return centre;
+    }
+    // W / (l r) (sum of the left - l mean)^2 = l r / W (mean_l - mean_r)^2: the variance between the sides, times the
+    // weight. What cancels does so in whole numbers.
+    double score(const Centre& centre, const int64_t* left, const int64_t* right) const {
+        if (criterion == POISSON) return base(left) + base(right);
+        const int64_t weight = left[outputs()];
+        const double l = (double)weight, r = (double)right[outputs()];
+        double gain = 0;
+        for (int o = 0; o < outputs(); o++) {
+            const int64_t whole = S ? centre.whole0 : centre.whole[o];
+            const double rest = S ? centre.rest0 : centre.rest[o];
+            const double gap = ((double)(left[o] - weight * whole) - l * rest) * units[o];
             gain += gap * gap;
         }
-        return gain * l * r / (l + r);
+        return gain * centre.weight / (l * r);
     }
+    // Two rows that differ are told apart by any split.
+    bool perfect(double, const int64_t*, ptrdiff_t m) const { return m == 2; }
     // What a node's score is measured from: the half deviance's sum y log(mean y), nothing for squares. A sum within
     // rounding of 0 is 0: a leaf of nothing has no deviance to speak of.
     double base(const int64_t* sums) const {
