@@ -78,10 +78,7 @@ struct Grower {
     void grow(ptrdiff_t m) {
         node_t root(new Node<P>{0, m, -1, 0, -INFINITY, INFINITY, 0, {}, {}});
         root->total.assign(targets.size(), 0);
-        for (ptrdiff_t i = 0; i < m; i++) {
-            for (int o = 0; o < targets.outputs(); o++) P::add(root->total.data(), planes[o][i], weights[i], o);
-            if (P::NUMBERS) root->total.back() += weights[i];
-        }
+        targets.add_all(root->total.data(), 0, m, planes.data(), weights);
         evaluate(*root);
         place(std::move(root));
         while (!open.empty()) {
@@ -185,10 +182,7 @@ struct Grower {
     void branch(Node<P>& node, int64_t inner) {
         const ptrdiff_t at = partition(node);
         node_t left = child(node, node.begin, at, 2 * inner), right = child(node, at, node.end, 2 * inner + 1);
-        for (ptrdiff_t i = node.begin; i < at; i++) {
-            for (int o = 0; o < targets.outputs(); o++) P::add(left->total.data(), planes[o][i], weights[i], o);
-            if (P::NUMBERS) left->total.back() += weights[i];
-        }
+        targets.add_all(left->total.data(), node.begin, at, planes.data(), weights);
         for (int s = 0; s < targets.size(); s++) right->total[s] = node.total[s] - left->total[s];
         if (limits.monotone && table.monotonic[node.split.feature]) {
             const double between = (targets.value(left->total.data()) + targets.value(right->total.data())) / 2;

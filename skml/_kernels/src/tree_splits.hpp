@@ -31,6 +31,19 @@ struct Split {
     void put_left(int code) { left[code >> 5] |= 1u << (code & 31); }
 };
 
+// Eight bytes of 0 or 1 as bits.
+static inline uint32_t eight_bits(const uint8_t* bytes) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint64_t eight;
+    std::memcpy(&eight, bytes, 8);
+    return (uint32_t)(eight * 0x0102040810204080ULL >> 56);
+#else
+    uint32_t bits = 0;
+    for (int k = 0; k < 8; k++) bits |= (uint32_t)bytes[k] << k;
+    return bits;
+#endif
+}
+
 template <class P>
 struct Splitter {
     using cell_t = typename P::cell_t;
@@ -51,28 +64,18 @@ struct Splitter {
 
     // Makes the histogram of a feature and lists its codes, ascending; returns how many there are.
     int add(const uint8_t* codes, ptrdiff_t m, const typename P::target_t* const* planes, const int32_t* weights) {
-        const int size = targets.size();
-        for (int o = 0; o < targets.outputs(); o++) {
-            const typename P::target_t* plane = planes[o];
-            for (ptrdiff_t i = 0; i < m; i++) P::add(&cells[codes[i] * size], plane[i], weights[i], o);
-        }
-        if constexpr (P::NUMBERS) {  // the weights are a cell's last sum
-            for (ptrdiff_t i = 0; i < m; i++) cells[codes[i] * size + size - 1] += weights[i];
+        targets.add(cells.data(), codes, m, planes, weights);
+        if constexpr (P::NUMBERS)
             if (targets.criterion == ABSOLUTE) absolute.sort_by_code(codes);
-        }
         return m <= FEW ? list_few(codes, m) : list_many(codes, m);
     }
 
     int list_few(const uint8_t* codes, ptrdiff_t m) {
+        uint64_t bits[4] = {};
         int found = 0;
-        for (ptrdiff_t i = 0; i < m; i++) {
-            const int code = codes[i];
-            int at = found;
-            while (at > 0 && order[at - 1] > code) at--;
-            if (at > 0 && order[at - 1] == code) continue;
-            for (int j = found++; j > at; j--) order[j] = order[j - 1];
-            order[at] = code;
-        }
+        for (ptrdiff_t i = 0; i < m; i++) bits[codes[i] >> 6] |= uint64_t(1) << (codes[i] & 63);
+        for (int word = 0; word < 4; word++)
+            for (; bits[word]; bits[word] &= bits[word] - 1) order[found++] = 64 * word + __builtin_ctzll(bits[word]);
         return found;
     }
 
@@ -80,13 +83,9 @@ struct Splitter {
         int found = 0;
         for (ptrdiff_t i = 0; i < m; i++) seen[codes[i]] = 1;
         for (int at = 0; at < N_CODES; at += 8) {
-            uint64_t eight;
-            std::memcpy(&eight, seen + at, 8);
-            if (!eight) continue;
-            for (int code = at; code < at + 8; code++)
-                if (seen[code]) order[found++] = code;
-            std::memset(seen + at, 0, 8);
+            for (uint32_t bits = eight_bits(seen + at); bits; bits &= bits - 1) order[found++] = at + __builtin_ctz(bits);
         }
+        std::memset(seen, 0, N_CODES);
         return found;
     }
 

@@ -27,7 +27,18 @@ struct Classes {
     int size() const { return S ? S : n_cells; }
     int outputs() const { return S ? 1 : n_outputs; }
 
-    static void add(int32_t* cell, target_t target, int32_t weight, int) { cell[target] += weight; }
+    // Adds rows to the cells of their codes.
+    void add(int32_t* cells, const uint8_t* codes, ptrdiff_t m, const target_t* const* planes,
+             const int32_t* weights) const {
+        for (int o = 0; o < outputs(); o++) {
+            const target_t* plane = planes[o];
+            for (ptrdiff_t i = 0; i < m; i++) cells[codes[i] * size() + plane[i]] += weights[i];
+        }
+    }
+    void add_all(int32_t* cell, ptrdiff_t begin, ptrdiff_t end, target_t* const* planes, const int32_t* weights) const {
+        for (int o = 0; o < outputs(); o++)
+            for (ptrdiff_t i = begin; i < end; i++) cell[planes[o][i]] += weights[i];
+    }
 
     // Sum over outputs of sum_c x_c^2 / sum_c x_c (gini), or sum_c x_c log x_c - (sum_c x_c) log(sum_c x_c).
     double side(const int32_t* sums) const {
@@ -108,7 +119,23 @@ struct Numbers {
     int size() const { return S ? S : n_cells; }
     int outputs() const { return size() - 1; }
 
-    static void add(int64_t* cell, target_t target, int32_t weight, int o) { cell[o] += target * weight; }
+    // Adds rows to the cells of their codes.
+    void add(int64_t* cells, const uint8_t* codes, ptrdiff_t m, const target_t* const* planes,
+             const int32_t* weights) const {
+        for (int o = 0; o < outputs(); o++) {
+            const target_t* plane = planes[o];
+            for (ptrdiff_t i = 0; i < m; i++) {
+                int64_t* cell = cells + codes[i] * size();
+                cell[o] += plane[i] * weights[i];
+                if (o == 0) cell[outputs()] += weights[i];
+            }
+        }
+    }
+    void add_all(int64_t* cell, ptrdiff_t begin, ptrdiff_t end, target_t* const* planes, const int32_t* weights) const {
+        for (int o = 0; o < outputs(); o++)
+            for (ptrdiff_t i = begin; i < end; i++) cell[o] += planes[o][i] * weights[i];
+        for (ptrdiff_t i = begin; i < end; i++) cell[outputs()] += weights[i];
+    }
 
     double sum(const int64_t* sums, int o) const { return sums[o] * units[o] + offsets[o] * (double)sums[outputs()]; }
     Centre centre(const int64_t* total) const {
