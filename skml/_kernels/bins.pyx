@@ -11,7 +11,10 @@ cdef extern from "bins.hpp" namespace "skml_bins" nogil:
         const uint8_t* category_codes
         const uint8_t* categorical
         const uint8_t* unknown
+    const int ROWS
     uint8_t code_of(const Bins&, Py_ssize_t, double) noexcept
+    void encode_at[T](const Bins&, Py_ssize_t, const T*, Py_ssize_t, Py_ssize_t, uint8_t*, Py_ssize_t, Py_ssize_t,
+                      Py_ssize_t, Py_ssize_t) noexcept
 
 include "checks.pxi"
 
@@ -44,13 +47,15 @@ def encode(
 ):
     """Write how many edges lie below each number, the code of each category; 255 for NaN."""
     cdef Bins bins
-    cdef Py_ssize_t i, f, n = X.shape[0], p = _set_bins(&bins, edges, starts, category_codes, categorical, unknown)
+    cdef Py_ssize_t b, n = X.shape[0], p = _set_bins(&bins, edges, starts, category_codes, categorical, unknown)
     _check_threads(n_threads)
     if X.shape[1] != p or codes.shape[0] != n or codes.shape[1] != p:
         raise ValueError(f"X and codes must have {p} columns and as many rows.")
-    for i in prange(n, nogil=True, num_threads=n_threads, schedule="static"):
-        for f in range(p):
-            codes[i, f] = code_of(bins, f, X[i, f])
+    if n == 0:
+        return
+    for b in prange((n + ROWS - 1) // ROWS, nogil=True, num_threads=n_threads, schedule="static"):
+        encode_at(bins, p, &X[0, 0], X.strides[0], X.strides[1], &codes[0, 0], codes.strides[0], codes.strides[1],
+                  n, b)
 
 
 def encode_entries(

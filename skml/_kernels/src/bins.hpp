@@ -15,14 +15,15 @@ struct Bins {
     const uint8_t* unknown;  // per feature: the code of categories that aren't among the edges
 };
 
+// How many of n edges lie below x; without a branch, for none could be foreseen.
 static inline ptrdiff_t below(const double* edges, ptrdiff_t n, double x) {
-    const double* low = edges;
+    ptrdiff_t low = 0;
     while (n > 1) {
-        const ptrdiff_t half = n / 2;
-        low += (low[half - 1] < x) * half;
+        const ptrdiff_t half = n >> 1;
+        low += half & -(ptrdiff_t)(edges[low + half - 1] < x);
         n -= half;
     }
-    return low - edges + (n == 1 && *low < x);
+    return low + (n == 1 && edges[low] < x);
 }
 
 static inline uint8_t code_of(const Bins& bins, ptrdiff_t f, double x) {
@@ -32,5 +33,35 @@ static inline uint8_t code_of(const Bins& bins, ptrdiff_t f, double x) {
     if (!bins.categorical[f]) return (uint8_t)below(edges, n - 1, x);
     const ptrdiff_t at = below(edges, n, x);
     return at < n && edges[at] == x ? bins.category_codes[bins.starts[f] + at] : bins.unknown[f];
+}
+
+constexpr int ROWS = 64, LANES = 8;
+
+// Codes a block of rows feature by feature, eight rows side by side.
+template <class T>
+static void encode_at(const Bins& bins, ptrdiff_t p, const T* X, ptrdiff_t row_bytes, ptrdiff_t column_bytes,
+                      uint8_t* codes, ptrdiff_t row_stride, ptrdiff_t column_stride, ptrdiff_t n, ptrdiff_t b) noexcept {
+    const ptrdiff_t begin = b * ROWS, end = begin + ROWS < n ? begin + ROWS : n;
+    for (ptrdiff_t f = 0; f < p; f++) {
+        const char* column = reinterpret_cast<const char*>(X) + f * column_bytes;
+        uint8_t* out = codes + f * column_stride;
+        const double* edges = bins.edges + bins.starts[f];
+        ptrdiff_t i = begin;
+        for (; !bins.categorical[f] && i + LANES <= end; i += LANES) {
+            double x[LANES];
+            int64_t low[LANES] = {};
+            for (int l = 0; l < LANES; l++) x[l] = (double)*(const T*)(column + (i + l) * row_bytes);
+            int64_t m = bins.starts[f + 1] - bins.starts[f] - 1;
+            for (; m > 1; m -= m >> 1) {
+                const int64_t half = m >> 1;
+                for (int l = 0; l < LANES; l++) low[l] += half & -(int64_t)(edges[low[l] + half - 1] < x[l]);
+            }
+            for (int l = 0; l < LANES; l++) {
+                const int64_t code = low[l] + (m == 1 && edges[low[l]] < x[l]);
+                out[(i + l) * row_stride] = x[l] != x[l] ? MISSING : (uint8_t)code;
+            }
+        }
+        for (; i < end; i++) out[i * row_stride] = code_of(bins, f, (double)*(const T*)(column + i * row_bytes));
+    }
 }
 }  // namespace skml_bins
