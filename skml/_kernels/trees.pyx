@@ -8,6 +8,7 @@ cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
     cdef cppclass Table:
         const uint8_t* codes
         Py_ssize_t row_stride, feature_stride
+        const uint8_t* by_row
         const int64_t* starts
         const int32_t* entry_rows
         const uint8_t* entry_codes
@@ -72,6 +73,7 @@ include "checks.pxi"
 cdef int _set_table(Table* t, object table) except -1:
     """Read and check the arrays of a binned table."""
     cdef const uint8_t[:, :] codes = table.codes
+    cdef const uint8_t[:, ::1] by_row = table.by_row
     cdef const int64_t[::1] starts = table.starts, edge_starts = table.edge_starts
     cdef const int32_t[::1] entry_rows = table.entry_rows
     cdef const uint8_t[::1] entry_codes = table.entry_codes, zero_codes = table.zero_codes
@@ -87,6 +89,10 @@ cdef int _set_table(Table* t, object table) except -1:
         if codes.shape[0] != t.n or codes.shape[1] != t.p or t.n == 0:
             raise ValueError("codes must have shape (n_rows, n_features).")
         t.codes, t.row_stride, t.feature_stride = &codes[0, 0], codes.strides[0], codes.strides[1]
+        if by_row.shape[0]:
+            if by_row.shape[0] != t.n or by_row.shape[1] != t.p:
+                raise ValueError("by_row must have the shape of codes.")
+            t.by_row = &by_row[0, 0]
         return 0
     if starts.shape[0] != t.p + 1 or zero_codes.shape[0] != t.p or starts[0] != 0 or np.any(np.diff(starts) < 0) or (
             starts[t.p] != entry_rows.shape[0]) or entry_rows.shape[0] != entry_codes.shape[0]:

@@ -342,16 +342,17 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
 
     def _tree_maker(self, training, bagging, n_before):
         n_threads = self._n_threads()
-        X = training.X[training.index]
+        X = training.X
         if n_before:
             bins = self._model.bins
         else:
-            bins = find_bins(X, training.merged, self._columns.categorical, self.max_bins, n_threads)
+            weights = np.ones(X.shape[0]) if training.weights is None else training.weights
+            bins = find_bins(X, weights, self._columns.categorical, self.max_bins, n_threads)
         targets, criterion = self._targets(training)
         n_features = X.shape[1]
         columns = self._n_columns(n_features) if self.feature_sampling == "tree" else n_features
         rule = self._rule(training, criterion, training.y.shape[1])
-        problem = Problem(tabulate(bins, X, n_threads), targets, bagging, rule, columns, self.ccp_alpha)
+        problem = Problem(tabulate(bins, X, training.index, n_threads), targets, bagging, rule, columns, self.ccp_alpha)
         return TreeMaker(problem, bins, n_threads)
 
     def _grow(self, training, maker, grove, numbers):

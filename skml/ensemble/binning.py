@@ -10,7 +10,7 @@ from skml import _kernels
 
 MISSING = 255  # the code of NaN
 UNKNOWN = 254  # the code of categories that were not there when the bins were made
-# Up to so many features a row's codes lie together (a cache line or two serve all of them); beyond, a feature's do.
+# Up to so many features a row's codes lie together (a cache line serves all of them); beyond, both orders are kept.
 TOGETHER = 64
 _NO_CODES = np.empty((0, 0), np.uint8)
 
@@ -57,6 +57,8 @@ class Table:
     ----------
     codes : ndarray of shape (n_rows, n_features), uint8
         In either order; empty if sparse.
+    by_row : ndarray of shape (n_rows, n_features), uint8, C-contiguous
+        The same once more if `codes` keeps the features together; else empty.
     starts, entry_rows, entry_codes, zero_codes : ndarray
         The columns of sparse rows, and the code that zero has in each feature; empty if dense.
     bins : Bins
@@ -66,6 +68,7 @@ class Table:
     """
 
     codes: np.ndarray
+    by_row: np.ndarray
     starts: np.ndarray
     entry_rows: np.ndarray
     entry_codes: np.ndarray
@@ -97,7 +100,7 @@ def find_bins(X, weights, categorical, max_bins, n_threads):
     X : ndarray or CSR matrix of shape (n_rows, n_features)
         NaN is missing.
     weights : ndarray of shape (n_rows,)
-        How often each row counts.
+        How often each row counts; with 0, not at all.
     categorical : ndarray of shape (n_features,), bool
         Which features hold categories.
     max_bins : int
@@ -140,7 +143,7 @@ def _distinct(columns, f, weights, even):
         even = False
     else:
         values, counts = columns[:, f], weights
-    known = ~np.isnan(values)
+    known = ~np.isnan(values) if even else ~np.isnan(values) & (counts > 0)
     if not known.all():
         values, counts = values[known], counts[known]
     if even:
@@ -212,15 +215,17 @@ def encode(bins, X, n_threads):
     return codes
 
 
-def tabulate(bins, X, n_threads):
+def tabulate(bins, X, index, n_threads):
     """Return rows as trees are grown from them.
 
     Parameters
     ----------
     bins : Bins
         The bins.
-    X : ndarray or CSR matrix of shape (n_rows, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
         Rows.
+    index : ndarray of shape (n_rows,), int
+        Which of them, in the order of the table.
     n_threads : int
         How many threads work.
 
@@ -231,14 +236,15 @@ def tabulate(bins, X, n_threads):
     """
     none = np.empty(0, np.uint8)
     if sp.issparse(X):
-        columns = X.tocsc()
+        columns = X[index].tocsc()
         features = np.repeat(np.arange(X.shape[1], dtype=np.int32), np.diff(columns.indptr))
         codes = _entry_codes(bins, columns.data, features, n_threads)
         starts, rows = columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
-        return Table(_NO_CODES, starts, rows, codes, _zero_codes(bins, n_threads), bins, X.shape[0])
-    codes = np.empty(X.shape, np.uint8, order="C" if X.shape[1] <= TOGETHER else "F")
-    _kernels.bins.encode(X, *bins.parts(), codes, n_threads)
-    return Table(codes, np.empty(0, np.int64), np.empty(0, np.int32), none, none, bins, X.shape[0])
+        return Table(_NO_CODES, _NO_CODES, starts, rows, codes, _zero_codes(bins, n_threads), bins, len(index))
+    codes, by_row = encode(bins, X, n_threads)[index], _NO_CODES
+    if X.shape[1] > TOGETHER:
+        codes, by_row = np.asfortranarray(codes), codes
+    return Table(codes, by_row, np.empty(0, np.int64), np.empty(0, np.int32), none, none, bins, len(index))
 
 
 def row_codes(table, rows):
@@ -257,7 +263,7 @@ def row_codes(table, rows):
         Their codes.
     """
     if len(table.starts) == 0:
-        return np.ascontiguousarray(table.codes[rows])
+        return np.ascontiguousarray((table.by_row if len(table.by_row) else table.codes)[rows])
     codes = np.empty((len(rows), len(table.zero_codes)), np.uint8)
     codes[:] = table.zero_codes
     at = np.searchsorted(rows, table.entry_rows)

@@ -8,10 +8,12 @@
 namespace skml_trees {
 
 constexpr int MISSING = 255, N_CODES = 256;
+constexpr ptrdiff_t NEIGHBOURS = 16;  // with fewer than one row in so many, rows hardly share a feature's cache lines
 
 struct Table {
     const uint8_t* codes = nullptr;  // dense: codes[row * row_stride + feature * feature_stride]
     ptrdiff_t row_stride = 0, feature_stride = 0;
+    const uint8_t* by_row = nullptr;  // or null: the same with each row's together, for nodes of few rows
     const int64_t* starts = nullptr;  // sparse: the entries of column f are starts[f] .. starts[f + 1]
     const int32_t* entry_rows = nullptr;
     const uint8_t* entry_codes = nullptr;
@@ -26,8 +28,9 @@ struct Table {
 // Copies the codes of one feature for some rows, which ascend.
 static inline void fetch(const Table& table, int32_t f, const int32_t* rows, ptrdiff_t m, uint8_t* out) {
     if (!table.starts) {
-        const uint8_t* column = table.codes + f * table.feature_stride;
-        const ptrdiff_t stride = table.row_stride;
+        const bool few = table.by_row && NEIGHBOURS * m < table.n;
+        const uint8_t* column = few ? table.by_row + f : table.codes + f * table.feature_stride;
+        const ptrdiff_t stride = few ? table.p : table.row_stride;
         for (ptrdiff_t i = 0; i < m; i++) out[i] = column[rows[i] * stride];
         return;
     }
