@@ -31,7 +31,7 @@ from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
 from skml.ensemble.predictor import leaves
 from skml.ensemble.sampling import Bagging, as_counts, draw_bag, whole
-from skml.ensemble.trees import TreeMaker
+from skml.ensemble.trees import BinnedForest, TreeMaker
 
 MOST_TREES = 1000  # what n_estimators="auto" ends with
 _DEEP = 2**31 - 1
@@ -191,7 +191,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         """Validate everything that a fit is given."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = self._numbers(X, reset=True, going_on=going_on)
+        if going_on and (self.estimator is None) != isinstance(self._model, BinnedForest):
+            raise ValueError("fit with warm_start=True cannot go on: trees and members of other kinds don't mix.")
+        X = self._numbers(X, reset=not going_on)
         y = self._read_y(y, going_on)
         check_consistent_length(X, y)
         weights = validate_weights(sample_weight, y)
@@ -205,11 +207,11 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             index, merged, inverse = members.rows_of_weight(X.shape[0], weights)
         return Training(X, y, weights, index, merged, inverse, groups)
 
-    def _numbers(self, X, reset, going_on=False):
+    def _numbers(self, X, reset):
         """Return X as numbers, its categories found (at fit) or looked up; members of other kinds take it as it is."""
         if self.estimator is not None:
             return members.as_rows(self, X, reset)
-        if reset and not going_on:
+        if reset:
             self._columns = read_columns(X, self.categorical_features)
         if not self._columns.categories:
             return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, order="C")
