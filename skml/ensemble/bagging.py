@@ -519,8 +519,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         -------
         importance : Bunch
             ``importances`` of shape (n_features, n_estimators): the drop in accuracy, or the rise of the mean squared
-            error, of each tree; ``importances_mean`` and ``importances_std`` over the trees. The draws depend on
-            `random_state` as the bags do.
+            error, of each tree, NaN for trees with less than two rows out of bag; ``importances_mean`` and
+            ``importances_std`` over the others. The draws depend on `random_state` as the bags do.
 
         Raises
         ------
@@ -535,7 +535,10 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
             raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
         drops = by_permutation(self._model, table, self._bags.bagging, targets, n_repeats)
-        return Bunch(importances=drops, importances_mean=drops.mean(axis=1), importances_std=drops.std(axis=1))
+        told = drops[:, ~np.isnan(drops[0])]
+        if told.shape[1] == 0:
+            told = np.full((len(drops), 1), np.nan)
+        return Bunch(importances=drops, importances_mean=told.mean(axis=1), importances_std=told.std(axis=1))
 
     def oob_impurity_importance(self):
         """Return the impurity decrease of each feature measured on rows out of the bags (MDI-oob).
@@ -546,7 +549,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         Returns
         -------
         importances : ndarray of shape (n_features,)
-            In the units of the Gini impurity or of the variance; slightly negative by chance.
+            In the units of the Gini impurity or of the variance; slightly negative by chance. NaN if no tree has
+            rows out of its bag, as where few rows have many copies.
 
         Raises
         ------
