@@ -105,7 +105,7 @@ def _column(X, f):
         column = X.iloc[:, f]
         values = np.asarray(column.astype(object) if _is_categorical(column.dtype) else column)
     elif hasattr(X, "get_column"):
-        values = np.asarray(X[:, f].to_list(), dtype=object)
+        values = np.asarray(X[:, int(f)].to_list(), dtype=object)
     else:
         values = np.asarray(X)[:, f]
     if values.dtype.kind in "biuf":
@@ -147,6 +147,9 @@ def as_numbers(X, columns):
     """
     if not columns.categories:
         return X
+    X = X if hasattr(X, "shape") else np.asarray(X, dtype=object)
+    if len(X.shape) != 2:
+        raise ValueError(f"Expected 2D array, got {len(X.shape)}D array instead.")
     out = np.empty(X.shape)
     for f in range(X.shape[1]):
         values = _column(X, f)
