@@ -25,16 +25,21 @@ from skml.base import (
 )
 from skml.ensemble import members, oob
 from skml.ensemble.binning import find_bins, tabulate
-from skml.ensemble.columns import as_numbers, read_columns
+from skml.ensemble.columns import as_numbers, how_many, monotonic_signs, read_columns
 from skml.ensemble.grower import Problem, Rule
 from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
 from skml.ensemble.predictor import leaves
 from skml.ensemble.sampling import Bagging, as_counts, draw_bag, whole
-from skml.ensemble.trees import TreeMaker
+from skml.ensemble.trees import BinnedForest, TreeMaker
 
 MOST_TREES = 1000  # what n_estimators="auto" ends with
 _DEEP = 2**31 - 1
+# Attributes that not every fit sets.
+_OF_ONE_FIT = frozenset(
+    ("_table", "_residuals", "_y", "_codes_of_y", "oob_score_", "oob_curve_")
+    + ("oob_prediction_", "oob_decision_function_")
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         "max_samples": [
             None,
             Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0.0, 1.0, closed="right"),
+            Interval(RealNotInt, 0.0, None, closed="neither"),
         ],
         "oob_score": ["boolean", str, callable],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -168,12 +173,15 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         grove, steps = self._plan(training, n_before, goal)
         with fit_task(self, X=X, y=y, sample_weight=training.weights, max_subtasks=None) as context:
             run = None
-            if goal > n_before:
+            if goal > n_before and not self._is_enough(grove):
                 seen = {"X": X, "y": y, "sample_weight": training.weights, "task": "tree"}
                 fitted = lambda grove, history: self._attributes(training, grove, history)  # noqa: E731
                 history = self.history_ if going_on else None
                 run = run_steps(self, context, steps, attributes=fitted, history=history, **seen)
-            vars(self).update(self._attributes(training, grove, run.history if run else self.history_))
+            found = self._attributes(training, grove, run.history if run else self.history_)
+            for name in _OF_ONE_FIT.intersection(vars(self)).difference(found):
+                delattr(self, name)  # an earlier fit kept it, this one does not
+            vars(self).update(found)
         self._warn_of_rows_never_out(training, grove)
         return self
 
@@ -183,7 +191,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         """Validate everything that a fit is given."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = self._numbers(X, reset=True, going_on=going_on)
+        if going_on and (self.estimator is None) != isinstance(self._model, BinnedForest):
+            raise ValueError("fit with warm_start=True cannot go on: trees and members of other kinds don't mix.")
+        X = self._numbers(X, reset=not going_on)
         y = self._read_y(y, going_on)
         check_consistent_length(X, y)
         weights = validate_weights(sample_weight, y)
@@ -197,11 +207,11 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             index, merged, inverse = members.rows_of_weight(X.shape[0], weights)
         return Training(X, y, weights, index, merged, inverse, groups)
 
-    def _numbers(self, X, reset, going_on=False):
+    def _numbers(self, X, reset):
         """Return X as numbers, its categories found (at fit) or looked up; members of other kinds take it as it is."""
         if self.estimator is not None:
             return members.as_rows(self, X, reset)
-        if reset and not going_on:
+        if reset:
             self._columns = read_columns(X, self.categorical_features)
         if not self._columns.categories:
             return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, order="C")
@@ -235,17 +245,17 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         """Return how bags are drawn."""
         total = float(training.merged.sum()) if whole(training.merged) else float(len(training.merged))
         if not self.bootstrap:
-            for name, value in (("max_samples", self.max_samples), ("oob_score", self.oob_score or None)):
-                if value is not None:
-                    raise ValueError(f"{name}={value!r} needs bootstrap=True: without it every bag is the whole.")
+            if self.max_samples is not None:
+                raise ValueError(
+                    "`max_sample` cannot be set if `bootstrap=False`. Either switch to `bootstrap=True` or set "
+                    "`max_sample=None`."
+                )
             return Bagging(training.merged, entropy, bootstrap=False)
         groups = None if training.groups is None else training.groups[training.index]
         if groups is not None:
             groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
             total = groups.max() + 1
         size = self.max_samples
-        if isinstance(size, Integral) and size > total:
-            raise ValueError(f"max_samples={size} is more than there are to draw from, {total:g}.")
         size = total if size is None else size if isinstance(size, Integral) else max(1, round(size * total))
         strata, shares = self._strata(training, int(size))
         if strata is not None and groups is not None:
@@ -279,34 +289,14 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
 
     def _n_columns(self, n_features):
         """Return `max_features` as a number."""
-        asked = self.max_features
-        if asked is None or self.feature_sampling == "none":
-            return n_features
-        if isinstance(asked, str):
-            return max(1, int(np.sqrt(n_features) if asked == "sqrt" else np.log2(n_features)))
-        if isinstance(asked, Integral):
-            if asked > n_features:
-                raise ValueError(f"max_features={asked} is more than the {n_features} features of X.")
-            return int(asked)
-        return max(1, int(asked * n_features))
+        return n_features if self.feature_sampling == "none" else how_many(self.max_features, n_features)
 
     def _monotonic(self, n_features, n_outputs):
-        signs = self.monotonic_cst
-        if isinstance(signs, dict):
-            names = list(getattr(self, "feature_names_in_", ()))
-            if unknown := [name for name in signs if name not in names]:
-                raise ValueError(f"monotonic_cst names the columns {unknown}, which X does not have.")
-            signs = [signs.get(name, 0) for name in names]
-        signs = np.zeros(0) if signs is None else np.asarray(signs)
-        if not np.any(signs):
-            return np.empty(0, np.int8)
-        if signs.shape != (n_features,) or not np.all(np.isin(signs, (-1, 0, 1))):
-            raise ValueError(f"monotonic_cst must hold -1, 0 or 1 for each of {n_features} features, got {signs}.")
-        if n_outputs > 1:
+        names = getattr(self, "feature_names_in_", ())
+        signs = monotonic_signs(self.monotonic_cst, names, n_features, self._columns.categorical)
+        if len(signs) and n_outputs > 1:
             raise ValueError("monotonic_cst needs a single output.")
-        if np.any(self._columns.categorical & (signs != 0)):
-            raise ValueError("monotonic_cst is for numbers; a category has no order.")
-        return signs.astype(np.int8)
+        return signs
 
     # ---- the fit
 
@@ -317,7 +307,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         bagging = self._bagging(training, self._entropy)
         watched = self.oob_score or self.n_estimators == "auto"
         if watched and not self.bootstrap:
-            raise ValueError("n_estimators='auto' follows the out-of-bag score, which needs bootstrap=True.")
+            what = "oob_score" if self.oob_score else "n_estimators='auto'"
+            raise ValueError(f"Out of bag estimation only available if bootstrap=True; {what} asks for it.")
         n_features = training.X.shape[1]
         kept = oob.nothing_yet(len(training.merged), self._width()) if watched else None
         if self.estimator is not None:
@@ -352,15 +343,15 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         n_features = X.shape[1]
         columns = self._n_columns(n_features) if self.feature_sampling == "tree" else n_features
         rule = self._rule(training, criterion, training.y.shape[1])
-        problem = Problem(tabulate(bins, X, training.index, n_threads), targets, bagging, rule, columns, self.ccp_alpha)
-        return TreeMaker(problem, bins, n_threads)
+        table = tabulate(bins, X, training.index, n_threads)
+        problem = Problem(table, targets, bagging, rule, columns, self.ccp_alpha)
+        voters = self._first() if getattr(self, "voting", "soft") == "hard" else None
+        return TreeMaker(problem, bins, n_threads, voters)
 
     def _grow(self, training, maker, grove, numbers):
         """Yield a Step per member."""
-        wanted = "oob" if grove.oob is not None else None
-        score, best, since = self._oob_scorer() if wanted else None, -np.inf, 0
-        kept = training.inverse >= 0
-        weights = None if training.weights is None else training.weights[kept]
+        wanted = grove.oob is not None
+        score = self._oob_scorer(training) if wanted else None
         for number, (member, importances, answers) in zip(numbers, maker.make(numbers, wanted)):
             grove.members.append(member)
             grove.importances = grove.importances + importances
@@ -368,41 +359,45 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             metrics, last = {"n_leaves": member.n_leaves}, number == numbers[-1]
             if wanted:
                 oob.add_answers(grove.oob, *answers)
-                metrics["oob_score"] = self._score_out_of_bag(score, training, grove, kept, weights)
-                if metrics["oob_score"] > best + self.tol:
-                    best, since = metrics["oob_score"], number
-                if self.n_estimators == "auto" and number - since >= self.n_iter_no_change:
-                    last = True
+                metrics["oob_score"] = score(grove.oob)
                 grove.curve.append(metrics["oob_score"])
+                last = last or self._is_enough(grove)
             yield Step(grove, metrics, last)
 
-    def _score_out_of_bag(self, score, training, grove, kept, weights):
-        """Score the rows that were out of some bag; 0 before there are two."""
-        groups = training.inverse[kept]
-        said = grove.oob.times[groups] > 0
-        if said.sum() < 2:
-            return 0.0
-        values = grove.oob.means()[groups[said]]
-        y = self._written_y(training.y[kept][said])
-        return score(y, values, None if weights is None else weights[said])
+    def _oob_scorer(self, training):
+        """Return the function that scores the answers for rows that were out of some bag; 0 before there are two."""
+        kept = training.inverse >= 0
+        groups, y = training.inverse[kept], self._written_y(training.y[kept])
+        weights = None if training.weights is None else training.weights[kept]
+        score = oob.scorer(self.oob_score, *self._how_to_answer())
+
+        def scored(found):
+            said = found.times[groups] > 0
+            if said.sum() < 2:
+                return 0.0
+            return score(y[said], found.means()[groups[said]], None if weights is None else weights[said])
+
+        return scored
+
+    def _is_enough(self, grove):
+        """Tell whether ``n_estimators="auto"`` ends here."""
+        return self.n_estimators == "auto" and oob.is_flat(grove.curve, self.tol, self.n_iter_no_change)
 
     def _ask_again(self, training, maker, grove):
         """Ask the members of an earlier fit about the rows out of their bags."""
+        score = self._oob_scorer(training)
         for answers in maker.ask_again(self._model):
             oob.add_answers(grove.oob, *answers)
-        grove.curve = list(getattr(self, "oob_curve_", ()))
+            grove.curve.append(score(grove.oob))
 
     def _attributes(self, training, grove, history):
         """Return the fitted attributes of the members so far."""
         model = grove.members[0].joined(grove.members[1:])
-        n = model.n_members
         grove.members[:] = [model]
-        total = grove.importances.sum()
         found = {
             "_model": model,
             "_importance_sums": (grove.importances, grove.squares),
             "_bags": Bags(training.index.astype(np.int32), self._bagging(training, self._entropy)),
-            "feature_importances_": grove.importances / total if total > 0 else grove.importances / max(1, n),
             "history_": history,
         }
         found |= self._kept_targets(training, grove)
@@ -422,9 +417,6 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             values[left_out] = grove.members[0].means(rows, self._n_threads())
         return {"oob_curve_": np.array(grove.curve), **self._name_out_of_bag(values, grove.curve)}
 
-    def _oob_scorer(self):
-        return oob.scorer(self.oob_score, getattr(self, "classes_", None))
-
     def _warn_of_rows_never_out(self, training, grove):
         if grove.oob is not None and self.oob_score and np.any(grove.oob.times == 0):
             warn_caller(
@@ -439,6 +431,31 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         """Return new rows as the members take them."""
         check_is_fitted(self)
         return self._numbers(X, reset=False)
+
+    def __len__(self):
+        """Return the number of members."""
+        check_is_fitted(self)
+        return self._model.n_members
+
+    def __bool__(self):
+        """Return True: a forest is no empty list, fitted or not."""
+        return True
+
+    def __getitem__(self, number):
+        """Return a member, or several."""
+        return self.estimators_[number]
+
+    def __iter__(self):
+        """Return an iterator over the members."""
+        return iter(self.estimators_)
+
+    @property
+    def feature_importances_(self):
+        """What each feature's splits lower the impurity by, as shares of the whole."""
+        check_is_fitted(self)
+        importances = self._importance_sums[0]
+        total = importances.sum()
+        return importances / total if total > 0 else importances.copy()
 
     def _members(self, kind):
         check_is_fitted(self)
@@ -504,8 +521,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         -------
         importance : Bunch
             ``importances`` of shape (n_features, n_estimators): the drop in accuracy, or the rise of the mean squared
-            error, of each tree; ``importances_mean`` and ``importances_std`` over the trees. The draws depend on
-            `random_state` as the bags do.
+            error, of each tree, NaN for trees with less than two rows out of bag; ``importances_mean`` and
+            ``importances_std`` over the others. The draws depend on `random_state` as the bags do.
 
         Raises
         ------
@@ -520,7 +537,10 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
             raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
         drops = by_permutation(self._model, table, self._bags.bagging, targets, n_repeats)
-        return Bunch(importances=drops, importances_mean=drops.mean(axis=1), importances_std=drops.std(axis=1))
+        told = drops[:, ~np.isnan(drops[0])]
+        if told.shape[1] == 0:
+            told = np.full((len(drops), 1), np.nan)
+        return Bunch(importances=drops, importances_mean=told.mean(axis=1), importances_std=told.std(axis=1))
 
     def oob_impurity_importance(self):
         """Return the impurity decrease of each feature measured on rows out of the bags (MDI-oob).
@@ -531,7 +551,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         Returns
         -------
         importances : ndarray of shape (n_features,)
-            In the units of the Gini impurity or of the variance; slightly negative by chance.
+            In the units of the Gini impurity or of the variance; slightly negative by chance. NaN if no tree has
+            rows out of its bag, as where few rows have many copies.
 
         Raises
         ------

@@ -105,7 +105,7 @@ def _column(X, f):
         column = X.iloc[:, f]
         values = np.asarray(column.astype(object) if _is_categorical(column.dtype) else column)
     elif hasattr(X, "get_column"):
-        values = np.asarray(X[:, f].to_list(), dtype=object)
+        values = np.asarray(X[:, int(f)].to_list(), dtype=object)
     else:
         values = np.asarray(X)[:, f]
     if values.dtype.kind in "biuf":
@@ -147,6 +147,9 @@ def as_numbers(X, columns):
     """
     if not columns.categories:
         return X
+    X = X if hasattr(X, "shape") else np.asarray(X, dtype=object)
+    if len(X.shape) != 2:
+        raise ValueError(f"Expected 2D array, got {len(X.shape)}D array instead.")
     out = np.empty(X.shape)
     for f in range(X.shape[1]):
         values = _column(X, f)
@@ -168,3 +171,71 @@ def _numbered(values, categories):
     out = np.array([number.get(value, _OTHER) for value in values.tolist()], dtype=np.float64)
     out[missing] = np.nan
     return out
+
+
+def how_many(asked, n_features):
+    """Return `max_features` as a number.
+
+    Parameters
+    ----------
+    asked : "sqrt", "log2", int, float or None
+        As given; a float is a share.
+    n_features : int
+        Of how many.
+
+    Returns
+    -------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        If it is more than there are.
+    """
+    if asked is None:
+        return n_features
+    if isinstance(asked, str):
+        return max(1, int(np.sqrt(n_features) if asked == "sqrt" else np.log2(n_features)))
+    if isinstance(asked, Integral):
+        if asked > n_features:
+            raise ValueError(f"max_features={asked} is more than the {n_features} features of X.")
+        return int(asked)
+    return max(1, int(asked * n_features))
+
+
+def monotonic_signs(asked, names, n_features, categorical):
+    """Return `monotonic_cst` as signs.
+
+    Parameters
+    ----------
+    asked : array-like of int, dict of str to int, or None
+        As given.
+    names : sequence of str
+        Of the columns, if they have any.
+    n_features : int
+        Their number.
+    categorical : ndarray of shape (n_features,), bool
+        Columns without an order.
+
+    Returns
+    -------
+    signs : ndarray of shape (n_features,) or (0,), int8
+        Empty if all are 0.
+
+    Raises
+    ------
+    ValueError
+        If they don't fit the columns.
+    """
+    if isinstance(asked, dict):
+        known = list(names)
+        if unknown := [name for name in asked if name not in known]:
+            raise ValueError(f"monotonic_cst names the columns {unknown}, which X does not have.")
+        asked = [asked.get(name, 0) for name in known] if known else None
+    signs = np.zeros(n_features) if asked is None else np.asarray(asked)
+    if signs.shape != (n_features,) or not np.all(np.isin(signs, (-1, 0, 1))):
+        raise ValueError(f"monotonic_cst must hold -1, 0 or 1 for each of {n_features} features, got {signs}.")
+    if np.any(categorical & (signs != 0)):
+        raise ValueError("monotonic_cst is for numbers; a category has no order.")
+    return signs.astype(np.int8) if np.any(signs) else np.empty(0, np.int8)

@@ -1,6 +1,7 @@
 """Forests of bagged trees: a classifier and a regressor."""
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import Bunch, check_array
@@ -436,6 +437,9 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     def _name_out_of_bag(self, values, curve):
         return {"oob_score_": curve[-1], "oob_decision_function_": self._by_output(values)}
 
+    def _how_to_answer(self):
+        return self._labels, self._by_output, self.classes_
+
     @property
     def estimators_(self):
         """The members, as estimators."""
@@ -624,8 +628,10 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         y = as_targets(y)
         with np.errstate(over="ignore"):
             y = check_array(y, dtype=np.float64, input_name="y")
-        if self.criterion == "poisson" and (np.any(y < 0) or np.any(y.sum(axis=0) <= 0)):
-            raise ValueError("criterion='poisson' needs y of at least 0, of a positive sum.")
+        if self.criterion == "poisson" and np.any(y < 0):
+            raise ValueError("Some value(s) of y are negative which is not allowed for Poisson regression.")
+        if self.criterion == "poisson" and np.any(y.sum(axis=0) <= 0):
+            raise ValueError("Sum of y is not strictly positive which is necessary for Poisson regression.")
         if going_on and y.shape[1] != self.n_outputs_:
             raise ValueError(
                 f"fit with warm_start=True cannot go on: y has {y.shape[1]} outputs, not {self.n_outputs_}."
@@ -788,6 +794,9 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     def _name_out_of_bag(self, values, curve):
         return {"oob_score_": curve[-1], "oob_prediction_": self._shaped(values)}
 
+    def _how_to_answer(self):
+        return (self._shaped,)
+
     @property
     def estimators_(self):
         """The members, as estimators."""
@@ -796,6 +805,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
 
 def as_targets(y):
     """Return y as a table."""
+    if sp.issparse(y):
+        raise ValueError("sparse multilabel-indicator for y is not supported. Give a dense array, y.toarray().")
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
         warn_caller(

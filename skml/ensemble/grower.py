@@ -2,13 +2,13 @@
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skml import _kernels
 from skml.ensemble.binning import Table
-from skml.ensemble.criteria import ABSOLUTE, ENTROPY
+from skml.ensemble.criteria import ABSOLUTE, ENTROPY, POISSON
 from skml.ensemble.predictor import Forest
 from skml.ensemble.pruning import node_risks, pruned
 from skml.ensemble.sampling import Bagging, draw_bag, generator
@@ -259,8 +259,17 @@ def _grow_classes(problem, rows, counts, chances, total):
 
 def _grow_numbers(problem, rows, counts, chances, total):
     numbers = problem.targets
-    parts = (problem.table, _rule(problem, total), rows, counts, np.ascontiguousarray(numbers.fixed[:, rows]))
-    return _kernels.trees.grow_numbers(*parts, numbers.units, numbers.offsets, *chances)
+    # Gains are squares: near 1 they neither overflow nor vanish, and a power of two costs no bit.
+    half = np.frexp(numbers.units.max())[1] + 50
+    rule = _rule(problem, total)
+    power = half if rule.criterion in (ABSOLUTE, POISSON) else 2 * half
+    rule = replace(rule, min_gain=np.ldexp(rule.min_gain, -power))
+    parts = (problem.table, rule, rows, counts, np.ascontiguousarray(numbers.fixed[:, rows]))
+    scales = np.ldexp(numbers.units, -half), np.ldexp(numbers.offsets, -half)
+    sizes = _kernels.trees.grow_numbers(*parts, *scales, *chances)
+    bounds = chances[-1].bounds[: sizes[2]]
+    bounds[:] = np.ldexp(bounds, half)
+    return sizes
 
 
 def _as_forest(problem, grown, sizes, bag):

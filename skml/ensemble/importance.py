@@ -35,7 +35,7 @@ def by_permutation(model, table, bagging, targets, n_repeats):
     Returns
     -------
     drops : ndarray of shape (n_features, n_trees)
-        The drop in accuracy, or the rise of the mean squared error.
+        The drop in accuracy, or the rise of the mean squared error; NaN for trees with less than two rows out of bag.
     """
     forest, n_features = model.forest, len(table.categorical)
     drops = np.zeros((n_features, forest.n_trees))
@@ -43,6 +43,7 @@ def by_permutation(model, table, bagging, targets, n_repeats):
         out, codes = _out_of_bag(table, bagging, number)
         tree, rng = part(forest, np.array([number])), generator(bagging.entropy ^ 0x14057B7EF767814F, number)
         if len(out) < 2:
+            drops[:, number] = np.nan
             continue
         weights = bagging.weights[out]
         error = _error(sums(tree, codes, 1), targets[out], weights, forest.n_pure)
@@ -86,13 +87,14 @@ def by_impurity(model, table, bagging, targets):
     Returns
     -------
     importances : ndarray of shape (n_features,)
-        Means over trees; negative by chance only.
+        Means over trees; negative by chance only. NaN if no tree has rows out of its bag.
     """
-    total = np.zeros(len(table.categorical))
+    total, n_told = np.zeros(len(table.categorical)), 0
     for number in range(model.n_members):
         out, codes = _out_of_bag(table, bagging, number)
         if len(out) == 0:
             continue
+        n_told += 1
         shape = shape_of(model, number)
         weights = bagging.weights[out] / bagging.weights[out].sum()
         at, rows = np.zeros(len(out), int), np.arange(len(out))
@@ -106,4 +108,4 @@ def by_impurity(model, table, bagging, targets):
             gain = ((shape.value[below] - shape.value[at]) * targets[out[rows]]).sum(axis=1)
             total += np.bincount(feature, gain * weights[rows], minlength=len(total))
             at = below
-    return total / model.n_members
+    return total / n_told if n_told else np.full(len(total), np.nan)

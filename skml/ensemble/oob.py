@@ -1,10 +1,11 @@
 """Out of bag: what members say of rows that they were not trained on."""
 
+import inspect
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, check_scoring, r2_score
+from sklearn.metrics import check_scoring, r2_score
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,36 @@ def add_answers(oob, rows, values):
     oob.times[rows] += 1
 
 
+def is_flat(curve, tol, patience):
+    """Tell whether a curve has stopped rising.
+
+    Parameters
+    ----------
+    curve : list of float
+        Scores, one per member.
+    tol : float
+        The best must be beaten by more.
+    patience : int
+        How many members may fail to.
+
+    Returns
+    -------
+    flat : bool
+        Whether the last `patience` of them did.
+    """
+    best, since = -np.inf, 0
+    for number, score in enumerate(curve):
+        if score > best + tol:
+            best, since = score, number
+    return len(curve) - 1 - since >= patience
+
+
 class _Said(BaseEstimator):
     """A model that says what it was given, for scorers."""
 
-    def __init__(self, said):
+    def __init__(self, said, answer):
         self.said = said
+        self.answer = answer
 
     def fit(self, X, y):
         return self
@@ -62,7 +88,7 @@ class _Said(BaseEstimator):
         return True
 
     def predict(self, X):
-        return self.said
+        return self.answer(self.said)
 
 
 class _SaidRegressor(RegressorMixin, _Said):
@@ -70,54 +96,57 @@ class _SaidRegressor(RegressorMixin, _Said):
 
 
 class _SaidClassifier(ClassifierMixin, _Said):
-    def __init__(self, said, classes):
-        super().__init__(said)
+    def __init__(self, said, answer, shares, classes):
+        super().__init__(said, answer)
+        self.shares = shares
         self.classes = classes
         self.classes_ = classes
 
-    def predict(self, X):
-        return self.classes_[self.said.argmax(axis=1)]
-
     def predict_proba(self, X):
-        return self.said
+        return self.shares(self.said)
 
 
-def scorer(oob_score, classes):
+def scorer(oob_score, answer, *of_classes):
     """Return a function that scores out-of-bag answers.
 
     Parameters
     ----------
     oob_score : True, callable or str
-        Accuracy or R², ``metric(y_true, y_pred)``, or the name of a scorer.
-    classes : ndarray or None
-        The classes; None for numbers.
+        Accuracy (of several outputs: rows with all right) or R², ``metric(y_true, y_pred)``, or the name of a scorer.
+    answer : callable
+        Makes of means, as :meth:`OutOfBag.means` gives them, what `predict` would say.
+    *of_classes : callable, ndarray or list of ndarray
+        For classes: what makes of means what `predict_proba` would say, and the classes.
 
     Returns
     -------
     score : callable
-        ``score(y, said, sample_weight)`` takes targets as the user wrote them and means as :meth:`OutOfBag.means`
-        gives them.
+        ``score(y, means, sample_weight)`` takes targets as the user wrote them. Weights reach metrics that know them.
     """
-
-    def predicted(said):
-        return said if classes is None else classes[said.argmax(axis=1)]
-
+    kind = _SaidClassifier if of_classes else _SaidRegressor
     if isinstance(oob_score, str):
-        named = check_scoring(_SaidRegressor(None) if classes is None else _SaidClassifier(None, classes), oob_score)
-
-        def score(y, said, sample_weight=None):
-            model = _SaidRegressor(said) if classes is None else _SaidClassifier(said, classes)
-            return float(named(model, np.zeros((len(said), 1)), y))
-
-    elif callable(oob_score):
-
-        def score(y, said, sample_weight=None):
-            return float(oob_score(y, predicted(said)))
-
+        named = check_scoring(kind(None, answer, *of_classes), oob_score)
+        weighted = _takes_weights(getattr(named, "_score_func", None))
+        call = lambda y, said, **weight: named(kind(said, answer, *of_classes), np.zeros((len(y), 1)), y, **weight)  # noqa: E731
     else:
-        metric = r2_score if classes is None else accuracy_score
+        metric = oob_score if callable(oob_score) else _rows_right if of_classes else r2_score
+        weighted = _takes_weights(metric)
+        call = lambda y, said, **weight: metric(y, answer(said), **weight)  # noqa: E731
 
-        def score(y, said, sample_weight=None):
-            return float(metric(y, predicted(said), sample_weight=sample_weight))
+    def score(y, said, sample_weight=None):
+        weight = {"sample_weight": sample_weight} if weighted and sample_weight is not None else {}
+        return float(call(y, said, **weight))
 
     return score
+
+
+def _takes_weights(metric):
+    try:
+        return "sample_weight" in inspect.signature(metric).parameters
+    except (TypeError, ValueError):  # no function of Python's
+        return False
+
+
+def _rows_right(y, said, sample_weight=None):
+    right = y == said
+    return np.average(right if right.ndim == 1 else right.all(axis=1), weights=sample_weight)

@@ -93,11 +93,14 @@ class TreeMaker:
         Where values are cut.
     n_threads : int
         How many trees grow at a time.
+    voters : ndarray of shape (n_outputs + 1,) or None
+        The first class of each output, and the number of all, where trees vote for one class; None: they don't.
     """
 
     problem: Problem
     bins: Bins
     n_threads: int
+    voters: np.ndarray | None = None
 
     @property
     def table(self):
@@ -125,6 +128,8 @@ class TreeMaker:
 
     def _answers(self, tree, rows):
         out = np.setdiff1d(np.arange(self.problem.table.n_rows), rows, assume_unique=True)
+        if self.voters is not None:
+            tree = BinnedForest(self.bins, tree).voting(self.voters).forest
         return out, sums(tree, row_codes(self.problem.table, out), 1)
 
 

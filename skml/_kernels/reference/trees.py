@@ -25,6 +25,7 @@ def grow_classes(table, rule, rows, weights, targets, first, class_weights, x_lo
     learned.weight = lambda sums: _in_order(sums[:, outputs[0]] * class_weights[outputs[0]])
     learned.value = lambda sums: sums[:, 1] * class_weights[1] / learned.weight(sums)
     learned.keys = _share if len(class_weights) == 2 else _principal
+    learned.perfect = partial(_cannot_be_beaten, rule.criterion, class_weights)
     return _grow(learned, table, rule, (rows, weights, targets), features, seed, grown)
 
 
@@ -42,6 +43,7 @@ def grow_numbers(table, rule, rows, weights, targets, units, offsets, features, 
     learned.count = lambda sums: sums[:, -1]
     learned.weight = lambda sums: sums[:, -1].astype(np.float64)
     learned.value = lambda sums: (sums[:, 0] * units[0] + offsets[0] * sums[:, -1]) / sums[:, -1]
+    learned.perfect = lambda score, total, n_rows: n_rows == 2  # any split tells them apart
     return _grow(learned, table, rule, (rows, weights, targets), features, seed, grown)
 
 
@@ -74,6 +76,12 @@ def _class_side(criterion, outputs, class_weights, x_log_x, sums):
     return score
 
 
+def _cannot_be_beaten(criterion, class_weights, score, total, n_rows):
+    """Tell whether both sides are pure."""
+    weight = _in_order((total * class_weights)[None])[0]
+    return score >= (weight if criterion == GINI else 0) - 1e-12 * weight
+
+
 def _times_log(x, counts, x_log_x):
     logs = x * np.log(np.where(x > 0, x, 1))
     return np.where(counts < len(x_log_x), np.append(x_log_x, 0)[np.minimum(counts, len(x_log_x))], logs)
@@ -86,10 +94,13 @@ def _number_cells(codes, targets, weights):
 
 
 def _between(units, left, right):
-    """Return l r / (l + r) (mean_l - mean_r)^2: the variance between the sides, times the weight."""
-    l, r = left[:, -1:].astype(np.float64), right[:, -1:].astype(np.float64)
-    gaps = (left[:, :-1] / l - right[:, :-1] / r) * units
-    return _in_order(gaps * gaps) * l[:, 0] * r[:, 0] / (l + r)[:, 0]
+    """Return W / (l r) (sum of the left - l mean)^2: the variance between the sides, times the weight."""
+    total, l, r = (left + right)[:1].sum(axis=0), left[:, -1].astype(np.float64), right[:, -1].astype(np.float64)
+    weight = max(1, int(total[-1]))
+    whole = np.sign(total[:-1]) * (np.abs(total[:-1]) // weight)
+    rest = (total[:-1] - whole * weight) / weight
+    gaps = ((left[:, :-1] - left[:, -1:] * whole) - l[:, None] * rest) * units
+    return _in_order(gaps * gaps) * float(weight) / (l * r)
 
 
 def _half_deviance(units, offsets, sums):
@@ -302,6 +313,8 @@ def _evaluated(tree, begin, end, parent, depth, bounds, total):
         return node
     for f, codes in _tried(tree, tree.rows[begin:end]):
         _search(tree, node, f, codes)
+        if node.split.feature >= 0 and tree.learned.perfect(node.split.score, total, end - begin):
+            break
     node.gain = node.split.score - tree.learned.base(total[None])[0] if node.split.feature >= 0 else 0.0
     if node.gain < tree.rule.min_gain:
         node.split = _no_split()

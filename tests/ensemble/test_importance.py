@@ -1,0 +1,157 @@
+"""Importances: by hand, summing to one, and what noise gets out of bag and in it."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import accuracy_score, mean_squared_error
+
+from skml import BaggingForest, BaggingForestRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
+
+
+def noisy(rng, n=400):
+    """Return a binary feature that matters a little, noise of many values, noise of two, and the classes."""
+    X = np.column_stack([rng.integers(2, size=n), rng.normal(size=(n, 2)), rng.integers(2, size=n)]).astype(float)
+    return X, (rng.random(n) < np.where(X[:, 0] == 1, 0.7, 0.3)).astype(int)
+
+
+def test_impurity_by_hand():
+    X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 2, dtype=float)
+    y = np.array([0, 0, 1, 2] * 2)
+    forest = BaggingForest(n_estimators=1, bootstrap=False, max_features=None).fit(X, y)
+    # 5/8 at the root; the left half is pure, the right half 1/2, then pure: gains 5/8 - 1/4 and 1/4
+    np.testing.assert_allclose(forest.feature_importances_, [0.6, 0.4])
+
+
+@pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
+def test_impurity_sums_to_one(rng, kind):
+    X, y = noisy(rng)
+    forest = kind(n_estimators=6, random_state=0).fit(X, y)
+    assert forest.feature_importances_.sum() == pytest.approx(1)
+    assert forest.feature_importances_.min() >= 0
+    np.testing.assert_array_equal(kind(n_estimators=3).fit(np.zeros((9, 2)), y[:9]).feature_importances_, [0, 0])
+
+
+def test_noise_of_many_values_is_nothing_out_of_bag(rng):
+    X, y = noisy(rng)
+    forest = BaggingForest(n_estimators=60, oob_score=True, random_state=0).fit(X, y)
+    assert forest.feature_importances_[1:3].sum() > 0.5  # the known flaw of impurity in the bag
+    found = forest.oob_impurity_importance()
+    assert found.shape == (4,)
+    assert found[0] > 0.03  # the true decrease is 2 (0.2)^2 = 0.08
+    assert np.abs(found[1:]).max() < 0.03
+    assert found[0] > 3 * np.abs(found[1:]).max()
+
+
+def test_noise_of_many_values_is_nothing_out_of_bag_for_numbers(rng):
+    X, y = noisy(rng)
+    forest = BaggingForestRegressor(n_estimators=60, oob_score=True, random_state=0).fit(X, 3 * y)
+    assert forest.feature_importances_[1:3].sum() > 0.5
+    found = forest.oob_impurity_importance()
+    assert found[0] > 0.15  # the true decrease is 9 (0.2)^2 = 0.36
+    assert np.abs(found[1:]).sum() / np.abs(found).sum() < 0.6 * forest.feature_importances_[1:].sum()
+
+
+def test_in_the_bag_the_formula_is_the_usual_importance(rng):
+    X, y = noisy(rng, n=150)
+    forest = BaggingForest(n_estimators=1, max_features=None, random_state=0).fit(X, y)
+    shape, (bag,) = forest[0].tree_, forest.estimators_samples_
+    at, gains, target = np.zeros(len(bag), int), np.zeros(4), np.eye(2)[y[bag]]
+    for _ in range(shape.max_depth):
+        inner = shape.feature[at] >= 0
+        feature = np.maximum(shape.feature[at], 0)
+        left = X[bag, feature] <= shape.threshold[at]
+        below = np.where(left, shape.children_left[at], shape.children_right[at])
+        gain = ((shape.value[below] - shape.value[at]) * target).sum(axis=1)
+        gains += np.bincount(feature[inner], gain[inner], minlength=4)
+        at = np.where(inner, below, at)
+    np.testing.assert_allclose(gains / gains.sum(), forest.feature_importances_, atol=1e-9)
+
+
+def test_permutation_by_construction(rng):
+    X = rng.normal(size=(300, 3))
+    y = (X[:, 1] > 0).astype(int)
+    forest = BaggingForest(n_estimators=20, max_features=None, oob_score=True, random_state=0).fit(X, y)
+    found = forest.oob_permutation_importance()
+    assert found.importances.shape == (3, 20)
+    np.testing.assert_allclose(found.importances_mean, found.importances.mean(axis=1))
+    np.testing.assert_allclose(found.importances_std, found.importances.std(axis=1))
+    assert abs(found.importances_mean[1] - 0.5) < 0.06  # shuffled, it is right half of the time
+    assert np.abs(found.importances_mean[[0, 2]]).max() < 0.02
+    again = forest.oob_permutation_importance()
+    np.testing.assert_array_equal(again.importances, found.importances)
+
+
+def test_permutation_of_numbers_by_construction(rng):
+    X = np.column_stack([rng.integers(4, size=(600, 3)), rng.random(600)])  # no two rows are equal
+    y = 2 * X[:, 0] + X[:, 2]
+    forest = BaggingForestRegressor(n_estimators=15, oob_score=True, random_state=0).fit(X, y)
+    found = forest.oob_permutation_importance(n_repeats=10).importances_mean
+    np.testing.assert_allclose(found, [2 * np.var(2 * X[:, 0]), 0, 2 * np.var(X[:, 2]), 0], rtol=0.15, atol=0.03)
+
+
+@pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
+def test_without_rows_out_of_bag_nothing_is_told(kind):
+    X, y = np.repeat([[0.0], [1.0]], 50, axis=0), np.repeat([0, 1], 50)
+    forest = kind(n_estimators=3, oob_score=True, random_state=0).fit(X, y)  # two rows of 50 copies
+    assert np.isnan(forest.oob_impurity_importance()).all()
+    found = forest.oob_permutation_importance()
+    assert np.isnan(found.importances).all()
+    assert np.isnan(found.importances_mean).all()
+
+
+@pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
+def test_a_feature_that_is_not_asked_is_nothing(rng, kind):
+    X = np.column_stack([rng.normal(size=100), np.zeros(100)])
+    forest = kind(n_estimators=8, oob_score=True, random_state=0).fit(X, X[:, 0] > 0)
+    assert np.all(forest.oob_permutation_importance().importances[1] == 0)
+    assert forest.oob_impurity_importance()[1] == 0
+
+
+def test_several_outputs_and_weights(rng):
+    X, y = noisy(rng)
+    both = np.column_stack([y, rng.integers(3, size=len(y))])
+    forest = BaggingForest(n_estimators=20, oob_score=True, random_state=0).fit(X, both, sample_weight=1.0 + y)
+    assert forest.oob_impurity_importance().argmax() == 0
+    assert forest.oob_permutation_importance().importances_mean.argmax() == 0
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_permutation_written_out(rng, sparse):
+    sp = pytest.importorskip("scipy.sparse")
+    X = rng.integers(3, size=(80, 2)) * 1.0
+    y = (X[:, 0] + X[:, 1] > 2).astype(int)
+    X[:, 1] += rng.random(80) * (X[:, 1] > 0)
+    forest = BaggingForest(n_estimators=3, max_features=None, oob_score=True, random_state=0)
+    forest.fit(sp.csr_array(X) if sparse else X, y)
+    found = forest.oob_permutation_importance(n_repeats=200).importances
+    for tree, out, drops in zip(forest, forest.oob_samples_, found.T):
+        right = accuracy_score(y[out], tree.predict(X[out]))
+        for feature in range(2):
+            swapped = np.repeat(X[out][None], len(out), axis=0)  # all values in all rows: the mean over shuffles
+            swapped[:, :, feature] = X[out][:, None, feature]
+            said = tree.predict(swapped.reshape(-1, 2)).reshape(len(out), -1)
+            assert drops[feature] == pytest.approx(right - (said == y[out]).mean(), abs=0.03)
+
+
+def test_what_is_not_kept_cannot_be_told(rng):
+    X, y = noisy(rng, n=50)
+    forest = BaggingForest(n_estimators=2).fit(X, y)
+    for call in (forest.oob_impurity_importance, forest.oob_permutation_importance):
+        with pytest.raises(ValueError, match="fit with oob_score=True"):
+            call()
+    bag = BaggingForest(LogisticRegression(), n_estimators=2, oob_score=True).fit(X, y)
+    with pytest.raises(ValueError, match="needs trees of our own"):
+        bag.oob_permutation_importance()
+    np.testing.assert_array_equal(bag.feature_importances_, np.zeros(4))
+    numbers = BaggingForestRegressor(LinearRegression(), n_estimators=2).fit(X, y)
+    assert mean_squared_error(y, numbers.predict(X)) < 1
+
+
+@pytest.mark.parametrize("n_repeats", [0, -1, 1.5, True, "five"])
+def test_bad_repeats(rng, n_repeats):
+    X, y = noisy(rng, n=50)
+    forest = BaggingForest(n_estimators=2, oob_score=True).fit(X, y)
+    with pytest.raises(ValueError, match="n_repeats must be an integer of at least 1"):
+        forest.oob_permutation_importance(n_repeats=n_repeats)

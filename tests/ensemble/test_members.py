@@ -1,0 +1,313 @@
+"""Bags of any estimators: what they are given, how they vote, and what is said when one fails."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import sklearn
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from skml import BaggingForest, BaggingForestRegressor
+
+
+def data(rng, n=150):
+    X = rng.normal(size=(n, 4))
+    return X, np.array(["no", "yes"])[(X[:, 0] + 0.5 * rng.normal(size=n) > 0) * 1]
+
+
+class Seen(ClassifierMixin, BaseEstimator):
+    """Remembers what it was given."""
+
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        self.X_, self.y_, self.classes_ = X, y, np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+class Weighed(Seen):
+    """Takes weights as well."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.weights_ = sample_weight
+        return super().fit(X, y)
+
+
+class Failing(ClassifierMixin, BaseEstimator):
+    """Fails from its third bag on."""
+
+    def __init__(self, error=ValueError, calls=None):
+        self.error = error
+        self.calls = calls
+
+    def __sklearn_clone__(self):
+        return self
+
+    def fit(self, X, y):
+        self.calls.append(len(X))
+        if len(self.calls) == 3:
+            raise self.error("no luck")
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+# ------------------------------------------------------------------------------------- what members are given
+
+
+def test_a_bag_is_its_rows_again_or_their_weights(rng):
+    X, y = data(rng)
+    for forest in (BaggingForest(kind, n_estimators=4, random_state=0).fit(X, y) for kind in (Seen(), Weighed())):
+        for member, rows in zip(forest, forest.estimators_samples_):
+            if isinstance(member, Weighed):
+                distinct, counts = np.unique(rows, return_counts=True)
+                np.testing.assert_array_equal(member.X_, X[distinct])
+                np.testing.assert_array_equal(member.weights_, counts)
+                np.testing.assert_array_equal(forest.classes_[member.y_], y[distinct])
+            else:
+                np.testing.assert_array_equal(member.X_, X[rows])
+                np.testing.assert_array_equal(forest.classes_[member.y_], y[rows])
+
+
+def test_weights_are_drawn_into_the_bags(rng):
+    X, y = data(rng)
+    weights = np.where(np.arange(150) < 75, 3.0, 1.0)
+    weights[:10] = 0
+    forest = BaggingForest(Seen(), n_estimators=60, random_state=0).fit(X, y, sample_weight=weights)
+    drawn = np.mean([np.bincount(rows, minlength=150) for rows in forest.estimators_samples_], axis=0)
+    assert np.all(drawn[:10] == 0)
+    assert abs(drawn[10:75].mean() / drawn[75:].mean() - 3) < 0.4
+
+
+def test_without_bags_weights_are_handed_on(rng):
+    X, y = data(rng)
+    weights = rng.uniform(0.5, 2, size=150)
+    params = {"n_estimators": 2, "bootstrap": False}
+    forest = BaggingForest(LogisticRegression(), **params).fit(X, y, sample_weight=weights)
+    alone = LogisticRegression().fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(forest.predict_proba(X), alone.predict_proba(X), atol=1e-9)
+    with pytest.raises(ValueError, match="Bag 0: Seen could not be fitted: it takes no sample_weight"):
+        BaggingForest(Seen(), **params).fit(X, y, sample_weight=weights)
+    whole = BaggingForest(Seen(), **params).fit(X, y, sample_weight=rng.integers(1, 4, size=150))
+    assert len(whole[0].X_) > 150
+
+
+def test_each_member_has_columns_of_its_own(rng):
+    X, y = data(rng)
+    forest = BaggingForest(Seen(), n_estimators=20, feature_sampling="tree", max_features=2, random_state=0).fit(X, y)
+    assert {member.X_.shape[1] for member in forest} == {2}
+    used = {tuple(np.flatnonzero([np.isin(X[:, f], m.X_).any() for f in range(4)])) for m in forest}
+    assert len(used) > 2
+    assert forest.predict(X).shape == (150,)
+    for sampling in ("split", "none"):
+        assert BaggingForest(Seen(), n_estimators=2, feature_sampling=sampling).fit(X, y)[0].X_.shape[1] == 4
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("sampling", ["split", "tree"])
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
+def test_tables_stay_tables(rng, library, sampling):
+    frames = pytest.importorskip(library)
+    X, y = data(rng)
+    frame = frames.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": ["u", "v", "w"] * 50})
+    params = {"n_estimators": 5, "feature_sampling": sampling, "max_features": 2, "random_state": 0}
+    forest = BaggingForest(Seen(), oob_score=True, **params).fit(frame, y)
+    for member in forest:
+        assert isinstance(member.X_, frames.DataFrame)
+        assert len(member.X_.columns) == (3 if sampling == "split" else 2)
+    assert forest.predict(frame).shape == (150,)
+    assert list(forest.feature_names_in_) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_bag_of_pipelines(rng, library):
+    frames = pytest.importorskip(library)
+    X, y = data(rng, n=300)
+    frame = frames.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": ["u", "v", "w"] * 100})
+    columns = make_column_transformer((StandardScaler(), ["a", "b"]), (OneHotEncoder(), ["c"]))
+    forest = BaggingForest(make_pipeline(columns, LogisticRegression()), n_estimators=5, random_state=0)
+    assert forest.fit(frame, y).score(frame, y) > 0.75
+    assert [list(member.classes_) for member in forest] == [[0, 1]] * 5
+
+
+def test_sparse_rows_stay_sparse(rng):
+    X, y = data(rng)
+    forest = BaggingForest(LogisticRegression(), n_estimators=3, oob_score=lambda a, b: 0, random_state=0)
+    for container in (sp.csr_array, sp.csc_matrix):
+        with pytest.warns(UserWarning, match="OOB"):
+            sparse = forest.fit(container(X), y).predict_proba(container(X))
+        with pytest.warns(UserWarning, match="OOB"):
+            np.testing.assert_allclose(sparse, forest.fit(X, y).predict_proba(X), atol=1e-3)
+
+
+def test_members_are_seeded_each_by_its_own(rng):
+    X, y = data(rng)
+
+    def states(**params):
+        forest = BaggingForest(make_pipeline(StandardScaler(), Seen()), n_estimators=4, **params).fit(X, y)
+        return [member[-1].random_state for member in forest]
+
+    assert len(set(states(random_state=0))) == 4
+    assert states(random_state=0) == states(random_state=0, n_jobs=2) != states(random_state=1)
+
+
+# ---------------------------------------------------------------------------------------------- how they vote
+
+
+def test_a_list_is_taken_in_turn(rng):
+    X, y = data(rng)
+    kinds = [LogisticRegression(), GaussianNB(), KNeighborsClassifier()]
+    forest = BaggingForest(kinds, n_estimators=7, random_state=0).fit(X, y)
+    assert [type(member) for member in forest] == [type(kinds[i % 3]) for i in range(7)]
+    shares = np.mean([member.predict_proba(X) for member in forest], axis=0)
+    np.testing.assert_allclose(forest.predict_proba(X), shares, atol=1e-12)
+    *_, last = forest.staged_predict_proba(X)
+    np.testing.assert_allclose(last, shares, atol=1e-12)
+    uncertainty = forest.predict_uncertainty(X)
+    np.testing.assert_allclose(uncertainty.total, uncertainty.within + uncertainty.between, atol=1e-12)
+
+
+@pytest.mark.parametrize(("estimator", "voting"), [(LinearSVC(), "soft"), (GaussianNB(), "hard")])
+def test_votes(rng, estimator, voting):
+    X, y = data(rng)
+    forest = BaggingForest(estimator, n_estimators=7, voting=voting, random_state=0).fit(X, y)
+    votes = np.mean([member.predict(X) == 1 for member in forest], axis=0)
+    np.testing.assert_allclose(forest.predict_proba(X)[:, 1], votes, atol=1e-12)
+
+
+def test_members_that_miss_a_class(rng):
+    X, y = rng.normal(size=(60, 2)), np.repeat(["a", "b", "c"], [29, 29, 2])
+    forest = BaggingForest(GaussianNB(), n_estimators=20, max_samples=20, random_state=0).fit(X, y)
+    assert len({len(member.classes_) for member in forest}) > 1
+    assert forest.predict_proba(X).shape == (60, 3)
+    np.testing.assert_allclose(forest.predict_proba(X).sum(axis=1), 1)
+
+
+def test_several_outputs(rng):
+    X, _ = data(rng)
+    y = np.column_stack([np.array(["u", "v"])[(X[:, 0] > 0) * 1], np.digitize(X[:, 1], [-1, 1])])
+    forest = BaggingForest(DecisionTreeClassifier(), n_estimators=9, random_state=0).fit(X, y)
+    assert [shares.shape[1] for shares in forest.predict_proba(X)] == [2, 3]
+    assert (forest.predict(X) == y).mean() > 0.95
+    numbers = BaggingForestRegressor(DecisionTreeRegressor(), n_estimators=9, random_state=0).fit(X, X[:, :2])
+    np.testing.assert_allclose(numbers.predict(X), np.mean([m.predict(X) for m in numbers], axis=0))
+
+
+def test_numbers(rng):
+    X = rng.normal(size=(100, 2))
+    y = X @ [1.0, 2.0]
+    forest = BaggingForestRegressor([LinearRegression(), Ridge(1e-9)], n_estimators=4, random_state=0).fit(X, y)
+    np.testing.assert_allclose(forest.predict(X), y, atol=1e-6)
+    assert len(list(forest.staged_predict(X))) == 4
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_jobs_and_warm_starts_change_nothing(rng, n_jobs):
+    X, y = data(rng)
+    kinds = [DecisionTreeClassifier(max_features=1), GaussianNB()]
+    params = {"random_state": 0, "n_jobs": n_jobs}
+    whole = BaggingForest(kinds, n_estimators=7, random_state=0).fit(X, y)
+    warm = BaggingForest(kinds, n_estimators=3, warm_start=True, **params).fit(X, y)
+    warm.set_params(n_estimators=7).fit(X, y)
+    np.testing.assert_array_equal(warm.predict_proba(X), whole.predict_proba(X))
+
+
+# -------------------------------------------------------------------------------------------- when one fails
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(ValueError, ValueError), (TypeError, ValueError), (MemoryError, RuntimeError)]
+)
+def test_an_error_names_the_bag_and_the_member(rng, error, raised):
+    X, y = data(rng)
+    forest = BaggingForest(Failing(error, []), n_estimators=5)
+    with pytest.raises(raised, match="Bag 2: Failing could not be fitted: no luck") as caught:
+        forest.fit(X, y)
+    assert isinstance(caught.value.__cause__, error)
+    assert not hasattr(forest, "classes_")
+
+
+@pytest.mark.parametrize(
+    ("kind", "estimator", "message"),
+    [
+        (BaggingForest, LinearRegression(), "BaggingForest is a classifier; LinearRegression is none"),
+        (BaggingForest, [GaussianNB(), Ridge()], "BaggingForest is a classifier; Ridge is none"),
+        (BaggingForest, make_pipeline(StandardScaler(), Ridge()), "BaggingForest is a classifier; Pipeline is none"),
+        (BaggingForestRegressor, GaussianNB(), "BaggingForestRegressor is a regressor; GaussianNB is none"),
+        (BaggingForest, [], "empty list"),
+        (BaggingForest, [GaussianNB], "must be an estimator"),
+        (BaggingForest, [GaussianNB(), 3], "must be an estimator"),
+        (BaggingForest, 3, "estimator"),
+        (BaggingForest, GaussianNB, "estimator"),
+    ],
+)
+def test_what_is_no_member_is_refused(rng, kind, estimator, message):
+    X, _ = data(rng)
+    with pytest.raises(ValueError, match=message):
+        kind(estimator, n_estimators=2).fit(X, (X[:, 0] > 0) * 1)
+
+
+def test_what_only_trees_can_tell_is_refused(rng):
+    X, y = data(rng)
+    forest = BaggingForest(GaussianNB(), n_estimators=2).fit(X, y)
+    for call in (forest.apply, forest.proximity):
+        with pytest.raises(ValueError, match="needs trees of our own"):
+            call(X)
+    with pytest.raises(ValueError, match="X has 2 features, but BaggingForest is expecting 4"):
+        forest.predict(X[:, :2])
+    with pytest.raises(ValueError, match="max_features=9 is more than the 4 features"):
+        BaggingForest(GaussianNB(), feature_sampling="tree", max_features=9).fit(X, y)
+
+
+# ------------------------------------------------------------------------------------------ in scikit-learn
+
+
+def test_parameters_of_members_are_found_by_a_search(rng):
+    X, y = data(rng)
+    forest = BaggingForest(KNeighborsClassifier(), n_estimators=3, random_state=0)
+    search = GridSearchCV(forest, {"estimator__n_neighbors": [1, 9], "max_samples": [0.5]}, cv=2).fit(X, y)
+    assert search.best_estimator_[0].n_neighbors == search.best_params_["estimator__n_neighbors"]
+
+
+@pytest.mark.parametrize("estimator", [None, KNeighborsRegressor()])
+def test_groups_are_routed(rng, estimator):
+    X, y = rng.normal(size=(90, 2)), rng.normal(size=90)
+    groups = np.repeat(np.arange(9), 10)
+    with sklearn.config_context(enable_metadata_routing=True):
+        forest = BaggingForestRegressor(estimator, n_estimators=3, random_state=0).set_fit_request(groups=True)
+        scores = cross_val_score(forest, X, y, cv=GroupKFold(3), params={"groups": groups})
+        assert scores.shape == (3,)
+        pipeline = make_pipeline(StandardScaler(), forest).fit(X, y, groups=groups)
+    for rows in pipeline[-1].estimators_samples_:
+        assert np.bincount(rows, minlength=90).reshape(9, 10).std(axis=1).max() == 0
+
+
+class Half(RegressorMixin, BaseEstimator):
+    """Predicts a column, as some do."""
+
+    def fit(self, X, y):
+        self.mean_ = np.mean(y)
+        return self
+
+    def predict(self, X):
+        return np.full((len(X), 1), self.mean_)
+
+
+def test_a_member_may_answer_with_a_column(rng):
+    X = rng.normal(size=(50, 2))
+    forest = BaggingForestRegressor(Half(), n_estimators=3, random_state=0).fit(X, X[:, 0])
+    assert forest.predict(X).shape == (50,)

@@ -1,0 +1,238 @@
+"""Out of bag: answers and scores written out by hand, curves, scorers, and forests that end by themselves."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, r2_score
+
+from skml import BaggingForest, BaggingForestRegressor
+
+QUIET = pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
+
+
+def data(rng, n=150):
+    X = rng.normal(size=(n, 4))
+    return X, (X[:, 0] + 0.7 * rng.normal(size=n) > 0) * 1 + (X[:, 1] > 0.7)
+
+
+def outside(forest, n):
+    """Return whether each row is out of each bag, by the rows that `oob_samples_` names: (n_members, n)."""
+    return np.array([np.isin(np.arange(n), rows) for rows in forest.oob_samples_])
+
+
+def means_out_of_bag(forest, X, ask, first=None):
+    """Return the means of what members say of the rows out of their bags."""
+    out = outside(forest, len(X))[:first]
+    said = np.array([ask(member) for member in list(forest)[:first]])
+    with np.errstate(invalid="ignore"):
+        return np.einsum("mi,mi...->i...", out, said) / out.sum(axis=0).reshape(-1, *[1] * (said.ndim - 2))
+
+
+@QUIET
+@pytest.mark.parametrize("voting", ["soft", "hard"])
+@pytest.mark.parametrize("estimator", [None, LogisticRegression()])
+def test_classes_out_of_bag_by_hand(rng, voting, estimator):
+    X, y = data(rng)
+    labels = np.array(["a", "b", "c"])[y]
+    forest = BaggingForest(estimator, n_estimators=8, max_depth=3, voting=voting, oob_score=True, random_state=0)
+    forest.fit(X, labels)
+
+    def ask(member):
+        shares = member.predict_proba(X)
+        return np.eye(3)[shares.argmax(axis=1)] if voting == "hard" else shares
+
+    expected = means_out_of_bag(forest, X, ask)
+    np.testing.assert_allclose(forest.oob_decision_function_, expected, atol=1e-12)
+    for first in (3, 8):
+        means = means_out_of_bag(forest, X, ask, first)
+        known = ~np.isnan(means[:, 0])
+        score = accuracy_score(y[known], means[known].round(12).argmax(axis=1))
+        assert forest.oob_curve_[first - 1] == pytest.approx(score, abs=0.02)  # ties of votes
+    assert forest.oob_score_ == forest.oob_curve_[-1]
+    assert forest.history_["oob_score"] == list(forest.oob_curve_)
+
+
+@QUIET
+def test_numbers_out_of_bag_by_hand(rng):
+    X, _ = data(rng)
+    y = X[:, 0] + 0.1 * rng.normal(size=150)
+    forest = BaggingForestRegressor(n_estimators=30, oob_score=True, random_state=0).fit(X, y)
+    expected = means_out_of_bag(forest, X, lambda tree: tree.predict(X))
+    np.testing.assert_allclose(forest.oob_prediction_, expected, atol=1e-12)
+    assert forest.oob_score_ == pytest.approx(r2_score(y, expected))
+    assert not hasattr(forest, "oob_decision_function_")
+
+
+@QUIET
+def test_several_outputs_out_of_bag(rng):
+    X, y = data(rng)
+    y = np.column_stack([y, X[:, 2] > 0])
+    forest = BaggingForest(n_estimators=30, oob_score=True, random_state=0).fit(X, y)
+    assert [shares.shape for shares in forest.oob_decision_function_] == [(150, 3), (150, 2)]
+    said = np.column_stack([shares.argmax(axis=1) for shares in forest.oob_decision_function_])
+    assert forest.oob_score_ == pytest.approx((said == y).all(axis=1).mean())
+    numbers = BaggingForestRegressor(n_estimators=30, oob_score=True, random_state=0).fit(X, y)
+    assert numbers.oob_prediction_.shape == (150, 2)
+    assert numbers.oob_score_ == pytest.approx(r2_score(y, numbers.oob_prediction_))
+
+
+def test_bags_and_what_is_out_of_them_are_all_rows(rng):
+    X, y = data(rng)
+    for params in ({}, {"max_samples": 0.3}, {"sampling": "balanced"}):
+        forest = BaggingForest(n_estimators=5, random_state=0, **params).fit(X, y)
+        for rows, out in zip(forest.estimators_samples_, forest.oob_samples_):
+            assert not set(rows) & set(out)
+            assert set(rows) | set(out) == set(range(150))
+
+
+def test_equal_rows_have_one_in_their_place(rng):
+    X, y = np.repeat(np.arange(10.0), 3)[:, None], np.repeat(rng.normal(size=10), 3)
+    forest = BaggingForestRegressor(n_estimators=5, random_state=0).fit(X, y)
+    for rows, out in zip(forest.estimators_samples_, forest.oob_samples_):
+        assert len(rows) == 30  # drawn as often as if each row were its own
+        assert sorted(X[np.unique(np.append(rows, out)), 0]) == list(range(10))
+
+
+@QUIET
+def test_scorers(rng):
+    X, y = data(rng)
+    y = (y > 0) * 1
+
+    def fitted(oob_score):
+        return BaggingForest(n_estimators=15, oob_score=oob_score, random_state=0).fit(X, y)
+
+    forest = fitted(True)
+    known = ~np.isnan(forest.oob_decision_function_[:, 0])
+    shares, right = forest.oob_decision_function_[known], y[known]
+    said = shares.argmax(axis=1)
+    assert fitted("accuracy").oob_score_ == pytest.approx(forest.oob_score_)
+    assert fitted(accuracy_score).oob_score_ == pytest.approx(forest.oob_score_)
+    assert fitted(f1_score).oob_score_ == pytest.approx(f1_score(right, said))
+    assert fitted("f1").oob_score_ == pytest.approx(f1_score(right, said))
+    assert fitted("neg_log_loss").oob_score_ == pytest.approx(-log_loss(right, shares))
+    assert fitted(lambda y_true, y_pred: len(y_true)).oob_score_ == known.sum()
+
+
+@QUIET
+def test_scorers_of_numbers(rng):
+    X, _ = data(rng)
+    y = X[:, 0] + rng.normal(size=150)
+
+    def fitted(oob_score):
+        return BaggingForestRegressor(n_estimators=15, oob_score=oob_score, random_state=0).fit(X, y)
+
+    said = fitted(True).oob_prediction_
+    known = ~np.isnan(said)
+    error = mean_absolute_error(y[known], said[known])
+    assert fitted("neg_mean_absolute_error").oob_score_ == pytest.approx(-error)
+    assert fitted(lambda y_true, y_pred: -np.abs(y_true - y_pred).mean()).oob_score_ == pytest.approx(-error)
+
+
+@pytest.mark.parametrize("oob_score", ["no such scorer", 3, np.array([1])])
+def test_bad_scorers(rng, oob_score):
+    X, y = data(rng)
+    with pytest.raises(ValueError, match="scor"):
+        BaggingForest(n_estimators=2, oob_score=oob_score).fit(X, y)
+
+
+@QUIET
+@pytest.mark.parametrize("oob_score", [True, "accuracy", accuracy_score, "balanced_accuracy"])
+def test_weights_are_copies_out_of_bag_too(rng, oob_score):
+    X, y = data(rng)
+    weights = rng.integers(0, 4, size=150)
+    copies = np.repeat(np.arange(150), weights)
+    forest = BaggingForest(n_estimators=15, oob_score=oob_score, random_state=0)
+    weighted = forest.fit(X, y, sample_weight=weights)
+    curve, shares = weighted.oob_curve_, weighted.oob_decision_function_
+    copied = forest.fit(X[copies], y[copies])
+    np.testing.assert_allclose(copied.oob_curve_, curve, rtol=1e-12)
+    np.testing.assert_array_equal(copied.oob_decision_function_, shares[copies])
+
+
+@QUIET
+def test_rows_of_no_weight_are_out_of_every_bag(rng):
+    X, y = data(rng)
+    weights = (rng.random(150) < 0.7) * 1.0
+    forest = BaggingForest(n_estimators=15, oob_score=True, random_state=0).fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(forest.oob_decision_function_[weights == 0], forest.predict_proba(X[weights == 0]))
+    assert all(np.all(weights[rows] > 0) for rows in forest.estimators_samples_)
+    assert all(np.all(weights[rows] > 0) for rows in forest.oob_samples_)
+
+
+def test_rows_that_were_in_all_bags_are_told(rng):
+    X, y = data(rng)
+    with pytest.warns(UserWarning, match="Some inputs do not have OOB scores"):
+        forest = BaggingForest(n_estimators=2, oob_score=True, random_state=0).fit(X, y)
+    never = ~outside(forest, 150).any(axis=0)
+    assert never.any()
+    np.testing.assert_array_equal(np.isnan(forest.oob_decision_function_).all(axis=1), never)
+
+
+@QUIET
+def test_groups_keep_copies_of_a_row_out(rng):
+    X = rng.normal(size=(60, 3))
+    y, groups = rng.normal(size=60), np.arange(60)
+    X, y, groups = np.repeat(X, 5, axis=0) + 1e-9 * rng.normal(size=(300, 3)), np.repeat(y, 5), np.repeat(groups, 5)
+    forest = BaggingForestRegressor(n_estimators=40, oob_score=True, random_state=0)
+    assert forest.fit(X, y).oob_score_ > 0.8  # near copies are in the bag: it looks as if noise could be learned
+    assert forest.fit(X, y, groups=groups).oob_score_ < 0.2
+
+
+def test_out_of_bag_needs_bags(rng):
+    X, y = data(rng)
+    for params in ({"oob_score": True}, {"n_estimators": "auto"}):
+        with pytest.raises(ValueError, match="Out of bag estimation only available if bootstrap=True"):
+            BaggingForest(bootstrap=False, **params).fit(X, y)
+    with pytest.raises(ValueError, match="groups are for drawing bags"):
+        BaggingForest(bootstrap=False).fit(X, y, groups=y)
+
+
+# --------------------------------------------------------------------------------------- n_estimators="auto"
+
+
+@QUIET
+@pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
+def test_auto_ends_when_the_curve_is_flat(rng, kind):
+    X, y = data(rng)
+    forest = kind(n_estimators="auto", n_iter_no_change=10, tol=1e-3, random_state=0).fit(X, y)
+    curve, best, since = forest.oob_curve_, -np.inf, 0
+    for number, score in enumerate(curve):
+        assert number - since <= 10
+        if score > best + 1e-3:
+            best, since = score, number
+    assert len(forest) == len(curve) == since + 11
+    fixed = kind(n_estimators=len(forest), random_state=0).fit(X, y)
+    np.testing.assert_array_equal(fixed.predict(X), forest.predict(X))
+
+
+@QUIET
+def test_auto_goes_on_where_it_was(rng):
+    X, y = data(rng)
+    params = {"n_iter_no_change": 10, "tol": 1e-3, "random_state": 0}
+    whole = BaggingForest(n_estimators="auto", **params).fit(X, y)
+    warm = BaggingForest(n_estimators=4, warm_start=True, **params).fit(X, y)
+    warm.set_params(n_estimators="auto").fit(X, y)
+    np.testing.assert_array_equal(warm.apply(X), whole.apply(X))
+    np.testing.assert_array_equal(warm.oob_curve_, whole.oob_curve_)
+    np.testing.assert_array_equal(warm.fit(X, y).apply(X), whole.apply(X))  # it had ended
+
+
+@QUIET
+def test_a_warm_start_may_ask_for_the_score_later(rng):
+    X, y = data(rng)
+    whole = BaggingForest(n_estimators=9, oob_score=True, random_state=0).fit(X, y)
+    warm = BaggingForest(n_estimators=9, warm_start=True, random_state=0).fit(X, y)
+    with pytest.warns(UserWarning, match="Warm-start fitting without increasing"):
+        warm.set_params(oob_score=True).fit(X, y)
+    np.testing.assert_array_equal(warm.oob_curve_, whole.oob_curve_)
+    np.testing.assert_array_equal(warm.oob_decision_function_, whole.oob_decision_function_)
+
+
+@QUIET
+def test_members_of_other_kinds_go_on_too(rng):
+    X, y = data(rng)
+    whole = BaggingForest(LogisticRegression(), n_estimators=6, oob_score=True, random_state=0).fit(X, y)
+    warm = BaggingForest(LogisticRegression(), n_estimators=3, warm_start=True, random_state=0).fit(X, y)
+    warm.set_params(n_estimators=6, oob_score=True).fit(X, y)
+    np.testing.assert_array_equal(warm.oob_decision_function_, whole.oob_decision_function_)
+    np.testing.assert_array_equal(warm.oob_curve_, whole.oob_curve_)
