@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 
 from skml import BaggingForest
 
-N_SPLITS = 2
+N_SPLITS = 3
 PIPELINES = {
-    "scale, logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)),
+    "scale, logistic regression": make_pipeline(StandardScaler(), LogisticRegression(tol=1e-3)),
     "scale, PCA, nearest neighbours": make_pipeline(StandardScaler(), PCA(0.9), KNeighborsClassifier()),
     "scale, PCA, quadratic": make_pipeline(StandardScaler(), PCA(0.8), QuadraticDiscriminantAnalysis(reg_param=0.05)),
 }
@@ -31,7 +31,7 @@ def main():
     for seed in range(N_SPLITS):
         train, test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=seed, stratify=y)
         for name, members in BAGS.items():
-            bag = BaggingForest(members, n_estimators=15, oob_score=True, random_state=seed).fit(train, y_train)
+            bag = BaggingForest(members, n_estimators=30, oob_score=True, random_state=seed).fit(train, y_train)
             alone = PIPELINES[name].fit(train, y_train).score(test, y_test) if name in PIPELINES else float("nan")
             found = (alone, bag.score(test, y_test), bag.oob_score_)
             sums[name] = [total + one for total, one in zip(sums[name], found)]
