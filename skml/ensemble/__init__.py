@@ -5,13 +5,16 @@ import importlib
 _HOMES = {
     "BaggingForest": "skml.ensemble.forest",
     "BaggingForestRegressor": "skml.ensemble.forest",
+    "ImportanceDisplay": "skml.ensemble.displays",
+    "IntervalDisplay": "skml.ensemble.displays",
+    "OOBCurveDisplay": "skml.ensemble.displays",
 }
 
 __all__ = sorted(_HOMES)
 
 
 def __getattr__(name):
-    """Import an estimator on first use (PEP 562)."""
+    """Import an estimator or a display on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'skml.ensemble' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,220 @@
+"""Pictures: what is drawn is what the forest says; axes are the caller's or new; matplotlib is needed to draw alone."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from _contract.children import run
+from sklearn.datasets import make_classification, make_regression
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import balanced_accuracy_score
+
+from skml.ensemble import (
+    BaggingForest,
+    BaggingForestRegressor,
+    ImportanceDisplay,
+    IntervalDisplay,
+    OOBCurveDisplay,
+)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def forest():
+    X, y = make_classification(120, n_features=6, random_state=0)
+    X = pd.DataFrame(X, columns=list("abcdef"))
+    return BaggingForest(n_estimators=30, oob_score=True, random_state=0).fit(X, y)
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    X, y = make_regression(200, n_features=5, noise=20.0, random_state=0)
+    forest = BaggingForestRegressor(n_estimators=30, oob_score=True, random_state=0).fit(X[:120], y[:120])
+    return forest, X[120:], y[120:]
+
+
+# ------------------------------------------------------------------------------------------ the curve
+
+
+def test_the_curve_is_that_of_the_forest(forest):
+    display = OOBCurveDisplay.from_estimator(forest)
+    np.testing.assert_array_equal(display.line_.get_xdata(), np.arange(1, 31))
+    np.testing.assert_array_equal(display.line_.get_ydata(), forest.oob_curve_)
+    assert display.ax_.get_legend() is None
+    assert display.figure_ is display.ax_.figure
+
+
+@pytest.mark.parametrize(
+    ("oob_score", "name"),
+    [(True, "accuracy"), ("roc_auc", "roc_auc"), (balanced_accuracy_score, "balanced_accuracy_score")],
+)
+def test_the_curve_is_named_after_its_score(oob_score, name):
+    X, y = make_classification(80, random_state=0)
+    forest = BaggingForest(n_estimators=40, oob_score=oob_score, random_state=0).fit(X, y)
+    assert OOBCurveDisplay.from_estimator(forest).ax_.get_ylabel() == f"out-of-bag {name}"
+
+
+def test_the_curve_of_numbers_is_named_after_r2(numbers):
+    assert OOBCurveDisplay.from_estimator(numbers[0]).ax_.get_ylabel() == "out-of-bag R²"
+
+
+def test_two_curves_share_axes_and_a_legend(forest, numbers):
+    first = OOBCurveDisplay.from_estimator(forest, name="classes")
+    second = OOBCurveDisplay.from_estimator(numbers[0], name="numbers", ax=first.ax_, color="k")
+    assert second.ax_ is first.ax_
+    assert second.line_.get_color() == "k"
+    assert [text.get_text() for text in first.ax_.get_legend().get_texts()] == ["classes", "numbers"]
+
+
+def test_a_curve_that_began_late_is_drawn_where_it_belongs():
+    X, y = make_classification(80, random_state=0)
+    forest = BaggingForest(n_estimators=10, warm_start=True, random_state=0).fit(X, y)
+    forest.set_params(n_estimators=40, oob_score=True).fit(X, y)
+    assert OOBCurveDisplay.from_estimator(forest).line_.get_xdata()[-1] == 40
+
+
+def test_a_plain_curve_counts_from_one():
+    display = OOBCurveDisplay(np.array([0.5, 0.7])).plot()
+    np.testing.assert_array_equal(display.line_.get_xdata(), [1, 2])
+
+
+def test_a_forest_without_a_curve_says_so():
+    X, y = make_classification(50, random_state=0)
+    with pytest.raises(ValueError, match="fit with oob_score=True"):
+        OOBCurveDisplay.from_estimator(BaggingForest(n_estimators=3).fit(X, y))
+    with pytest.raises(NotFittedError):
+        OOBCurveDisplay.from_estimator(BaggingForest())
+
+
+# ----------------------------------------------------------------------------------------- importances
+
+
+def widths(display):
+    """Return what the bars show, from the top."""
+    return [bar.get_width() for bar in display.bars_][::-1]
+
+
+def labels(display):
+    return [text.get_text() for text in display.ax_.get_yticklabels()][::-1]
+
+
+def test_bars_are_sorted_and_named(forest):
+    display = ImportanceDisplay.from_estimator(forest)
+    order = np.argsort(-forest.feature_importances_, kind="stable")
+    np.testing.assert_array_equal(widths(display), forest.feature_importances_[order])
+    assert labels(display) == list(forest.feature_names_in_[order])
+    assert display.bars_.errorbar is None
+
+
+def test_importances_out_of_bag(forest):
+    display = ImportanceDisplay.from_estimator(forest, method="oob_impurity", color="k")
+    np.testing.assert_array_equal(widths(display), np.sort(forest.oob_impurity_importance())[::-1])
+    display = ImportanceDisplay.from_estimator(forest, method="oob_permutation", n_repeats=2)
+    found = forest.oob_permutation_importance(n_repeats=2)
+    np.testing.assert_array_equal(widths(display), np.sort(found.importances_mean)[::-1])
+    assert display.bars_.errorbar is not None
+    assert "accuracy" in display.ax_.get_xlabel()
+
+
+def test_importances_of_numbers(numbers):
+    display = ImportanceDisplay.from_estimator(numbers[0], method="oob_permutation")
+    assert "squared error" in display.ax_.get_xlabel()
+    assert labels(display)[0].startswith("feature_")
+
+
+def test_fewer_bars_and_other_names(forest):
+    display = ImportanceDisplay.from_estimator(forest, max_features=2, feature_names=list("uvwxyz"))
+    assert len(display.bars_) == 2
+    best = np.argsort(-forest.feature_importances_, kind="stable")[:2]
+    assert labels(display) == ["uvwxyz"[i] for i in best]
+    assert len(ImportanceDisplay.from_estimator(forest, max_features=None).bars_) == 6
+
+
+def test_bars_of_any_estimator_with_importances():
+    X, y = make_classification(50, n_features=4, n_redundant=0, random_state=0)
+    display = ImportanceDisplay.from_estimator(RandomForestClassifier(n_estimators=5).fit(X, y))
+    assert len(display.bars_) == 4
+
+
+def test_bad_requests_for_importances(forest):
+    with pytest.raises(ValueError, match="method must be one of .* got 'gain'"):
+        ImportanceDisplay.from_estimator(forest, method="gain")
+    with pytest.raises(ValueError, match="2 names for 6 features"):
+        ImportanceDisplay.from_estimator(forest, feature_names=["a", "b"])
+    with pytest.raises(NotFittedError):
+        ImportanceDisplay.from_estimator(BaggingForest())
+
+
+# ------------------------------------------------------------------------------------------- intervals
+
+
+@pytest.mark.parametrize("method", ["quantile", "jackknife+"])
+def test_intervals_are_those_of_the_forest(numbers, method):
+    forest, X, y = numbers
+    display = IntervalDisplay.from_estimator(forest, X, y, coverage=0.8, method=method)
+    intervals = forest.predict_interval(X, coverage=0.8, method=method)
+    inside = (intervals[:, 0] <= y) & (y <= intervals[:, 1])
+    assert display.coverage_ == pytest.approx(inside.mean())
+    np.testing.assert_array_equal(display.line_.get_ydata(), np.sort(forest.predict(X)))
+    drawn = np.concatenate([display.inside_.get_offsets()[:, 1], display.outside_.get_offsets()[:, 1]])
+    np.testing.assert_array_equal(np.sort(drawn), np.sort(y))
+    assert len(display.inside_.get_offsets()) == inside.sum()
+    assert display.ax_.get_title().startswith(f"{method}, 80% wanted")
+    extent = display.band_.get_paths()[0].get_extents()
+    assert extent.y0 == pytest.approx(intervals[:, 0].min())
+    assert extent.y1 == pytest.approx(intervals[:, 1].max())
+
+
+def test_infinite_intervals_reach_beyond_everything():
+    ends = np.array([[-np.inf, np.inf], [0.0, 2.0]])
+    display = IntervalDisplay.from_predictions([5.0, 1.0], [1.0, 1.0], ends)
+    extent = display.band_.get_paths()[0].get_extents()
+    assert np.isfinite([extent.y0, extent.y1]).all()
+    assert extent.y0 < 0
+    assert extent.y1 > 5
+    assert display.coverage_ == 1.0
+
+
+def test_intervals_take_axes_lists_and_styles():
+    _, ax = plt.subplots()
+    display = IntervalDisplay.from_predictions(
+        pd.Series([1.0, 2.0]), [1, 2], [[0, 3], [0, 1]], ax=ax, line_kwargs={"color": "k"}, band_kwargs={"alpha": 0.5}
+    )
+    assert display.ax_ is ax
+    assert display.line_.get_color() == "k"
+    assert display.band_.get_alpha() == 0.5
+    assert display.coverage_ == 0.5
+    assert display.ax_.get_title() == "50.0% inside"
+
+
+def test_shapes_must_belong_together():
+    with pytest.raises(ValueError, match=r"got \(2,\), \(2,\) and \(2,\)"):
+        IntervalDisplay.from_predictions([1.0, 2.0], [1.0, 2.0], [1.0, 2.0])
+
+
+# ------------------------------------------------------------------------------------------ matplotlib
+
+WITHOUT_MATPLOTLIB = """
+import sys
+sys.modules["matplotlib"] = sys.modules["matplotlib.pyplot"] = None
+import numpy as np
+from skml.ensemble import ImportanceDisplay, IntervalDisplay, OOBCurveDisplay
+ends = np.zeros((2, 2))
+for display in (OOBCurveDisplay(ends[0]), ImportanceDisplay(ends[0]), IntervalDisplay(ends[0], ends[1], ends)):
+    try:
+        display.plot()
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_only_drawing_needs_matplotlib():
+    said = run(["-c", WITHOUT_MATPLOTLIB]).strip().splitlines()
+    assert len(said) == 3
+    assert all(line.endswith("needs matplotlib; install it with: pip install 'skml[plot]'") for line in said)
