@@ -343,7 +343,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         n_features = X.shape[1]
         columns = self._n_columns(n_features) if self.feature_sampling == "tree" else n_features
         rule = self._rule(training, criterion, training.y.shape[1])
-        table = tabulate(bins, X, training.index, n_threads)
+        table = tabulate(bins, X, n_threads, training.index)
         problem = Problem(table, targets, bagging, rule, columns, self.ccp_alpha)
         voters = self._first() if getattr(self, "voting", "soft") == "hard" else None
         return TreeMaker(problem, bins, n_threads, voters)

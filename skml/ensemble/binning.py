@@ -215,7 +215,7 @@ def encode(bins, X, n_threads):
     return codes
 
 
-def tabulate(bins, X, index, n_threads):
+def tabulate(bins, X, n_threads, index=None):
     """Return rows as trees are grown from them.
 
     Parameters
@@ -224,17 +224,17 @@ def tabulate(bins, X, index, n_threads):
         The bins.
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         Rows.
-    index : ndarray of shape (n_rows,), int
-        Which of them, in the order of the table.
     n_threads : int
         How many threads work.
+    index : ndarray of shape (n_rows,), int, or None, default=None
+        Which rows, in the order of the table; None takes all.
 
     Returns
     -------
     table : Table
         Their codes; sparse rows stay sparse.
     """
-    none = np.empty(0, np.uint8)
+    none, index = np.empty(0, np.uint8), np.arange(X.shape[0]) if index is None else index
     if sp.issparse(X):
         columns = X[index].tocsc()
         features = np.repeat(np.arange(X.shape[1], dtype=np.int32), np.diff(columns.indptr))

@@ -201,7 +201,8 @@ def grow_tree(problem, number):
     tree : Forest
         Of a single tree.
     importances : ndarray of shape (n_features,)
-        What each feature's splits gained, relative to the weight of the bag.
+        What each feature's splits gained, relative to the weight of the bag; of numbers, times a power of two that
+        all trees of a forest share.
     rows : ndarray of int
         The distinct rows in the bag, ascending.
     """

@@ -52,7 +52,16 @@ def table_of(codes, layout="C", bins=None):
         columns = [np.flatnonzero(codes[:, f] != zeros[f]) for f in range(p)]
         entries = np.concatenate([codes[rows, f] for f, rows in enumerate(columns)])
         starts = np.append(0, np.cumsum([len(rows) for rows in columns])).astype(np.int64)
-        return Table(none.reshape(0, 0), none.reshape(0, 0), starts, np.concatenate(columns).astype(np.int32), entries, zeros, bins, n)
+        return Table(
+            none.reshape(0, 0),
+            none.reshape(0, 0),
+            starts,
+            np.concatenate(columns).astype(np.int32),
+            entries,
+            zeros,
+            bins,
+            n,
+        )
     if layout == "strided":
         wide = np.zeros((2 * n, 3 * p), np.uint8)
         wide[::2, ::-3][:, :p] = codes
