@@ -6,13 +6,14 @@ __version__ = "0.1.0"
 
 # Public name -> the module that defines it. Nothing is imported before it is asked for.
 _HOMES = {
+    "AdaBoost": "skml.ensemble",
     "KMeansPP": "skml.cluster",
     "LinearAutoencoder": "skml.decomposition",
     "PCA": "skml.decomposition",
     "all_estimators": "skml.inspection",
     "show_versions": "skml.inspection",
 }
-_PACKAGES = ("base", "callback", "cluster", "decomposition", "inspection")
+_PACKAGES = ("base", "callback", "cluster", "decomposition", "ensemble", "inspection")
 
 __all__ = sorted(["__version__", *_HOMES])
 
