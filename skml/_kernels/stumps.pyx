@@ -134,8 +134,8 @@ def cast_votes(
     double total,  # the sum of all members' weights
     double[::1] weights,  # in, out: (n,)
     double[:, ::1] votes,  # in, out: (n, K)
-    double[::1] margins,  # out: (n,), (the true class's votes - the most of any other) / total
-    double[::1] sums,  # out: (ceil(n / 4096),), the new weights' sums
+    double[::1] margins,  # out: (n,), the true class's votes less the most of any other, over total
+    double[::1] sums,  # out: the new weights' sums, one per 4096 rows
     int n_threads,
 ):
     """Add a member's votes, reweigh the rows, and write their margins."""

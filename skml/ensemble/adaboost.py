@@ -197,16 +197,13 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
             If y has fewer than two classes, or the first member is no better than chance.
         """
         random_state, start = check_random_state(self.random_state), self._last()
-        X, y, weights = self._rows(X, y, sample_weight, start)
-        classes, codes = np.unique(y, return_inverse=True)
-        if start is not None and not np.array_equal(classes, self.classes_):
-            raise ValueError(f"fit with warm_start=True cannot go on: classes were {self.classes_}, are {classes}.")
-        rows = Rows(X, codes.astype(np.int32), weights, classes)
+        rows, seen = self._rows(X, y, sample_weight, start)
+        if start is not None and not np.array_equal(rows.classes, self.classes_):
+            raise ValueError(f"fit with warm_start=True cannot go on: y had {self.classes_}, now has {rows.classes}.")
         member = member_to_boost(self.estimator, self.max_depth, self.max_bins, self.algorithm == "SAMME.R")
-        with fit_task(self, X=X, y=y, sample_weight=weights, max_subtasks=None) as context:
+        with fit_task(self, **seen, max_subtasks=None) as context:
             steps = boosting_steps(rows, member, self._plan(), start, self.validation_fraction, random_state)
-            seen = {"X": X, "y": y, "sample_weight": weights}
-            attributes = functools.partial(self._attributes, member, classes)
+            attributes = functools.partial(self._attributes, member, rows.classes, rows.X.dtype)
             run = self._run(context, steps, start, attributes, seen)
             vars(self).update(attributes(run.state, run.history))
         return self
@@ -242,7 +239,8 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         labels : ndarray of shape (n_samples,)
             The first of equal ones.
         """
-        return self.classes_[self._tally(self._checked(X)).codes()]
+        codes = self._tally(self._checked(X)).codes()
+        return self.classes_[codes]
 
     def predict_proba(self, X):
         """Return class probabilities, by the logistic relation of votes and odds (equation 15 of Zhu et al.).
@@ -435,7 +433,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         if not (0 < theta <= 1 and 0 < delta < 1):
             raise ValueError(f"theta must be in (0, 1] and delta in (0, 1), got {theta!r} and {delta!r}.")
-        if self.n_classes_ != 2 or self._packed is None or self.algorithm != "SAMME":
+        if self.n_classes_ != 2 or self._packed is None or self._real:
             raise ValueError("The bound is known for two classes, algorithm='SAMME' and the built-in members alone.")
         margins = self.margins(X, y)
         depth = self.estimator_.max_depth
@@ -468,7 +466,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         return Committee(*map(tuple, (*columns, self._log_losses, self.margin_history_)), scores, outcome)
 
     def _rows(self, X, y, sample_weight, start):
-        """Return validated distinct rows of positive weight in an order of their own, their labels and weights."""
+        """Return the distinct rows of positive weight in an order of their own, and what callbacks may see."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X = validate_X(self, X, reset=start is None, allow_nan=self._takes_nan(), order="C")
@@ -481,8 +479,9 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         classes = np.unique(y[known])
         if len(classes) < 2:
             raise ValueError(f"AdaBoost needs rows of at least two classes; y has one class, {classes[0]!r}.")
-        index, merged = distinct_rows(X, weights, np.searchsorted(classes, y))
-        return X[index], y[index], merged
+        codes = np.searchsorted(classes, y).astype(np.int32)
+        index, merged = distinct_rows(X, weights, codes)
+        return Rows(X[index], codes[index], merged, classes), {"X": X, "y": y, "sample_weight": weights}
 
     def _takes_nan(self):
         return self.estimator is None or get_tags(self.estimator).input_tags.allow_nan
@@ -502,7 +501,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         real = self.algorithm == "SAMME.R"
         return Plan(self.n_estimators, self.learning_rate, real, self.n_iter_no_change, self.tol)
 
-    def _attributes(self, member, classes, state, history):
+    def _attributes(self, member, classes, dtype, state, history):
         real, trees = self.algorithm == "SAMME.R", None
         if isinstance(member, BoostedTree):
             trees = [one.tree_ for one in state.members]
@@ -512,7 +511,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
             "estimator_weights_": np.array(state.votes),
             "estimator_errors_": np.array(state.errors),
             "training_error_bound_": np.exp(np.minimum(np.cumsum(state.log_losses), 700)),
-            "margin_history_": np.array(state.margins),
+            "margin_history_": np.array(state.margins, dtype=dtype),
             "classes_": classes,
             "n_classes_": len(classes),
             "n_iter_": len(state.members),

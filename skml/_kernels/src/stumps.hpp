@@ -73,7 +73,8 @@ template <class T> static inline void evaluate(const Search<T>& s, ptrdiff_t fea
         }
         for (ptrdiff_t b = 0; b < B; b++) {
             const double l = left[b + 1], r = s.all - l;
-            score[b] = l > 0 && r > 0 ? squares[b] / l + rest[b] / r : none;
+            const bool known = l > (way ? e.missing : 0.0);  // rows with the value are left of it
+            score[b] = known && r > 0 ? squares[b] / l + rest[b] / r : none;
         }
         if (way || !(e.missing > 0)) score[B - 1] = none;  // nothing is right of it
         if (!bounds) continue;
