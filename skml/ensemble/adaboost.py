@@ -66,15 +66,16 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     estimator_ : classifier
         The unfitted member that all are clones of.
     estimator_weights_ : ndarray of shape (n_rounds,)
-        The votes :math:`\\alpha_t = \\frac12[\\ln\\frac{1-\\epsilon_t}{\\epsilon_t} + \\ln(K-1)]` times `learning_rate`:
-        half of scikit-learn's, which gives the same weighted vote. 0.5 for a member without error; 1 for "SAMME.R".
+        The votes :math:`\\alpha_t = \\frac12[\\ln\\frac{1-\\epsilon_t}{\\epsilon_t} + \\ln(K-1)]` times
+        `learning_rate`: half of scikit-learn's, which gives the same weighted vote. 0.5 for a member without error; 1
+        for "SAMME.R".
     estimator_errors_ : ndarray of shape (n_rounds,)
         The weighted training errors :math:`\\epsilon_t`.
     training_error_bound_ : ndarray of shape (n_rounds,)
         After each round :math:`\\prod_t Z_t`, with
-        :math:`Z_t = (1-\\epsilon_t) e^{-\\alpha_t} + \\epsilon_t e^{\\alpha_t}`, which for two classes and learning rate 1
-        is :math:`\\prod_t 2\\sqrt{\\epsilon_t(1-\\epsilon_t)}`. The weighted training error is no larger. With "SAMME.R"
-        :math:`Z_t` is the mean factor of the weights, and the bound one on two classes' error.
+        :math:`Z_t = (1-\\epsilon_t) e^{-\\alpha_t} + \\epsilon_t e^{\\alpha_t}`, which for two classes and learning
+        rate 1 is :math:`\\prod_t 2\\sqrt{\\epsilon_t(1-\\epsilon_t)}`. The weighted training error is no larger.
+        With "SAMME.R" :math:`Z_t` is the mean factor of the weights, and the bound holds for two classes.
     margin_history_ : ndarray of shape (n_rounds, 7)
         After each round the least, the 0.1, 0.25, 0.5, 0.75 and 0.9 quantiles and the largest of the training margins.
     classes_ : ndarray of shape (n_classes,)
@@ -106,8 +107,8 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     Notes
     -----
     A round whose error is 0 is kept and ends the fit; one whose error is chance or worse is dropped and ends the fit.
-    Of splits that differ by rounding alone the lowest feature is taken, then the lowest threshold; a split must gain more
-    than rounding. The built-in member takes NaN: of both sides rows without the value go to the better one.
+    Of splits that differ by rounding alone the lowest feature is taken, then the lowest threshold; a split must gain
+    more than rounding. The built-in member takes NaN: of both sides rows without the value go to the better one.
 
     Equal rows are merged into their weights, and rows put into an order that their content decides, before anything
     is summed or drawn: weight k equals k copies, and the order of rows does not matter.
@@ -220,8 +221,8 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         -------
         decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
             For two classes, positive means the second one; with "SAMME" twice the share of its votes less that of the
-            first one's, from -2 to 2. For K > 2 classes, a member votes 1 for a class and :math:`-1/(K-1)` for the others,
-            and the votes' weighted mean is returned.
+            first one's, from -2 to 2. For K > 2 classes, a member votes 1 for a class and :math:`-1/(K-1)` for the
+            others, and the votes' weighted mean is returned.
         """
         X = self._checked(X)
         return self._tally(X).decision().astype(X.dtype)
@@ -393,8 +394,8 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     def generalization_bound(self, X, y, theta, delta):
         r"""Return a bound on the error for rows not seen, from the margins of the training rows.
 
-        With probability :math:`1-\delta` over the draw of m training rows S, at once for every committee of the built-in
-        members and whatever their number,
+        With probability :math:`1-\delta` over the draw of m training rows S, at once for every committee of the
+        built-in members and whatever their number,
 
         .. math:: P[\text{error}] \le P_S[\text{margin} \le \theta] + \min_N \left( 2 e^{-N\theta^2/8}
             + \sqrt{\tfrac{32}{m} \ln\tfrac{8 N (N+1)^2 |H|^N}{\delta}} \right),
@@ -478,7 +479,9 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         known = slice(None) if weights is None else weights > 0
         classes = np.unique(y[known])
         if len(classes) < 2:
-            raise ValueError(f"AdaBoost needs rows of at least two classes; y has one class, {classes[0]!r}.")
+            raise ValueError(
+                f"AdaBoost needs rows of at least two classes; y has one class, {classes[:1].tolist()[0]!r}."
+            )
         codes = np.searchsorted(classes, y).astype(np.int32)
         index, merged = distinct_rows(X, weights, codes)
         return Rows(X[index], codes[index], merged, classes), {"X": X, "y": y, "sample_weight": weights}
@@ -542,7 +545,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         check_consistent_length(X, y)
         codes = np.minimum(np.searchsorted(self.classes_, y), self.n_classes_ - 1)
         if (unknown := self.classes_[codes] != y).any():
-            raise ValueError(f"y holds {y[unknown][0]!r}, none of the classes {self.classes_}.")
+            raise ValueError(f"y holds {y[unknown].tolist()[0]!r}, none of the classes {self.classes_}.")
         return codes
 
     def __sklearn_tags__(self):
