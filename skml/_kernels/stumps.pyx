@@ -27,6 +27,7 @@ cdef extern from "stumps.hpp" namespace "skml_stumps" nogil:
         int64_t bin, position, missing_left
     void count_group[T](const Search[T]&, Py_ssize_t, double*) noexcept
     double best_inside[T](const Search[T]&, Py_ssize_t, double, double) noexcept
+    void add_sides(const int32_t*, const double*, const uint8_t*, Py_ssize_t, Py_ssize_t, double*) noexcept
     Split first_split[T](const Search[T]&, Py_ssize_t, double) noexcept
 
 cdef extern from "votes.hpp" namespace "skml_votes" nogil:
@@ -124,6 +125,24 @@ def find_split(
             split = first_split(s, f, known - tolerance)
             found[0], found[1], found[2], found[3] = f, split.bin, split.position, split.missing_left
             return
+
+
+def side_sums(
+    const int32_t[::1] y,  # in: (m,), classes
+    const double[::1] weights,  # in: (m,)
+    const uint8_t[::1] left,  # in: (m,), whether a row is on the left side
+    double[:, ::1] sums,  # out: (2, K), the weight per side, left first, and class
+):
+    """Write the weight of each class on both sides of a split."""
+    _same((y.shape[0], weights.shape[0], left.shape[0]), "y, weights and left")
+    if sums.shape[0] != 2:
+        raise ValueError(f"sums has {sums.shape[0]} rows, expected 2.")
+    _check_indices(y, "y", 0, sums.shape[1])
+    sums[:, :] = 0
+    if y.shape[0] == 0:
+        return
+    with nogil:
+        add_sides(&y[0], &weights[0], &left[0], y.shape[0], sums.shape[1], &sums[0, 0])
 
 
 def cast_votes(

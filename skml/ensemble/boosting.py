@@ -68,10 +68,6 @@ class Committee:
     outcome: str | None = None
 
 
-class NoBetterThanChance(ValueError):
-    """The first member does no better than chance."""
-
-
 @dataclass
 class Ballot:
     """The rows' weights and the votes given for their classes so far: what a round changes.
@@ -239,7 +235,10 @@ def _trained(ballot, train, number):
     if error < chance - SAME:
         return member, said, error
     if number == 0:
-        raise NoBetterThanChance(f"its weighted error, {error:.3g}, is not below {chance:.3g}")
+        raise ValueError(
+            f"The first member is no better than chance: its weighted error, {error:.3g}, is not below {chance:.3g}; "
+            "there is nothing to boost. Another estimator, or a larger max_depth, may do better."
+        )
     return None
 
 

@@ -179,7 +179,7 @@ def grow(binned, y, weights, n_classes, max_depth):
     leaves : ndarray of shape (n_samples,), intp
         The leaf of each row.
     """
-    totals = np.bincount(y, weights, minlength=n_classes)
+    totals = _side_sums(y, weights, np.ones(len(y), dtype=bool), n_classes)[0]
     nodes, leaves = [[0, 0.0, -1, 0, totals]], np.zeros(len(y), dtype=np.intp)
     level = [(0, _NONE)]
     for _ in range(max_depth):
@@ -190,8 +190,9 @@ def grow(binned, y, weights, n_classes, max_depth):
                 continue
             feature, threshold, missing_left, goes_left = split
             inside, child = (rows if len(rows) else slice(None)), len(nodes)
-            leaves[inside] = child + 1 - goes_left
-            sides = _class_weights(y[inside], weights[inside], goes_left, n_classes)
+            leaves[inside] = child + 1
+            leaves[inside] -= goes_left
+            sides = _side_sums(y[inside], weights[inside], goes_left, n_classes)
             if missing_left is None:  # rows to come that lack what all rows here have follow the heavier side
                 missing_left = sides[0].sum() > sides[1].sum()
             nodes[node][:4] = feature, threshold, child, missing_left
@@ -203,9 +204,11 @@ def grow(binned, y, weights, n_classes, max_depth):
     return Tree(*(np.array(column, dtype=kind) for column, kind in zip(zip(*nodes), kinds))), leaves
 
 
-def _class_weights(y, weights, goes_left, n_classes):
-    sums = np.bincount(y + n_classes * ~goes_left, weights, minlength=2 * n_classes)
-    return sums.reshape(2, n_classes)
+def _side_sums(y, weights, goes_left, n_classes):
+    """Return the weight per side, left first, and class."""
+    sums = np.empty((2, n_classes))
+    _kernels.stumps.side_sums(y, weights, goes_left.view(np.uint8), sums)
+    return sums
 
 
 def best_split(binned, y, weights, rows, totals):

@@ -87,6 +87,16 @@ def test_a_split_without_gain_is_none():
         assert search(module, bin_rows(X, weights, None), y, weights, [], 2)[0] == -1
 
 
+@pytest.mark.parametrize("K", [1, 2, 5])
+@pytest.mark.parametrize("n", [0, 1, 7, 1000])
+def test_sums_of_sides_are_the_twins(rng, K, n):
+    y, weights, left = rng.integers(K, size=n).astype(np.int32), rng.random(n), rng.integers(2, size=n).astype(np.uint8)
+    ours, theirs = np.full((2, K), np.nan), np.full((2, K), np.nan)
+    stumps.side_sums(y, weights, left, ours)
+    twin.side_sums(y, weights, left, theirs)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
 @pytest.mark.parametrize("K", [2, 5])
 @pytest.mark.parametrize("n", [1, 7, 4096, 9000])
 @each_threads
@@ -190,6 +200,10 @@ def test_the_other_entries_refuse_what_does_not_fit(rng):
     ]
     for at, value in worse:
         refused(stumps.cast_votes, *replaced(good, at, value))
+    sides = [said, np.ones(5), np.ones(5, np.uint8), np.ones((2, 2))]
+    stumps.side_sums(*sides)
+    for at, value in ((0, said + 2), (1, np.ones(4)), (2, np.ones(6, np.uint8)), (3, np.ones((1, 2)))):
+        refused(stumps.side_sums, *replaced(sides, at, value))
     refused(stumps.weighted_quantiles, np.ones(3), np.ones(2), np.ones(1), np.ones(1))
     refused(stumps.weighted_quantiles, np.ones(0), np.ones(0), np.ones(1), np.ones(1))
     trees = committee(rng, np.float64, 2, 8)

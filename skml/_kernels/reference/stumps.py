@@ -55,6 +55,15 @@ def _check_search(codes, order, offsets, X, of_rows):
         raise ValueError("rows point outside.")
 
 
+def side_sums(y, weights, left, sums):
+    """Write the weight of each class on both sides of a split."""
+    if not len(y) == len(weights) == len(left) or len(sums) != 2:
+        raise ValueError("y, weights, left and sums disagree in shape.")
+    for side in (0, 1):
+        on_it = left == 1 - side
+        sums[side] = np.bincount(y[on_it], weights[on_it], minlength=sums.shape[1])
+
+
 def cast_votes(said, y, vote, right, total, weights, votes, margins, sums, n_threads):
     """Add a member's votes, reweigh the rows, and write their margins."""
     if not len(said) == len(y) == len(weights) == len(votes) == len(margins) or votes.shape[1] < 2:

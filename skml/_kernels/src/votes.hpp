@@ -57,16 +57,24 @@ static inline void quantiles(const double* values, const double* weights, ptrdif
     }
     double total = 0;
     for (ptrdiff_t c = 0; c < CELLS; c++) total += sums[c];
-    std::vector<Weighted> some;
+    ptrdiff_t last = 0;
+    for (ptrdiff_t c = 0; c < CELLS; c++) if (sums[c] > 0) last = c;
+    std::vector<ptrdiff_t> cell_of(n_levels);  // where each quantile lies
+    std::vector<double> wanted(n_levels);      // and how much of the weight in its cell does not exceed it
+    std::vector<int16_t> lists(CELLS, -1);
     double before = 0;
+    int16_t n_lists = 0;
     for (ptrdiff_t q = 0, c = 0; q < n_levels; q++) {
-        const double wanted = levels[q] * total;
-        ptrdiff_t last = -1;
-        for (ptrdiff_t d = c; d < CELLS; d++) if (sums[d] > 0) last = d;
-        while (c < last && before + sums[c] < wanted) before += sums[c++];
-        some.clear();
-        for (ptrdiff_t i = 0; i < n; i++) if (cells[i] == c) some.push_back({values[i], weights[i]});
-        found[q] = some.empty() ? 0.0 : select(some, wanted - before);
+        while (c < last && before + sums[c] < levels[q] * total) before += sums[c++];
+        cell_of[q] = c, wanted[q] = levels[q] * total - before;
+        if (lists[c] < 0) lists[c] = n_lists++;
+    }
+    std::vector<std::vector<Weighted>> some(n_lists);
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (lists[cells[i]] >= 0) some[lists[cells[i]]].push_back({values[i], weights[i]});
+    for (ptrdiff_t q = 0; q < n_levels; q++) {
+        std::vector<Weighted>& list = some[lists[cell_of[q]]];
+        found[q] = list.empty() ? 0.0 : select(list, wanted[q]);
     }
 }
 
