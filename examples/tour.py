@@ -10,7 +10,7 @@ import time
 import warnings
 
 FOLDER = pathlib.Path(__file__).resolve().parent
-STOPS = ("tour_pca", "tour_linear_autoencoder", "tour_kmeans", "tour_forest")
+STOPS = ("tour_pca", "tour_linear_autoencoder", "tour_kmeans", "tour_forest", "tour_adaboost")
 
 
 def timed(fit):

@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 # Public name -> the module that defines it. Nothing is imported before it is asked for.
 _HOMES = {
+    "AdaBoost": "skml.ensemble",
     "BaggingForest": "skml.ensemble",
     "BaggingForestRegressor": "skml.ensemble",
     "KMeansPP": "skml.cluster",

@@ -89,6 +89,7 @@ def recorded(cls, params, rng, **how):
 
 # Settings with which a fit takes several steps.
 ITERATIVE = {
+    "AdaBoost": [{"n_estimators": 12}, {"n_estimators": 12, "algorithm": "SAMME.R", "max_depth": 2}],
     "KMeansPP": [{"n_clusters": 5}, *VARIANTS["KMeansPP"][:5]],
     "LinearAutoencoder": [
         {"solver": "als", "n_components": 2, "tol": 0.0},
@@ -233,9 +234,8 @@ def test_monitors_inside_pipeline_and_grid_search(cls, params, rng):
     assert len(rows) >= steps
     assert all(np.isfinite(row["score"]) for row in rows)
     assert len(history.records) == steps
-    search = GridSearchCV(
-        estimator, {"n_components" if "n_components" in params else "n_clusters": [2, 3]}, scoring=scorer, cv=2
-    )
+    size = next(name for name in ("n_components", "n_clusters", "n_estimators") if name in params)
+    search = GridSearchCV(estimator, {size: [2, 3]}, scoring=scorer, cv=2)
     search.fit(X, y)
     assert len(history.records) > steps
     assert len(monitor.get_logs("all")) >= 2

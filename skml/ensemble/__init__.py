@@ -3,6 +3,8 @@
 import importlib
 
 _HOMES = {
+    "AdaBoost": "skml.ensemble.adaboost",
+    "MarginDisplay": "skml.ensemble.displays_adaboost",
     "BaggingForest": "skml.ensemble.forest",
     "BaggingForestRegressor": "skml.ensemble.forest",
     "ImportanceDisplay": "skml.ensemble.displays",

@@ -6,12 +6,24 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.base import is_classifier, is_regressor
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import get_tags
 
 import skml
 
 # Settings that lead to other code than the defaults do. A class that isn't named here runs with its defaults alone.
 VARIANTS = {
+    "AdaBoost": [
+        {"algorithm": "SAMME.R"},
+        {"max_depth": 3, "n_estimators": 10},
+        {"algorithm": "SAMME.R", "max_depth": 2, "max_bins": 32},
+        {"max_bins": 16, "learning_rate": 0.5},
+        {"n_iter_no_change": 5, "validation_fraction": 0.3},
+        {"estimator": GaussianNB(), "n_estimators": 5},
+        {"estimator": GaussianNB(), "n_estimators": 5, "algorithm": "SAMME.R"},
+        {"estimator": KNeighborsClassifier(3, algorithm="brute"), "n_estimators": 5},  # takes no weights
+    ],
     "KMeansPP": [
         *({"algorithm": name, "n_clusters": 5} for name in ("lloyd", "elkan", "hamerly", "exponion", "yinyang")),
         *({"init": name, "n_clusters": 5} for name in ("random", "farthest", "k-means||")),
@@ -94,12 +106,17 @@ def takes_weights(cls):
 
 
 def data(cls, rng, n=90, p=8):
-    """Return X with five groups of rows and well separated directions, and a y that fits the kind of estimator."""
+    """Return X with five groups of rows and well separated directions, and a y that fits the kind of estimator.
+
+    A tenth of the classes are drawn, so that no classifier has all rows right and weights have a say.
+    """
     groups = rng.integers(0, 5, size=n)
     groups[:5] = range(5)
     centres = rng.normal(size=(5, p)) * 6
     # Unequal scales keep the directions apart: with nearly equal ones a rounding error could turn them.
     X = (centres[groups] + rng.normal(size=(n, p))) * 1.6 ** -np.arange(p)
+    if is_classifier(cls()):
+        groups = np.where(rng.random(n) < 0.1, rng.integers(0, 5, size=n), groups)
     return X, target(cls, X, groups)
 
 

@@ -1,0 +1,123 @@
+// Votes of a committee of small trees: weights and margins after a round, quantiles, and the votes for new rows.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace skml_votes {
+
+static const ptrdiff_t BLOCK = 64;
+
+// One round's votes for some rows; returns the sum of their new weights.
+static inline double cast(const int32_t* said, const int32_t* y, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t K,
+                          double vote, double right, double total, double* weights, double* votes, double* margins) {
+    double sum = 0;
+    for (ptrdiff_t i = begin; i < end; i++) {
+        double *v = votes + i * K, other = -1;
+        v[said[i]] += vote;
+        weights[i] *= said[i] == y[i] ? right : 1.0;
+        sum += weights[i];
+        if (K == 2) other = v[1 - y[i]];
+        else for (ptrdiff_t k = 0; k < K; k++) if (k != y[i]) other = std::max(other, v[k]);
+        margins[i] = (v[y[i]] - other) / total;
+    }
+    return sum;
+}
+
+struct Weighted { double value, weight; };
+
+// The smallest value such that the weight of all that are no larger reaches `wanted`.
+static inline double select(std::vector<Weighted>& all, double wanted) {
+    Weighted *begin = all.data(), *end = begin + all.size();
+    while (true) {
+        const double a = begin->value, b = begin[(end - begin) / 2].value, c = end[-1].value;
+        const double pivot = std::max(std::min(a, b), std::min(std::max(a, b), c));
+        double below = 0, equal = 0;
+        Weighted* middle = std::partition(begin, end, [&](const Weighted& p) { return p.value < pivot; });
+        Weighted* above = std::partition(middle, end, [&](const Weighted& p) { return p.value == pivot; });
+        for (Weighted* p = begin; p < middle; p++) below += p->weight;
+        for (Weighted* p = middle; p < above; p++) equal += p->weight;
+        if (wanted <= below && middle > begin) end = middle;
+        else if (wanted <= below + equal || above == end) return pivot;
+        else wanted -= below + equal, begin = above;
+    }
+}
+
+// Weighted quantiles at increasing levels in (0, 1], of values in [-1, 1]: a histogram tells whom to look at.
+static inline void quantiles(const double* values, const double* weights, ptrdiff_t n, const double* levels,
+                             ptrdiff_t n_levels, double* found) {
+    const ptrdiff_t CELLS = 2048;
+    std::vector<double> sums(CELLS, 0.0);
+    std::vector<uint16_t> cells(n);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double at = (values[i] + 1) * (CELLS / 2);
+        cells[i] = (uint16_t)(at > 0 ? std::min((ptrdiff_t)at, CELLS - 1) : 0);
+        sums[cells[i]] += weights[i];
+    }
+    double total = 0;
+    for (ptrdiff_t c = 0; c < CELLS; c++) total += sums[c];
+    ptrdiff_t last = 0;
+    for (ptrdiff_t c = 0; c < CELLS; c++) if (sums[c] > 0) last = c;
+    std::vector<ptrdiff_t> cell_of(n_levels);  // where each quantile lies
+    std::vector<double> wanted(n_levels);      // and how much of the weight in its cell does not exceed it
+    std::vector<int16_t> lists(CELLS, -1);
+    double before = 0;
+    int16_t n_lists = 0;
+    for (ptrdiff_t q = 0, c = 0; q < n_levels; q++) {
+        while (c < last && before + sums[c] < levels[q] * total) before += sums[c++];
+        cell_of[q] = c, wanted[q] = levels[q] * total - before;
+        if (lists[c] < 0) lists[c] = n_lists++;
+    }
+    std::vector<std::vector<Weighted>> some(n_lists);
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (lists[cells[i]] >= 0) some[lists[cells[i]]].push_back({values[i], weights[i]});
+    for (ptrdiff_t q = 0; q < n_levels; q++) {
+        std::vector<Weighted>& list = some[lists[cell_of[q]]];
+        found[q] = list.empty() ? 0.0 : select(list, wanted[q]);
+    }
+}
+
+struct Trees {
+    const int32_t *starts, *features, *left;  // left: the left child, the right one follows it; a leaf has -1
+    const uint8_t* missing_left;
+    const double* values;                     // (n_nodes, K)
+    ptrdiff_t n_trees, n_used, K;
+    const int32_t* used;                      // the columns that `features` count
+};
+
+// The votes of all trees for at most BLOCK rows, in the order of the trees.
+template <class T>
+static inline void vote(const Trees& t, const T* thresholds, const T* X, ptrdiff_t d, ptrdiff_t n, double* votes,
+                        T* columns, double* sums) {
+    for (ptrdiff_t u = 0; u < t.n_used; u++)
+        for (ptrdiff_t i = 0; i < BLOCK; i++) columns[u * BLOCK + i] = X[std::min(i, n - 1) * d + t.used[u]];
+    std::fill(sums, sums + t.K * BLOCK, 0.0);
+    for (ptrdiff_t tree = 0; tree < t.n_trees; tree++) {
+        const ptrdiff_t first = t.starts[tree], size = t.starts[tree + 1] - first;
+        const double* values = t.values + first * t.K;
+        if (size == 3) {
+            const T *x = columns + t.features[first] * BLOCK, at = thresholds[first];
+            for (ptrdiff_t k = 0; k < t.K; k++) {
+                const double a = values[t.K + k], b = values[2 * t.K + k];
+                double* sum = sums + k * BLOCK;
+                if (a == 0 && b == 0) continue;
+                if (t.missing_left[first]) for (ptrdiff_t i = 0; i < BLOCK; i++) sum[i] += x[i] > at ? b : a;
+                else for (ptrdiff_t i = 0; i < BLOCK; i++) sum[i] += x[i] <= at ? a : b;
+            }
+            continue;
+        }
+        for (ptrdiff_t i = 0; i < n; i++) {
+            ptrdiff_t node = first;
+            while (t.left[node] >= 0) {
+                const T x = columns[t.features[node] * BLOCK + i];
+                const bool go_left = x == x ? x <= thresholds[node] : t.missing_left[node];
+                node = first + t.left[node] + (go_left ? 0 : 1);
+            }
+            for (ptrdiff_t k = 0; k < t.K; k++) sums[k * BLOCK + i] += t.values[node * t.K + k];
+        }
+    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        for (ptrdiff_t k = 0; k < t.K; k++) votes[i * t.K + k] = sums[k * BLOCK + i];
+}
+}  // namespace skml_votes
