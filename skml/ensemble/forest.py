@@ -5,7 +5,6 @@ import scipy.sparse as sp
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import Bunch, check_array
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from skml._sklearn import StrOptions
@@ -225,7 +224,10 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
 
     def _read_y(self, y, going_on):
         y = as_targets(y)
-        check_classification_targets(y)
+        if y.dtype.kind == "f":
+            check_array(y, input_name="y")
+        with np.errstate(invalid="ignore"):  # it turns floats into integers to see what they are
+            check_classification_targets(y)
         found = [np.unique(column, return_inverse=True) for column in y.T]
         classes = [labels for labels, _ in found]
         if going_on:
@@ -276,8 +278,11 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             raise ValueError("class_weight must be a dict or a name; a list is for several outputs.")
         if isinstance(asked, dict) and (unknown := [label for label in asked if label not in self.classes_.tolist()]):
             raise ValueError(f"class_weight names the classes {unknown}, which y does not have.")
-        y = self.classes_[training.y[training.index][:, 0]]
-        weights = compute_class_weight(asked, classes=self.classes_, y=y, sample_weight=training.merged)
+        if asked == "balanced":
+            held = np.bincount(training.y[training.index][:, 0], training.merged, minlength=len(self.classes_))
+            weights = held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
+        else:
+            weights = np.array([asked.get(label, 1.0) for label in self.classes_.tolist()], dtype=np.float64)
         if not (np.all(np.isfinite(weights)) and np.all(weights >= 0) and np.any(weights > 0)):
             raise ValueError(f"class_weight must be numbers of at least 0, not all 0, got {self.class_weight}.")
         return weights
