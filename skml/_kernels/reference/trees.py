@@ -311,10 +311,7 @@ def _evaluated(tree, begin, end, parent, depth, bounds, total):
     node.split, node.gain = _no_split(), 0.0
     if _is_leaf(tree, node):
         return node
-    for f, codes in _tried(tree, tree.rows[begin:end]):
-        _search(tree, node, f, codes)
-        if node.split.feature >= 0 and tree.learned.perfect(node.split.score, total, end - begin):
-            break
+    _find_split(tree, node)
     node.gain = node.split.score - tree.learned.base(total[None])[0] if node.split.feature >= 0 else 0.0
     if node.gain < tree.rule.min_gain:
         node.split = _no_split()
@@ -323,6 +320,15 @@ def _evaluated(tree, begin, end, parent, depth, bounds, total):
         node.split.left = np.arange(256) <= node.split.low
         node.split.left[MISSING] = node.split.missing_left
     return node
+
+
+def _find_split(tree, node):
+    """Try features until there are enough, or none can be better."""
+    for f, codes in _tried(tree, tree.rows[node.begin : node.end]):
+        _search(tree, node, f, codes)
+        n_rows = node.end - node.begin
+        if node.split.feature >= 0 and tree.learned.perfect(node.split.score, node.total, n_rows):
+            break
 
 
 def _no_split():
