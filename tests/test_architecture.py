@@ -166,9 +166,8 @@ def test_no_estimator_is_defined_in_kernels(name):
 @pytest.mark.parametrize("name", sorted(KERNELS))
 def test_kernels_say_how_many_threads_and_check_malloc(name):
     source = KERNELS[name]
-    assert len(re.findall(r"\bprange\(", source)) == len(
-        re.findall(r"\bprange\([^\n]*(?:\n[^\n]*){0,3}?num_threads=", source)
-    )
+    calls = source.split("prange(")[1:]
+    assert all("num_threads=" in call.partition(":\n")[0] for call in calls)
     for memory in re.findall(r"(\w+)\s*=\s*(?:<[^>]+>\s*)?(?:malloc|calloc)\(", source):
         assert re.search(rf"{memory}\s*(==|is)\s*NULL|not {memory}\b", source), f"{memory} is not checked"
 
