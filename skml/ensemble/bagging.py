@@ -339,7 +339,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         else:
             weights = np.ones(X.shape[0]) if training.weights is None else training.weights
             bins = find_bins(X, weights, self._columns.categorical, self.max_bins, n_threads)
-        targets, criterion = self._targets(training)
+        targets, criterion = self._targets(training, bagging)
         n_features = X.shape[1]
         columns = self._n_columns(n_features) if self.feature_sampling == "tree" else n_features
         rule = self._rule(training, criterion, training.y.shape[1])

@@ -13,7 +13,7 @@ from skml.ensemble.bagging import BaseBaggingForest
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
 from skml.ensemble.grower import Classes, fixed_point
 from skml.ensemble.intervals import deviations, entropies, jackknife_plus, quantiles
-from skml.ensemble.sampling import draw_bag
+from skml.ensemble.sampling import draw_bag, largest_bag
 from skml.ensemble.trees import ForestTreeClassifier, ForestTreeRegressor
 
 
@@ -249,7 +249,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     def _width(self):
         return int(self._first()[-1])
 
-    def _targets(self, training):
+    def _targets(self, training, bagging):
         first = self._first()
         y = np.ascontiguousarray((training.y[training.index] + first[:-1]).T, dtype=np.int32)
         weights = np.ones(first[-1])
@@ -650,11 +650,10 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     def _width(self):
         return self.n_outputs_
 
-    def _targets(self, training):
+    def _targets(self, training, bagging):
         kinds = {"absolute_error": ABSOLUTE, "poisson": POISSON}
-        total = max(2**30, int(training.merged.sum()) * 2)
         y = np.ascontiguousarray(training.y[training.index].T)
-        return fixed_point(y, total), kinds.get(self.criterion, SQUARED)
+        return fixed_point(y, largest_bag(bagging)), kinds.get(self.criterion, SQUARED)
 
     def _written_y(self, y):
         return self._shaped(y)

@@ -178,7 +178,7 @@ def fixed_point(y, total):
     targets : Numbers
         The same numbers.
     """
-    offsets = np.mean(y / 2, axis=1) * 2
+    offsets = (y / y.shape[1]).sum(axis=1)  # divided first, for sums of huge numbers overflow
     spread = np.abs(y / 2 - offsets[:, None] / 2).max(axis=1, initial=0) * 2
     units = np.where(spread > 0, spread / (2.0**61 / max(1, total)), 1.0)
     units = np.maximum(units, np.finfo(float).tiny)

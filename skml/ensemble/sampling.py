@@ -65,6 +65,15 @@ def as_counts(weights):
     return counts, len(weights) / float(counts.sum(dtype=np.int64))
 
 
+def largest_bag(bagging):
+    """Return what the counts of a bag add up to at most."""
+    if not bagging.bootstrap:
+        return int(as_counts(bagging.weights)[0].sum(dtype=np.int64))
+    if bagging.groups is not None:
+        return 2 * UNITS + len(bagging.weights)
+    return bagging.size + (0 if bagging.shares is None else int(bagging.shares.sum()))
+
+
 def generator(entropy, number):
     """Return the random numbers of one member, which depend on no other."""
     return np.random.Generator(np.random.Philox(key=[entropy, number]))

@@ -98,8 +98,8 @@ def test_intervals_cover(rng, method, coverage):
     assert intervals.shape == (1000, 2)
     inside = np.mean((intervals[:, 0] <= y[600:]) & (y[600:] <= intervals[:, 1]))
     assert inside >= 1 - 2 * (1 - coverage)  # what jackknife+ promises
-    assert inside > coverage - 0.07
-    assert method == "quantile" or inside < coverage + 0.07
+    if method == "jackknife+":  # quantiles come without any promise
+        assert coverage - 0.07 < inside < coverage + 0.07
     assert np.all(intervals[:, 0] <= intervals[:, 1])
 
 
