@@ -216,8 +216,8 @@ def shape_of(model, number):
         inner = level[level < n_inner]
         left, right = children[inner, 0], children[inner, 1]
         weight[inner] = weight[left] + weight[right]
-        parts = value[left] * weight[left, None] + value[right] * weight[right, None]
-        value[inner] = parts / weight[inner, None]
+        share = (weight[left] / weight[inner])[:, None]  # shares, for weights times huge values overflow
+        value[inner] = value[left] * share + value[right] * (1 - share)
     return Shape(children[:, 0], children[:, 1], feature, threshold, left_codes, value, weight)
 
 
