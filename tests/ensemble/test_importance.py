@@ -34,7 +34,7 @@ def test_impurity_sums_to_one(rng, kind):
 
 
 def test_noise_of_many_values_is_nothing_out_of_bag(rng):
-    X, y = noisy(rng)
+    X, y = noisy(rng, n=2000)
     forest = BaggingForest(n_estimators=60, oob_score=True, random_state=0).fit(X, y)
     assert forest.feature_importances_[1:3].sum() > 0.5  # the known flaw of impurity in the bag
     found = forest.oob_impurity_importance()
@@ -45,7 +45,7 @@ def test_noise_of_many_values_is_nothing_out_of_bag(rng):
 
 
 def test_noise_of_many_values_is_nothing_out_of_bag_for_numbers(rng):
-    X, y = noisy(rng)
+    X, y = noisy(rng, n=2000)
     forest = BaggingForestRegressor(n_estimators=60, oob_score=True, random_state=0).fit(X, 3 * y)
     assert forest.feature_importances_[1:3].sum() > 0.5
     found = forest.oob_impurity_importance()
