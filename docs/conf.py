@@ -15,3 +15,4 @@ html_theme = "alabaster"
 html_theme_options = {"description": "scikit-learn compatible estimators", "fixed_sidebar": True}
 numpydoc_show_class_members = False
 autosummary_generate = True
+suppress_warnings = ["ref.ref"]  # docstrings of scikit-learn's mixins refer to its own user guide

@@ -104,7 +104,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         favours features with many values: `oob_impurity_importance` does not. Zeros if members are no trees of ours.
     n_features_in_ : int
         The number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns. Only if X has names.
     n_outputs_ : int
         The number of outputs.
@@ -523,7 +523,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         favours features with many values: `oob_impurity_importance` does not. Zeros if members are no trees of ours.
     n_features_in_ : int
         The number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns. Only if X has names.
     n_outputs_ : int
         The number of outputs.
