@@ -11,19 +11,23 @@ cdef extern from "forest.hpp" namespace "skml_forest" nogil:
         const int32_t* set_features
         const uint32_t* sets
         Py_ssize_t n_trees, n_sets
+        const int32_t* numbers
     cdef cppclass Walker:
-        Walker(const Forest&, const uint8_t*, Py_ssize_t, Py_ssize_t) except +
+        Walker(const Forest&, Py_ssize_t) except +
         void pack(Py_ssize_t) noexcept
-    void sum_at(const Walker&, const uint8_t*, Py_ssize_t, Py_ssize_t, const int32_t*, const double*, Py_ssize_t,
-                Py_ssize_t, double*, Py_ssize_t) noexcept
-    void leaves_at(const Walker&, const uint8_t*, Py_ssize_t, Py_ssize_t, int32_t*, Py_ssize_t) noexcept
+        Py_ssize_t block_rows(Py_ssize_t, Py_ssize_t, int) noexcept
+    void sum_at(const Walker&, const uint8_t*, Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t,
+                double*) noexcept
+    void leaves_at(const Walker&, const uint8_t*, Py_ssize_t, Py_ssize_t, int32_t*) noexcept
+
 
 include "checks.pxi"
 
 
 cdef int _set_forest(Forest* forest, const int32_t[:, ::1] nodes, const int32_t[::1] roots,
-                     const int32_t[::1] set_features, const uint32_t[:, ::1] sets, Py_ssize_t n_columns) except -1:
+                     const int32_t[::1] set_features, const uint32_t[:, ::1] sets) except -1:
     forest.n_trees, forest.n_sets = roots.shape[0], set_features.shape[0]
+    forest.numbers = NULL
     if forest.n_trees == 0 or (nodes.shape[0] and nodes.shape[1] != 4) or sets.shape[0] != forest.n_sets or (
             forest.n_sets and sets.shape[1] != 8):
         raise ValueError("nodes, roots, set_features and sets are not those of a forest.")
@@ -75,26 +79,27 @@ def sum_values(
     cdef Forest forest
     cdef Walker* walker
     cdef Py_ssize_t b, n = codes.shape[0], p = codes.shape[1], width = sums.shape[1]
+    cdef Py_ssize_t size
     _check_threads(n_threads)
-    _set_forest(&forest, nodes, roots, set_features, sets, p)
+    _set_forest(&forest, nodes, roots, set_features, sets)
     _same((n, sums.shape[0]), "codes and sums")
     if width == 0 or (values.shape[0] and values.shape[1] != width) or n_pure > width:
         raise ValueError(f"values must have {width} columns.")
     if n == 0:
         return
-    cdef const int32_t* number = NULL
     cdef const double* value = NULL
     if numbers.shape[0]:
-        number = &numbers[0]
+        forest.numbers = &numbers[0]
     if values.shape[0]:
         value = &values[0, 0]
-    walker = new Walker(forest, &codes[0, 0], n * p, n)
+    walker = new Walker(forest, n)
     try:
         if n >= BLOCK:
             for b in prange(forest.n_trees, nogil=True, num_threads=n_threads, schedule="dynamic"):
                 walker.pack(b)
-        for b in prange((n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
-            sum_at(walker[0], &codes[0, 0], p, n, number, value, width, n_pure, &sums[0, 0], b)
+        size = walker.block_rows(p + 8 * width, n, n_threads)
+        for b in prange((n + size - 1) // size, nogil=True, num_threads=n_threads, schedule="dynamic"):
+            sum_at(walker[0], &codes[b * size, 0], p, min(size, n - b * size), value, width, n_pure, &sums[b * size, 0])
     finally:
         del walker
 
@@ -112,18 +117,20 @@ def find_leaves(
     cdef Forest forest
     cdef Walker* walker
     cdef Py_ssize_t b, n = codes.shape[0], p = codes.shape[1]
+    cdef Py_ssize_t size
     _check_threads(n_threads)
-    _set_forest(&forest, nodes, roots, set_features, sets, p)
+    _set_forest(&forest, nodes, roots, set_features, sets)
     if leaves.shape[0] != n or leaves.shape[1] != forest.n_trees:
         raise ValueError("leaves must have shape (n_rows, n_trees).")
     if n == 0:
         return
-    walker = new Walker(forest, &codes[0, 0], n * p, n)
+    walker = new Walker(forest, n)
     try:
         if n >= BLOCK:
             for b in prange(forest.n_trees, nogil=True, num_threads=n_threads, schedule="dynamic"):
                 walker.pack(b)
-        for b in prange((n + BLOCK - 1) // BLOCK, nogil=True, num_threads=n_threads, schedule="dynamic"):
-            leaves_at(walker[0], &codes[0, 0], p, n, &leaves[0, 0], b)
+        size = walker.block_rows(p + 64, n, n_threads)  # a line of memory for each leaf that is written
+        for b in prange((n + size - 1) // size, nogil=True, num_threads=n_threads, schedule="dynamic"):
+            leaves_at(walker[0], &codes[b * size, 0], p, min(size, n - b * size), &leaves[b * size, 0])
     finally:
         del walker

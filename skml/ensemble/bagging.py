@@ -29,7 +29,6 @@ from skml.ensemble.columns import as_numbers, how_many, monotonic_signs, read_co
 from skml.ensemble.grower import Problem, Rule
 from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
-from skml.ensemble.predictor import leaves
 from skml.ensemble.sampling import Bagging, as_counts, draw_bag, whole
 from skml.ensemble.trees import BinnedForest, TreeMaker
 
@@ -484,7 +483,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         self._need_trees("apply")
         forest, threads = self._model.forest, self._n_threads()
         shift = forest.leaf_starts[:-1] - np.diff(forest.node_starts)
-        return (leaves(forest, self._model.codes(rows, threads), threads) - shift).astype(np.int32)
+        return (self._model.leaves(rows, threads) - shift).astype(np.int32)
 
     def proximity(self, X, others=None):
         """Return in which share of the trees two rows share a leaf.

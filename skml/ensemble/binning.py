@@ -13,6 +13,8 @@ UNKNOWN = 254  # the code of categories that were not there when the bins were m
 # Up to so many features a row's codes lie together (a cache line serves all of them); beyond, both orders are kept.
 TOGETHER = 64
 _NO_CODES = np.empty((0, 0), np.uint8)
+# Below so many values, a thread costs more than it saves.
+_ALONE = 50_000
 
 
 @dataclass(frozen=True)
@@ -197,13 +199,14 @@ def encode(bins, X, n_threads):
     X : ndarray or CSR matrix of shape (n_rows, n_features)
         Rows; sparse ones are made dense, a byte per value.
     n_threads : int
-        How many threads work.
+        How many threads work, if there is enough to do.
 
     Returns
     -------
     codes : ndarray of shape (n_rows, n_features), uint8, C-contiguous
         255 for NaN.
     """
+    n_threads = n_threads if X.shape[0] * X.shape[1] > _ALONE else 1
     if sp.issparse(X):
         codes = np.empty(X.shape, np.uint8)
         codes[:] = _zero_codes(bins, n_threads)

@@ -254,8 +254,12 @@ def leaf_values(forest, found):
     """
     if len(forest.numbers) == 0:
         return forest.values[found]
-    known = np.concatenate([np.eye(forest.n_pure, forest.values.shape[1]), forest.values])
-    return known[forest.numbers[found]]
+    numbers = forest.numbers[found]
+    out = np.zeros((*numbers.shape, forest.values.shape[1]))
+    pure = numbers < forest.n_pure
+    out[pure, numbers[pure]] = 1.0
+    out[~pure] = forest.values[numbers[~pure] - forest.n_pure]
+    return out
 
 
 def member_values(forest, codes, n_threads):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
+from skml.base import chunk_slices
 from skml.ensemble.binning import Bins, encode, row_codes
 from skml.ensemble.grower import Problem, grow_tree, in_order
 from skml.ensemble.predictor import CATEGORIES, Forest, joined, leaf_values, leaves, member_values, part, sums
@@ -57,11 +58,24 @@ class BinnedForest:
 
     def means(self, X, n_threads):
         """Return what the trees say of rows, on average."""
-        return sums(self.forest, self.codes(X, n_threads), n_threads) / self.n_members
+        found = [sums(self.forest, codes, n_threads) for _, codes in self._code_chunks(X, n_threads)]
+        return np.concatenate(found) / self.n_members
+
+    def leaves(self, X, n_threads):
+        """Return the leaf of each row in each tree, counted on through the forest."""
+        found = [leaves(self.forest, codes, n_threads) for _, codes in self._code_chunks(X, n_threads)]
+        return np.concatenate(found)
+
+    def _code_chunks(self, X, n_threads):
+        """Yield slices of rows, and their codes."""
+        for rows in chunk_slices(X.shape[0], X.shape[1]):
+            yield rows, self.codes(X[rows], n_threads)
 
     def of_members(self, X, n_threads):
         """Yield slices of rows and what each tree says of them: (n_chunk, n_trees, n_columns)."""
-        return member_values(self.forest, self.codes(X, n_threads), n_threads)
+        for some, codes in self._code_chunks(X, n_threads):
+            for rows, values in member_values(self.forest, codes, n_threads):
+                yield slice(some.start + rows.start, some.start + rows.stop), values
 
     def staged(self, X, n_threads):
         """Yield the mean of what the first trees say, after each tree."""

@@ -4,11 +4,14 @@ import copy
 import dataclasses
 import itertools
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn import config_context
 
+from skml import BaggingForestRegressor
 from skml.ensemble.binning import encode, find_bins, tabulate
 from skml.ensemble.criteria import GINI, SQUARED
 from skml.ensemble.grower import Classes, Problem, Rule, fixed_point, grow_tree
@@ -223,3 +226,32 @@ def test_arrays_that_disagree_are_refused(rng, seed, kind):
         refused(state, counts=state["counts"][:-1])
         refused(state, row_counts=with_value(state["row_counts"], 0, 10**6))
         refused(state, row_counts=with_value(state["row_counts"], 0, -1))
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_batches_of_any_size_say_the_same(rng, missing):
+    # Some features are categories, and batches of 256 rows and more walk over packed trees.
+    X = np.column_stack([rng.normal(size=(1000, 3)), rng.integers(0, 9, 1000)])
+    X[rng.random(X.shape) < missing] = np.nan
+    y = X[:, 0] + np.isin(X[:, 3], [1, 4, 5]) + rng.normal(size=1000)
+    forest = BaggingForestRegressor(n_estimators=9, categorical_features=[3], random_state=0)
+    forest.fit(X, np.nan_to_num(y))
+    one_by_one = np.concatenate([forest.predict(X[i : i + 1]) for i in range(300)])
+    np.testing.assert_array_equal(forest.predict(X)[:300], one_by_one)
+    np.testing.assert_array_equal(forest.predict(X[:255]), one_by_one[:255])
+    with config_context(working_memory=1e-3):
+        np.testing.assert_array_equal(forest.predict(X)[:300], one_by_one)
+        np.testing.assert_array_equal(forest.apply(X), forest.apply(X[np.arange(1000)]))
+
+
+def test_sparse_rows_are_walked_chunk_by_chunk(rng):
+    X = scipy.sparse.random(2000, 5000, 0.001, "csr", rng=rng)
+    y = rng.normal(size=2000)
+    forest = BaggingForestRegressor(n_estimators=2, max_depth=3, random_state=0).fit(X, y)
+    whole = forest.predict(X)
+    with config_context(working_memory=1):
+        tracemalloc.start()
+        np.testing.assert_array_equal(forest.predict(X), whole)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 5e6  # all codes would take 10 MB

@@ -38,9 +38,9 @@ def some_forest(rng, n_trees, n_columns, with_sets=True, lone=0.2):
     return (nodes, np.array(roots, np.int32), np.array(set_features, np.int32), sets), n_leaves
 
 
-def some_codes(rng, n, p):
-    codes = rng.integers(0, 256, (n, p), dtype=np.uint8)
-    codes[rng.random((n, p)) < 0.2] = 255
+def some_codes(rng, n, p, missing=0.2):
+    codes = rng.integers(0, 255, (n, p), dtype=np.uint8)
+    codes[rng.random((n, p)) < missing] = 255
     return codes
 
 
@@ -67,9 +67,10 @@ def walked(walks, codes):
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("with_sets", [False, True])
-def test_leaves_equal_the_twins(rng, n, n_threads, with_sets):
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_leaves_equal_the_twins(rng, n, n_threads, with_sets, missing):
     walks, n_leaves = some_forest(rng, 9, 4, with_sets)
-    codes = some_codes(rng, n, 4)
+    codes = some_codes(rng, n, 4, missing)
     ours, theirs = np.full((2, n, 9), -7, np.int32)
     forest.find_leaves(*walks, codes, ours, n_threads)
     twin.find_leaves(*walks, codes, theirs, 1)

@@ -1,11 +1,12 @@
-// Walks through the trees of a forest: of many rows eight at a time, each step without a branch.
+// Walks through the trees of a forest: of many rows side by side, each step without a branch.
 #pragma once
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <new>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 namespace skml_forest {
@@ -17,7 +18,7 @@ namespace skml_forest {
 #define SKML_SCALAR(x)
 #endif
 
-constexpr int LANES = 8, BLOCK = 256;
+constexpr int LANES = 8, BLOCK = 256, NODE_BYTES = 16;  // of a node: itself, and what it says if it is a leaf
 
 struct Forest {
     const int32_t* nodes;  // four per inner node: children (a node, or ~leaf), feature, bound | kind << 8
@@ -25,6 +26,9 @@ struct Forest {
     const int32_t* set_features;
     const uint32_t* sets;  // eight words per set of categories
     ptrdiff_t n_trees, n_sets;
+    const int32_t* numbers;  // what each leaf says; null: its own number
+
+    int32_t said(int32_t leaf) const { return numbers ? numbers[leaf] : leaf; }
 };
 
 // Kind 1 sends a missing value, 255, left: adding 1 makes 0 of it. Kind 2 asks a set of categories.
@@ -38,100 +42,100 @@ static inline int32_t step(const Forest& forest, int32_t at, const uint8_t* row)
     return node[(uint8_t)(row[node[2]] + kind) > bound];
 }
 
-// A tree in a walker's own form, eight bytes per inner node so that most fit in the first cache: two children (a node,
-// or ~place among `ends`), the feature, the bound, the kind. `ends` keeps the leaves.
-struct Packed {
-    std::vector<uint64_t> nodes;
-    std::vector<int32_t> ends;
+// A node in a walker's own form. The right child lies next to the left one; a leaf leads to itself, whatever the code.
+struct Place {
+    uint32_t left;
+    uint16_t feature;
+    uint8_t bound, kind;
+};
 
-    // Returns whether the tree fits. Where no row lacks a value the kind isn't asked, so the bound must not count on it.
-    bool pack(const Forest& forest, int32_t root, bool complete) {
-        struct Open {
-            int32_t node;
-            size_t parent;
-            int shift;
-        };
-        std::vector<Open> open;
-        nodes.clear();
-        ends.clear();
-        open.push_back({root, 0, 0});
+struct Packed {
+    std::vector<Place> places;
+    std::vector<int32_t> ends;  // what the leaf says at each place that is one
+    int first_steps;  // roughly the way to most leaves
+
+    // Returns whether the tree fits.
+    bool pack(const Forest& forest, int32_t root) {
+        std::vector<std::pair<int32_t, uint32_t>> open{{root, 0}};
+        places.assign(1, {});
+        ends.assign(1, 0);
         while (!open.empty()) {
-            const Open now = open.back();
+            const auto [at, place] = open.back();
             open.pop_back();
-            const bool leaf = now.node < 0;
-            const size_t place = leaf ? ends.size() : nodes.size();
-            if (place > 32767) return false;
-            if (now.node != root) nodes[now.parent] |= (uint64_t)(uint16_t)(leaf ? ~place : place) << now.shift;
-            if (leaf) {
-                ends.push_back(~now.node);
+            if (at < 0) {
+                places[place] = {place, 0, 255, 0};
+                ends[place] = forest.said(~at);
                 continue;
             }
-            const int32_t* node = forest.nodes + 4 * (ptrdiff_t)now.node;
-            const uint64_t kind = node[3] >> 8, bound = (node[3] & 255) - (complete && kind == 1);
+            const int32_t* node = forest.nodes + 4 * (ptrdiff_t)at;
+            const uint32_t left = (uint32_t)places.size();
             if (node[2] > 65535) return false;
-            nodes.push_back((uint64_t)(uint32_t)node[2] << 32 | bound << 48 | kind << 56);
-            open.push_back({node[1], place, 16});
-            open.push_back({node[0], place, 0});
+            places[place] = {left, (uint16_t)node[2], (uint8_t)(node[3] & 255), (uint8_t)(node[3] >> 8)};
+            places.resize(left + 2);
+            ends.resize(left + 2);
+            open.push_back({node[1], left + 1});
+            open.push_back({node[0], left});
         }
+        for (first_steps = 1; places.size() >> (first_steps + 1); first_steps++) {}
         return true;
     }
 };
 
-// Codes of eight rows at a time, feature by feature, so that one address serves all lanes.
-struct Block {
-    std::unique_ptr<uint8_t[]> lanes;
-
-    Block(const uint8_t* codes, ptrdiff_t p, ptrdiff_t n) : lanes(new (std::nothrow) uint8_t[n * p + 1]) {
-        for (ptrdiff_t g = 0; lanes && g + LANES <= n; g += LANES)
-            for (ptrdiff_t f = 0; f < p; f++)
-                for (int l = 0; l < LANES; l++) lanes[g * p + f * LANES + l] = codes[(g + l) * p + f];
+template <bool SETS>
+static inline uint32_t packed_step(const Forest& forest, const Place& place, const uint8_t* row) {
+    if (SETS && place.kind == 2) {
+        const uint8_t code = row[forest.set_features[place.feature]];
+        return place.left + !(forest.sets[8 * (ptrdiff_t)place.feature + (code >> 5)] >> (code & 31) & 1);
     }
-};
-
-template <bool SETS, bool COMPLETE>
-static inline int32_t packed_step(const Forest& forest, const uint64_t* nodes, int32_t at, const uint8_t* lane) {
-    const uint64_t node = nodes[at];
-    const uint32_t feature = (uint16_t)(node >> 32), bound = (uint8_t)(node >> 48), kind = (uint32_t)(node >> 56);
-    bool right;
-    if (SETS && kind == 2) {
-        const uint8_t code = lane[forest.set_features[feature] * LANES];
-        right = !(forest.sets[8 * (ptrdiff_t)feature + (code >> 5)] >> (code & 31) & 1);
-    } else {
-        const uint8_t code = lane[feature * LANES];
-        right = COMPLETE ? code > bound : (uint8_t)(code + kind) > bound;
-    }
-    return (int16_t)(node >> (right ? 16 : 0));
+    return place.left + (place.bound < (uint8_t)(row[place.feature] + place.kind));
 }
 
-// Walks groups of eight rows; returns how many rows that were.
-template <bool SETS, bool COMPLETE>
-static ptrdiff_t packed_walk(const Forest& forest, const Packed& tree, const uint8_t* lanes, ptrdiff_t p, ptrdiff_t n,
-                             int32_t* leaves) {
-    const uint64_t* nodes = tree.nodes.data();
-    ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        int32_t at[LANES] = {}, done = tree.nodes.empty() ? -1 : 0;
-        if (done) std::fill_n(at, LANES, -1);
-        while (done >= 0) {  // negative once all are leaves
-            done = -1;
-            for (int l = 0; l < LANES; l++) {
-                int32_t next = packed_step<SETS, COMPLETE>(forest, nodes, std::max(at[l], 0), lanes + i * p + l);
-                SKML_SCALAR(next);
-                at[l] = at[l] < 0 ? at[l] : next;
-                done &= at[l];
-            }
+// Takes eight rows down some steps, side by side so that none waits for another.
+template <bool SETS>
+static inline void descend(const Forest& forest, const Packed& tree, const uint8_t* codes, ptrdiff_t p, int n_steps,
+                           const uint16_t* rows, uint32_t* places) {
+    const uint8_t* row[LANES];
+    uint32_t at[LANES];
+    for (int l = 0; l < LANES; l++) row[l] = codes + rows[l] * p, at[l] = places[l];
+    for (int step = 0; step < n_steps; step++)
+        for (int l = 0; l < LANES; l++) {
+            at[l] = packed_step<SETS>(forest, tree.places[at[l]], row[l]);
+            SKML_SCALAR(at[l]);
         }
-        for (int l = 0; l < LANES; l++) leaves[i + l] = tree.ends[~at[l]];
-    }
-    return i;
+    for (int l = 0; l < LANES; l++) places[l] = at[l];
 }
 
-// Writes the leaves that some rows reach in one tree, as it is.
-static void walk(const Forest& forest, ptrdiff_t tree, const uint8_t* codes, ptrdiff_t p, ptrdiff_t n, int32_t* leaves) {
+// Walks at most BLOCK rows to what their leaves say: some steps without asking whether a leaf is reached, then on with those that are not there.
+template <bool SETS>
+static void packed_walk(const Forest& forest, const Packed& tree, const uint8_t* codes, ptrdiff_t p, ptrdiff_t n,
+                        int32_t* said) {
+    uint32_t at[BLOCK + LANES] = {}, end[BLOCK];
+    uint16_t rows[BLOCK + LANES];
+    std::iota(rows, rows + n, 0);
+    ptrdiff_t under_way = n;
+    for (int n_steps = tree.first_steps; under_way; n_steps = 4) {
+        for (int l = 0; l < LANES; l++) at[under_way + l] = 0, rows[under_way + l] = 0;
+        for (ptrdiff_t i = 0; i < under_way; i += LANES) descend<SETS>(forest, tree, codes, p, n_steps, rows + i, at + i);
+        ptrdiff_t still = 0;
+        for (ptrdiff_t i = 0; i < under_way; i++) {
+            const uint32_t place = at[i];
+            const uint16_t row = rows[i];
+            end[row] = place;
+            at[still] = place;
+            rows[still] = row;
+            still += tree.places[place].left != place;
+        }
+        under_way = still;
+    }
+    for (ptrdiff_t i = 0; i < n; i++) said[i] = tree.ends[end[i]];
+}
+
+// Writes what some rows' leaves say, in one tree as it is.
+static void walk(const Forest& forest, ptrdiff_t tree, const uint8_t* codes, ptrdiff_t p, ptrdiff_t n, int32_t* said) {
     for (ptrdiff_t i = 0; i < n; i++) {
         int32_t at = forest.roots[tree];
         while (at >= 0) at = step(forest, at, codes + i * p);
-        leaves[i] = ~at;
+        said[i] = forest.said(~at);
     }
 }
 
@@ -140,63 +144,64 @@ struct Walker {
     const Forest& forest;
     std::vector<Packed> packed;
     std::vector<uint8_t> fits;
-    bool complete;
 
-    Walker(const Forest& forest, const uint8_t* codes, ptrdiff_t size, ptrdiff_t n)
-        : forest(forest), packed(n >= BLOCK ? forest.n_trees : 0), fits(packed.size()),
-          complete(!packed.empty() && !std::memchr(codes, 255, size)) {}
+    Walker(const Forest& forest, ptrdiff_t n) : forest(forest), packed(n >= BLOCK ? forest.n_trees : 0), fits(packed.size()) {}
 
     void pack(ptrdiff_t t) noexcept {
         try {
-            fits[t] = packed[t].pack(forest, forest.roots[t], complete);
+            fits[t] = packed[t].pack(forest, forest.roots[t]);
         } catch (const std::bad_alloc&) {
             fits[t] = 0;
         }
     }
 
-    void find(ptrdiff_t t, const Block& block, const uint8_t* codes, ptrdiff_t p, ptrdiff_t n, int32_t* leaves) const {
-        ptrdiff_t i = 0;
-        if (!packed.empty() && fits[t] && block.lanes) {
-            const uint8_t* lanes = block.lanes.get();
-            if (forest.n_sets) i = packed_walk<true, false>(forest, packed[t], lanes, p, n, leaves);
-            else if (complete) i = packed_walk<false, true>(forest, packed[t], lanes, p, n, leaves);
-            else i = packed_walk<false, false>(forest, packed[t], lanes, p, n, leaves);
-        }
-        walk(forest, t, codes + i * p, p, n - i, leaves + i);
+    // How many rows to walk tree by tree: the bytes that are read in order for each are to be no less than those of a
+    // tree, which come at random, so that a tree is fetched from far away seldom.
+    ptrdiff_t block_rows(ptrdiff_t row_bytes, ptrdiff_t n, int n_threads) const {
+        size_t n_nodes = 0;
+        for (const Packed& tree : packed) n_nodes += tree.places.size();
+        const ptrdiff_t wanted = (ptrdiff_t)(n_nodes / forest.n_trees) * NODE_BYTES / row_bytes;
+        const ptrdiff_t shared = (n + n_threads - 1) / n_threads;
+        return std::max<ptrdiff_t>(std::min(wanted, shared) / BLOCK, 1) * BLOCK;
+    }
+
+    // Writes what the leaves of at most BLOCK rows say.
+    void find(ptrdiff_t t, const uint8_t* codes, ptrdiff_t p, ptrdiff_t n, int32_t* said) const {
+        if (packed.empty() || !fits[t]) walk(forest, t, codes, p, n, said);
+        else if (forest.n_sets) packed_walk<true>(forest, packed[t], codes, p, n, said);
+        else packed_walk<false>(forest, packed[t], codes, p, n, said);
+    }
+
+    // Calls take(t, i, number) with what the leaf of each of m rows says in each tree, trees in order.
+    template <class Take>
+    void each(const uint8_t* codes, ptrdiff_t p, ptrdiff_t m, const Take& take) const {
+        int32_t said[BLOCK];
+        for (ptrdiff_t t = 0; t < forest.n_trees; t++)
+            for (ptrdiff_t first = 0; first < m; first += BLOCK) {
+                const ptrdiff_t size = std::min<ptrdiff_t>(BLOCK, m - first);
+                find(t, codes + first * p, p, size, said);
+                for (ptrdiff_t i = 0; i < size; i++) take(t, first + i, said[i]);
+            }
     }
 };
 
-// Adds up what the trees say of block b of the rows, tree after tree: rows of `values`, one per leaf, or, where
-// `numbers` name them, one per number of a leaf, of which those below `n_pure` are a single 1.
-static void sum_at(const Walker& walker, const uint8_t* codes, ptrdiff_t p, ptrdiff_t n, const int32_t* numbers,
-                   const double* values, ptrdiff_t width, ptrdiff_t n_pure, double* out, ptrdiff_t b) noexcept {
-    int32_t leaves[BLOCK];
-    const ptrdiff_t begin = b * BLOCK, m = std::min<ptrdiff_t>(BLOCK, n - begin);
-    const Block block(codes + begin * p, p, m);
-    double* sums = out + begin * width;
+// Adds up what the trees say of m rows, tree after tree: rows of `values`, one per number from `n_pure` on; those below
+// are a single 1.
+static void sum_at(const Walker& walker, const uint8_t* codes, ptrdiff_t p, ptrdiff_t m, const double* values,
+                   ptrdiff_t width, ptrdiff_t n_pure, double* sums) noexcept {
     std::fill_n(sums, m * width, 0.0);
-    for (ptrdiff_t t = 0; t < walker.forest.n_trees; t++) {
-        walker.find(t, block, codes + begin * p, p, m, leaves);
-        for (ptrdiff_t i = 0; i < m; i++) {
-            const ptrdiff_t number = numbers ? numbers[leaves[i]] : leaves[i];
-            if (number < n_pure) {
-                sums[i * width + number] += 1;
-            } else {
-                const double* value = values + (number - n_pure) * width;
-                for (ptrdiff_t k = 0; k < width; k++) sums[i * width + k] += value[k];
-            }
+    walker.each(codes, p, m, [=](ptrdiff_t, ptrdiff_t i, ptrdiff_t number) {
+        if (number < n_pure) {
+            sums[i * width + number] += 1;
+        } else {
+            const double* value = values + (number - n_pure) * width;
+            for (ptrdiff_t k = 0; k < width; k++) sums[i * width + k] += value[k];
         }
-    }
+    });
 }
 
-static void leaves_at(const Walker& walker, const uint8_t* codes, ptrdiff_t p, ptrdiff_t n, int32_t* out,
-                      ptrdiff_t b) noexcept {
-    int32_t leaves[BLOCK];
-    const ptrdiff_t begin = b * BLOCK, m = std::min<ptrdiff_t>(BLOCK, n - begin);
-    const Block block(codes + begin * p, p, m);
-    for (ptrdiff_t t = 0; t < walker.forest.n_trees; t++) {
-        walker.find(t, block, codes + begin * p, p, m, leaves);
-        for (ptrdiff_t i = 0; i < m; i++) out[(begin + i) * walker.forest.n_trees + t] = leaves[i];
-    }
+static void leaves_at(const Walker& walker, const uint8_t* codes, ptrdiff_t p, ptrdiff_t m, int32_t* out) noexcept {
+    const ptrdiff_t n_trees = walker.forest.n_trees;
+    walker.each(codes, p, m, [=](ptrdiff_t t, ptrdiff_t i, int32_t leaf) { out[i * n_trees + t] = leaf; });
 }
 }  // namespace skml_forest
