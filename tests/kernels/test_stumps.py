@@ -25,7 +25,7 @@ def search(module, binned, y, weights, rows, n_classes, n_threads=1, tolerance=1
     inside = rows if len(rows) else slice(None)
     totals = np.bincount(y[inside], weights[inside], minlength=n_classes)
     found = np.empty(4, dtype=np.int64)
-    arrays = (binned.codes, binned.order, binned.offsets, binned.n_bins, binned.X)
+    arrays = binned.arrays()
     module.find_split(*arrays, weights, y, rows, totals, tolerance * totals.sum(), found, n_threads)
     return found.tolist()
 
@@ -165,7 +165,7 @@ def test_find_split_refuses_what_does_not_fit(rng):
     X, y, weights = node(rng, n=20, p=3, K=2)
     b = bin_rows(X, weights, None)
     none = np.empty(0, dtype=np.int32)
-    good = [b.codes, b.order, b.offsets, b.n_bins, b.X, weights, y, none, np.ones(2), 1e-13, np.empty(4, np.int64), 1]
+    good = [*b.arrays(), weights, y, none, np.ones(2), 1e-13, np.empty(4, np.int64), 1]
     stumps.find_split(*good)
     worse = [
         (0, b.codes[:, :-1].copy()),
@@ -174,12 +174,17 @@ def test_find_split_refuses_what_does_not_fit(rng):
         (2, b.offsets[:, :-1].copy()),
         (2, b.offsets[:, ::-1].copy()),
         (3, b.n_bins + np.int32(300)),
-        (4, b.X[:-1].copy()),
-        (5, weights[:-1].copy()),
-        (6, y + np.int32(1)),
-        (7, np.array([20], dtype=np.int32)),
-        (10, np.empty(3, np.int64)),
-        (11, 0),
+        (4, np.array([20], dtype=np.int32)),
+        (5, np.array([0, 0, 0, 1])),
+        (5, np.array([0, 1, 0, 0])),
+        (6, b.common - np.int32(1)),
+        (6, b.common[:-1].copy()),
+        (7, b.X[:-1].copy()),
+        (8, weights[:-1].copy()),
+        (9, y + np.int32(1)),
+        (10, np.array([20], dtype=np.int32)),
+        (13, np.empty(3, np.int64)),
+        (14, 0),
     ]
     for at, value in worse:
         refused(stumps.find_split, *replaced(good, at, value))

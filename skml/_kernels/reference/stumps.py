@@ -5,7 +5,9 @@ import numpy as np
 _MISSING = 255
 
 
-def find_split(codes, order, offsets, n_bins, X, weights, y, rows, totals, tolerance, found, n_threads):
+def find_split(
+    codes, order, offsets, n_bins, rare, rare_starts, common, X, weights, y, rows, totals, tolerance, found, n_threads
+):
     """Find the split of largest sum_sides sum_k w_k^2 / w; of equals the lowest feature, then the lowest value."""
     _check_search(codes, order, offsets, X, (weights, y, found, rows))
     rows, parent = (rows if len(rows) else np.arange(len(y))), (totals**2).sum() / totals.sum()
