@@ -274,21 +274,27 @@ template <class T> static inline Split first_split(const Search<T>& s, ptrdiff_t
     return {-std::numeric_limits<double>::infinity(), -1, -1, 0};
 }
 
+typedef double Eight __attribute__((vector_size(64), aligned(8), may_alias));
+typedef int64_t EightLong __attribute__((vector_size(64)));
+typedef int32_t EightInt __attribute__((vector_size(32), aligned(4), may_alias));
+typedef uint8_t EightByte __attribute__((vector_size(8), aligned(1), may_alias));
+
 // The weight per side and class, of several rows at a time: additions to one sum would wait for each other.
 static inline void add_two_classes(const int32_t* y, const double* weights, const uint8_t* left, ptrdiff_t n,
                                    double* sums) {
-    double parts[4][8] = {};
+    Eight parts[4] = {};
     ptrdiff_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int j = 0; j < 8; j++) {
-            const double w = weights[i + j];
-            const int at = (left[i + j] ? 0 : 2) + y[i + j];
-            parts[0][j] += at == 0 ? w : 0.0, parts[1][j] += at == 1 ? w : 0.0;
-            parts[2][j] += at == 2 ? w : 0.0, parts[3][j] += at == 3 ? w : 0.0;
-        }
+    for (; i + 8 <= n; i += 8) {
+        const EightLong one = __builtin_convertvector(*(const EightInt*)(y + i), EightLong);
+        const EightLong on_left = __builtin_convertvector(*(const EightByte*)(left + i), EightLong) != 0;
+        const Eight w = *(const Eight*)(weights + i), none = {};
+        const Eight first = one == 0 ? w : none, second = one == 0 ? none : w;
+        parts[0] += on_left ? first : none, parts[1] += on_left ? second : none;
+        parts[2] += on_left ? none : first, parts[3] += on_left ? none : second;
+    }
     for (; i < n; i++) parts[(left[i] ? 0 : 2) + y[i]][i & 7] += weights[i];
     for (int c = 0; c < 4; c++) {
-        const double* p = parts[c];
+        const Eight p = parts[c];
         sums[c] = ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]));
     }
 }

@@ -10,13 +10,14 @@ namespace skml_votes {
 
 static const ptrdiff_t BLOCK = 64;
 
+typedef double Eight __attribute__((vector_size(64), aligned(8), may_alias));
+
 static inline double sum_of(const double* x, ptrdiff_t n) {
-    double parts[8] = {};
+    Eight p = {};
     ptrdiff_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int j = 0; j < 8; j++) parts[j] += x[i + j];
-    for (; i < n; i++) parts[i & 7] += x[i];
-    return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
+    for (; i + 8 <= n; i += 8) p += *(const Eight*)(x + i);
+    for (; i < n; i++) p[i & 7] += x[i];
+    return ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]));
 }
 
 // One round's votes for some rows; returns the sum of their new weights.
@@ -82,8 +83,12 @@ static inline void gather(const double* values, const double* weights, ptrdiff_t
         uint16_t any = 0;
         for (const uint16_t c : wanted)
             for (ptrdiff_t i = 0; i < m; i++) any |= cells[first + i] == c;
-        for (ptrdiff_t i = first; any && i < first + m; i++)
-            if (list_of[cells[i]] >= 0) lists[list_of[cells[i]]].push_back({values[i], weights[i]});
+        for (ptrdiff_t i = first; any && i < first + m; i++) {
+            if (list_of[cells[i]] < 0) continue;
+            std::vector<Weighted>& list = lists[list_of[cells[i]]];
+            if (!list.empty() && list[0].value == values[i]) list[0].weight += weights[i];  // in a cell all may be equal
+            else list.push_back({values[i], weights[i]});
+        }
     }
 }
 
