@@ -41,7 +41,7 @@ def score(left, y, weights, n_classes):
 @each_dtype
 @each_threads
 @pytest.mark.parametrize("K", [2, 3, 7])
-@pytest.mark.parametrize("missing", [0.0, 0.2])
+@pytest.mark.parametrize("missing", [0.0, 0.2, 0.8])
 @pytest.mark.parametrize("max_bins", [None, 255, 9])
 @pytest.mark.parametrize("n", [2, 3, 40, 900])
 def test_splits_are_the_twins(rng, dtype, n_threads, K, missing, max_bins, n):
@@ -51,6 +51,21 @@ def test_splits_are_the_twins(rng, dtype, n_threads, K, missing, max_bins, n):
     for rows in ([], some if len(some) else [0]):
         expected = search(twin, binned, y, weights, rows, K)
         assert search(stumps, binned, y, weights, rows, K, n_threads) == expected
+
+
+@each_threads
+@pytest.mark.parametrize("K", [2, 5])
+@pytest.mark.parametrize("max_bins", [None, 20])
+def test_splits_of_rare_entries_are_the_twins(rng, n_threads, K, max_bins):
+    X, y, weights = node(rng, n=500, p=7, K=K)
+    X[:, 1:6] *= rng.random((500, 5)) < [0, 0.01, 0.1, 0.2, 0.3]
+    X[:, 4:6] += np.where(rng.random((500, 2)) < 0.05, np.nan, y[:, None] * 1.0)
+    X[:, 3] = np.sign(X[:, 3])
+    binned = bin_rows(X, weights, max_bins)
+    assert (binned.common >= 0)[1:4].all()
+    assert not (binned.common >= 0)[[0, 6]].any()
+    for rows in ([], np.flatnonzero(rng.random(500) < 0.4)):
+        assert search(stumps, binned, y, weights, rows, K, n_threads) == search(twin, binned, y, weights, rows, K)
 
 
 @pytest.mark.parametrize("K", [2, 4])
