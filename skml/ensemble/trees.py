@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from skml.ensemble.binning import Bins, encode, row_codes
 from skml.ensemble.grower import Problem, grow_tree, in_order
@@ -75,6 +76,12 @@ class BinnedForest:
         for number in range(self.n_members):
             total += sums(part(self.forest, np.array([number])), codes, n_threads)
             yield total / (number + 1)
+
+    def category_names(self, feature, left_codes, known):
+        """Return the categories of a feature whose codes go left; `known` names them, None: they are numbers."""
+        at = slice(self.bins.starts[feature], self.bins.starts[feature + 1])
+        values = self.bins.edges[at][left_codes[self.bins.category_codes[at]]]
+        return [f"{value:g}" if known is None else str(known[int(value)]) for value in values]
 
     def voting(self, first):
         """Return the model whose leaves vote for one class of each output."""
@@ -260,8 +267,13 @@ class ForestTree(BaseEstimator):
         self.number = number
 
     def __sklearn_is_fitted__(self):
-        """Tell that it is fitted: it is part of a fitted forest."""
-        return True
+        """Tell whether the forest is fitted: a clone's is not."""
+        return hasattr(self.owner, "_model")
+
+    @property
+    def _model(self):
+        check_is_fitted(self.owner)
+        return self.owner._model
 
     @property
     def n_features_in_(self):
@@ -271,10 +283,10 @@ class ForestTree(BaseEstimator):
     @property
     def tree_(self):
         """The tree, node by node."""
-        return shape_of(self.owner._model, self.number)
+        return shape_of(self._model, self.number)
 
     def _answers(self, X):
-        model = self.owner._model
+        model = self._model
         tree = part(model.forest, np.array([self.number]))
         return sums(tree, model.codes(self.owner._rows(X), 1), 1)
 
@@ -291,7 +303,7 @@ class ForestTree(BaseEstimator):
         nodes : ndarray of shape (n_samples,)
             Leaves.
         """
-        model = self.owner._model
+        model = self._model
         found = leaves(part(model.forest, np.array([self.number])), model.codes(self.owner._rows(X), 1), 1)[:, 0]
         starts, ends = model.forest.leaf_starts, model.forest.node_starts
         return found - starts[self.number] + (ends[self.number + 1] - ends[self.number])
@@ -314,7 +326,7 @@ class ForestTree(BaseEstimator):
         n_leaves : int
             Leaves.
         """
-        starts = self.owner._model.forest.leaf_starts
+        starts = self._model.forest.leaf_starts
         return int(starts[self.number + 1] - starts[self.number])
 
     def export_text(self, feature_names=None, decimals=2, max_depth=10):
