@@ -645,7 +645,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
 
     def _read_y(self, y, going_on):
         y = as_targets(y)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # it sums them
             y = check_array(y, dtype=np.float64, input_name="y")
         if self.criterion == "poisson" and np.any(y < 0):
             raise ValueError("Some value(s) of y are negative which is not allowed for Poisson regression.")
