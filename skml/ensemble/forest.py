@@ -71,7 +71,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         What counts as a rise of the out-of-bag score for ``n_estimators="auto"``.
     class_weight : dict, "balanced", "balanced_subsample" or None, default=None
         Weights of the classes within a node; "balanced" is inversely proportional to their weights in all rows,
-        "balanced_subsample" in each bag. For a single output.
+        "balanced_subsample" in each bag. Rows of a class of weight 0 are in no bag. For a single output.
     ccp_alpha : float, default=0.0
         Minimal cost-complexity pruning: subtrees that lower the impurity by less per leaf are cut off.
     monotonic_cst : array-like of int of shape (n_features,), dict of str to int, or None, default=None
@@ -89,8 +89,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     random_state : int, RandomState or None, default=None
         Seeds the bags and the draws of features.
     warm_start : bool, default=False
-        Whether `fit` adds members to those of the last fit (with its bins) until there are `n_estimators`. On the same
-        data it ends with the bits of a single fit.
+        Whether `fit` adds members to those of the last fit until there are `n_estimators`. It ends with the bits of a
+        single fit; other data, bags, bins or criteria than those of the last fit are refused.
 
     Attributes
     ----------
@@ -118,7 +118,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     oob_score_ : float
         The score of the out-of-bag answers. Only if `oob_score` is set or `n_estimators` is "auto".
     oob_curve_ : ndarray of shape (n_estimators,)
-        That score after each member. Only if `oob_score` is set or `n_estimators` is "auto".
+        That score after each member; NaN while the metric refuses the few rows that were out of a bag. Only if
+        `oob_score` is set or `n_estimators` is "auto".
     oob_decision_function_ : ndarray of shape (n_samples, n_classes), or a list of such
         The shares of classes that members give to rows out of their bags; NaN for rows that were in all. Only if
         `oob_score` is set or `n_estimators` is "auto".
@@ -525,8 +526,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     random_state : int, RandomState or None, default=None
         Seeds the bags and the draws of features.
     warm_start : bool, default=False
-        Whether `fit` adds members to those of the last fit (with its bins) until there are `n_estimators`. On the same
-        data it ends with the bits of a single fit.
+        Whether `fit` adds members to those of the last fit until there are `n_estimators`. It ends with the bits of a
+        single fit; other data, bags, bins or criteria than those of the last fit are refused.
 
     Attributes
     ----------
@@ -550,7 +551,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     oob_score_ : float
         The score of the out-of-bag answers. Only if `oob_score` is set or `n_estimators` is "auto".
     oob_curve_ : ndarray of shape (n_estimators,)
-        That score after each member. Only if `oob_score` is set or `n_estimators` is "auto".
+        That score after each member; NaN while the metric refuses the few rows that were out of a bag. Only if
+        `oob_score` is set or `n_estimators` is "auto".
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         What members say, on average, of rows out of their bags; NaN for rows that were in all. Only if `oob_score` is
         set or `n_estimators` is "auto".

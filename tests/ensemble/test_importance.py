@@ -182,7 +182,8 @@ def test_an_output_written_twice_changes_no_importance(rng, kind, ask):
     for targets in (y, np.column_stack([y, y])):
         answer = getattr(kind(**params, min_samples_leaf=5).fit(X, targets, groups=groups), ask)()
         found.append(answer.importances_mean if "permutation" in ask else answer)
-    np.testing.assert_allclose(found[1], found[0], atol=0.05)
+    # Shuffles follow the order of rows, which the targets decide; nothing else does.
+    np.testing.assert_allclose(found[1], found[0], atol=0.05 if "permutation" in ask else 1e-6)
     assert found[0][0] > 0.03
 
 
