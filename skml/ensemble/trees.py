@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from skml.base import chunk_slices
 from skml.ensemble.binning import Bins, encode, row_codes
@@ -58,8 +59,14 @@ class BinnedForest:
 
     def means(self, X, n_threads):
         """Return what the trees say of rows, on average."""
-        found = [sums(self.forest, codes, n_threads) for _, codes in self._code_chunks(X, n_threads)]
-        return np.concatenate(found) / self.n_members
+        return np.concatenate([self._mean(codes, n_threads) for _, codes in self._code_chunks(X, n_threads)])
+
+    def _mean(self, codes, n_threads):
+        total = sums(self.forest, codes, n_threads)
+        if np.isfinite(total).all():
+            return total / self.n_members
+        shares = replace(self.forest, values=self.forest.values / self.n_members)  # huge numbers, divided first
+        return sums(shares, codes, n_threads)
 
     def leaves(self, X, n_threads):
         """Return the leaf of each row in each tree, counted on through the forest."""
@@ -85,6 +92,12 @@ class BinnedForest:
             total += sums(part(self.forest, np.array([number])), codes, n_threads)
             yield total / (number + 1)
 
+    def category_names(self, feature, left_codes, known):
+        """Return the categories of a feature whose codes go left; `known` names them, None: they are numbers."""
+        at = slice(self.bins.starts[feature], self.bins.starts[feature + 1])
+        values = self.bins.edges[at][left_codes[self.bins.category_codes[at]]]
+        return [f"{value:g}" if known is None else str(known[int(value)]) for value in values]
+
     def voting(self, first):
         """Return the model whose leaves vote for one class of each output."""
         forest = self.forest
@@ -103,8 +116,6 @@ class TreeMaker:
     ----------
     problem : Problem
         What they learn.
-    bins : Bins
-        Where values are cut.
     n_threads : int
         How many trees grow at a time.
     voters : ndarray of shape (n_outputs + 1,) or None
@@ -112,7 +123,6 @@ class TreeMaker:
     """
 
     problem: Problem
-    bins: Bins
     n_threads: int
     voters: np.ndarray | None = None
 
@@ -126,7 +136,7 @@ class TreeMaker:
 
         def one(number):
             tree, importances, rows = grow_tree(self.problem, number)
-            member = BinnedForest(self.bins, tree)
+            member = BinnedForest(self.table.bins, tree)
             return member, importances, self._answers(tree, rows) if wanted else None
 
         return in_order(one, numbers, self.n_threads)
@@ -141,10 +151,10 @@ class TreeMaker:
         return in_order(one, range(model.n_members), self.n_threads)
 
     def _answers(self, tree, rows):
-        out = np.setdiff1d(np.arange(self.problem.table.n_rows), rows, assume_unique=True)
+        out = np.delete(np.arange(self.table.n_rows), rows)
         if self.voters is not None:
-            tree = BinnedForest(self.bins, tree).voting(self.voters).forest
-        return out, sums(tree, row_codes(self.problem.table, out), 1)
+            tree = BinnedForest(self.table.bins, tree).voting(self.voters).forest
+        return out, sums(tree, row_codes(self.table, out), 1)
 
 
 @dataclass(frozen=True)
@@ -162,9 +172,11 @@ class Shape:
     left_codes : ndarray of shape (n_nodes, 256), bool
         Which codes of the feature go left; 255 is a missing value.
     value : ndarray of shape (n_nodes, n_columns)
-        Shares of classes, or means.
+        Shares of classes, or numbers: what a leaf says; of an inner node the mean of what its leaves say, by weight.
+        That is what the rows of the node average to, but with absolute errors (where leaves say medians) and where
+        monotonic constraints have moved a leaf.
     weighted_n_node_samples : ndarray of shape (n_nodes,)
-        How often the rows of the bag in each node count.
+        How often the rows of the bag in each node count, class weights included.
     """
 
     children_left: np.ndarray
@@ -270,8 +282,13 @@ class ForestTree(BaseEstimator):
         self.number = number
 
     def __sklearn_is_fitted__(self):
-        """Tell that it is fitted: it is part of a fitted forest."""
-        return True
+        """Tell whether the forest is fitted: a clone's is not."""
+        return hasattr(self.owner, "_model")
+
+    @property
+    def _model(self):
+        check_is_fitted(self.owner)
+        return self.owner._model
 
     @property
     def n_features_in_(self):
@@ -281,10 +298,10 @@ class ForestTree(BaseEstimator):
     @property
     def tree_(self):
         """The tree, node by node."""
-        return shape_of(self.owner._model, self.number)
+        return shape_of(self._model, self.number)
 
     def _answers(self, X):
-        model = self.owner._model
+        model = self._model
         tree = part(model.forest, np.array([self.number]))
         return sums(tree, model.codes(self.owner._rows(X), 1), 1)
 
@@ -301,7 +318,7 @@ class ForestTree(BaseEstimator):
         nodes : ndarray of shape (n_samples,)
             Leaves.
         """
-        model = self.owner._model
+        model = self._model
         found = leaves(part(model.forest, np.array([self.number])), model.codes(self.owner._rows(X), 1), 1)[:, 0]
         starts, ends = model.forest.leaf_starts, model.forest.node_starts
         return found - starts[self.number] + (ends[self.number + 1] - ends[self.number])
@@ -324,7 +341,7 @@ class ForestTree(BaseEstimator):
         n_leaves : int
             Leaves.
         """
-        starts = self.owner._model.forest.leaf_starts
+        starts = self._model.forest.leaf_starts
         return int(starts[self.number + 1] - starts[self.number])
 
     def export_text(self, feature_names=None, decimals=2, max_depth=10):
