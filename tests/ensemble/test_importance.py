@@ -129,7 +129,7 @@ def test_permutation_written_out(rng, sparse):
     X[:, 1] += rng.random(80) * (X[:, 1] > 0)
     forest = BaggingForest(n_estimators=3, max_features=None, oob_score=True, random_state=0)
     forest.fit(sp.csr_array(X) if sparse else X, y)
-    found = forest.oob_permutation_importance(n_repeats=200).importances
+    found = forest.oob_permutation_importance(n_repeats=2000).importances
     for tree, out, drops in zip(forest, forest.oob_samples_, found.T):
         right = accuracy_score(y[out], tree.predict(X[out]))
         for feature in range(2):
