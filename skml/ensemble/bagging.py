@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Bunch, check_array, check_consistent_length, check_random_state
@@ -239,7 +238,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         return goal
 
     def _n_threads(self):
-        return 1 if _kernels.n_threads() == 1 and self.n_jobs is None else effective_n_jobs(self.n_jobs)
+        return _kernels.threads_of(self.n_jobs)
 
     def _bagging(self, training, entropy):
         """Return how bags are drawn."""
