@@ -36,7 +36,7 @@ cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
         uint32_t* sets
         int32_t* leaf_begins
         double* bounds
-        double* importances
+        double* gains
         int64_t n_inner, n_sets, n_leaves
     cdef cppclass Classes2 "skml_trees::Classes<2>":
         int criterion, n_outputs, n_cells
@@ -117,20 +117,20 @@ cdef int _set_rule(Limits* limits, Options* options, Table* table, object rule, 
     return 0
 
 
-cdef int _set_grown(Grown* g, object grown, Py_ssize_t m, Py_ssize_t p) except -1:
+cdef int _set_grown(Grown* g, object grown, Py_ssize_t m) except -1:
     cdef int32_t[::1] features = grown.features, set_features = grown.set_features, leaf_begins = grown.leaf_begins
     cdef int32_t[:, ::1] children = grown.children
     cdef uint8_t[::1] codes = grown.codes, kinds = grown.kinds
     cdef uint32_t[:, ::1] sets = grown.sets
     cdef double[:, ::1] bounds = grown.bounds
-    cdef double[::1] importances = grown.importances
+    cdef double[::1] gains = grown.gains
     if (features.shape[0] < m or set_features.shape[0] < m or leaf_begins.shape[0] < m or children.shape[0] < m
             or codes.shape[0] < m or kinds.shape[0] < m or sets.shape[0] < m or bounds.shape[0] < m
-            or children.shape[1] != 2 or sets.shape[1] != 8 or bounds.shape[1] != 2 or importances.shape[0] != p):
+            or gains.shape[0] < m or children.shape[1] != 2 or sets.shape[1] != 8 or bounds.shape[1] != 2):
         raise ValueError(f"grown must have room for {m} leaves.")
     g.features, g.set_features, g.leaf_begins = &features[0], &set_features[0], &leaf_begins[0]
     g.children, g.codes, g.kinds, g.sets = &children[0, 0], &codes[0], &kinds[0], &sets[0, 0]
-    g.bounds, g.importances = &bounds[0, 0], &importances[0]
+    g.bounds, g.gains = &bounds[0, 0], &gains[0]
     return 0
 
 
@@ -172,7 +172,7 @@ def grow_classes(
     _set_bag(table, rows, weights, targets.shape[1], features)
     _set_table(&t, table)
     _set_rule(&limits, &options, &t, rule, seed)
-    _set_grown(&g, grown, m, t.p)
+    _set_grown(&g, grown, m)
     if first.shape[0] != n_outputs + 1 or n_outputs == 0 or first[n_outputs] != class_weights.shape[0] or first[0] != 0:
         raise ValueError("first must give the classes of each output.")
     for o in range(n_outputs):
@@ -224,7 +224,7 @@ def grow_numbers(
     _set_bag(table, rows, weights, targets.shape[1], features)
     _set_table(&t, table)
     _set_rule(&limits, &options, &t, rule, seed)
-    _set_grown(&g, grown, m, t.p)
+    _set_grown(&g, grown, m)
     _same((units.shape[0], offsets.shape[0], n_outputs), "units, offsets and targets")
     if n_outputs == 0:
         raise ValueError("a tree needs targets.")

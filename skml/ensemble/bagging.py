@@ -345,7 +345,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         table = tabulate(bins, X, n_threads, training.index)
         problem = Problem(table, targets, bagging, rule, columns, self.ccp_alpha)
         voters = self._first() if getattr(self, "voting", "soft") == "hard" else None
-        return TreeMaker(problem, bins, n_threads, voters)
+        return TreeMaker(problem, n_threads, voters)
 
     def _grow(self, training, maker, grove, numbers):
         """Yield a Step per member."""
@@ -520,7 +520,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         -------
         importance : Bunch
             ``importances`` of shape (n_features, n_estimators): the drop in accuracy, or the rise of the mean squared
-            error, of each tree, NaN for trees with less than two rows out of bag; ``importances_mean`` and
+            error, of each tree (the mean of the outputs), NaN for trees with less than two rows out of bag; ``importances_mean`` and
             ``importances_std`` over the others. The draws depend on `random_state` as the bags do.
 
         Raises
@@ -535,7 +535,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         table, targets = self._kept_rows("oob_permutation_importance")
         if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
             raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
-        drops = by_permutation(self._model, table, self._bags.bagging, targets, n_repeats)
+        drops = by_permutation(self._model, table, self._bags.bagging, targets, n_repeats, self._first())
         told = drops[:, ~np.isnan(drops[0])]
         if told.shape[1] == 0:
             told = np.full((len(drops), 1), np.nan)
@@ -550,7 +550,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         Returns
         -------
         importances : ndarray of shape (n_features,)
-            In the units of the Gini impurity or of the variance; slightly negative by chance. NaN if no tree has
+            In the units of the Gini impurity or of the variance, the mean of the outputs; slightly negative by chance. NaN if no tree has
             rows out of its bag, as where few rows have many copies.
 
         Raises
@@ -564,7 +564,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
            random forests. NeurIPS.
         """
         table, targets = self._kept_rows("oob_impurity_importance")
-        return by_impurity(self._model, table, self._bags.bagging, targets)
+        return by_impurity(self._model, table, self._bags.bagging, targets, self.n_outputs_)
 
     def _kept_rows(self, what):
         check_is_fitted(self)

@@ -3,7 +3,9 @@
 import numpy as np
 
 from skml.base import chunk_slices
+from skml.ensemble.grower import tame
 from skml.ensemble.predictor import leaves
+from skml.ensemble.sampling import whole
 
 # Sums of weights reach a quantile up to so much rounding.
 _SLACK = 1e-12
@@ -99,7 +101,8 @@ def deviations(forest, codes, y, means, n_threads):
     std : ndarray of shape (n_rows, n_outputs)
         In the units of y.
     """
-    begins = forest.row_starts[:-1]
+    begins, (y, power) = forest.row_starts[:-1], tame(y)
+    means = np.ldexp(means, -power)
     values, weights = y[:, forest.rows], forest.counts / np.repeat(forest.weights, np.diff(forest.row_starts))
     centres = np.add.reduceat(values * weights, begins, axis=1)
     gaps = values - np.repeat(centres, np.diff(forest.row_starts), axis=1)
@@ -110,7 +113,7 @@ def deviations(forest, codes, y, means, n_threads):
         for o in range(len(y)):
             squares = spread[o][found] + (centres[o][found] - means[part, o, None]) ** 2
             out[part, o] = np.sqrt(squares.mean(axis=1))
-    return out
+    return np.ldexp(out, power)
 
 
 def jackknife_plus(members, out_of_bag, residuals, weights, alpha):
@@ -128,7 +131,7 @@ def jackknife_plus(members, out_of_bag, residuals, weights, alpha):
     residuals : ndarray of shape (n_train,)
         R_i: the absolute error of mu_i at its own row.
     weights : ndarray of shape (n_train,)
-        How often each row counts.
+        How often each row counts; what isn't whole is relative to the mean.
     alpha : float
         Half of what may be missed at most: the guarantee is a coverage of 1 - 2 alpha.
 
@@ -140,6 +143,7 @@ def jackknife_plus(members, out_of_bag, residuals, weights, alpha):
         Infinite where the level asks for more rows than there are.
     """
     shares = out_of_bag / out_of_bag.sum(axis=0)
+    weights = weights if whole(weights) else weights / weights.mean()
     for rows, said in members:
         intervals = np.empty((len(said), 2))
         for some in chunk_slices(len(said), 40 * len(residuals)):

@@ -57,7 +57,12 @@ class BinnedForest:
 
     def means(self, X, n_threads):
         """Return what the trees say of rows, on average."""
-        return sums(self.forest, self.codes(X, n_threads), n_threads) / self.n_members
+        codes = self.codes(X, n_threads)
+        total = sums(self.forest, codes, n_threads)
+        if np.isfinite(total).all():
+            return total / self.n_members
+        shares = replace(self.forest, values=self.forest.values / self.n_members)  # huge numbers, divided first
+        return sums(shares, codes, n_threads)
 
     def of_members(self, X, n_threads):
         """Yield slices of rows and what each tree says of them: (n_chunk, n_trees, n_columns)."""
@@ -89,8 +94,6 @@ class TreeMaker:
     ----------
     problem : Problem
         What they learn.
-    bins : Bins
-        Where values are cut.
     n_threads : int
         How many trees grow at a time.
     voters : ndarray of shape (n_outputs + 1,) or None
@@ -98,7 +101,6 @@ class TreeMaker:
     """
 
     problem: Problem
-    bins: Bins
     n_threads: int
     voters: np.ndarray | None = None
 
@@ -112,7 +114,7 @@ class TreeMaker:
 
         def one(number):
             tree, importances, rows = grow_tree(self.problem, number)
-            member = BinnedForest(self.bins, tree)
+            member = BinnedForest(self.table.bins, tree)
             return member, importances, self._answers(tree, rows) if wanted else None
 
         return in_order(one, numbers, self.n_threads)
@@ -127,10 +129,10 @@ class TreeMaker:
         return in_order(one, range(model.n_members), self.n_threads)
 
     def _answers(self, tree, rows):
-        out = np.setdiff1d(np.arange(self.problem.table.n_rows), rows, assume_unique=True)
+        out = np.delete(np.arange(self.table.n_rows), rows)
         if self.voters is not None:
-            tree = BinnedForest(self.bins, tree).voting(self.voters).forest
-        return out, sums(tree, row_codes(self.problem.table, out), 1)
+            tree = BinnedForest(self.table.bins, tree).voting(self.voters).forest
+        return out, sums(tree, row_codes(self.table, out), 1)
 
 
 @dataclass(frozen=True)
@@ -148,9 +150,11 @@ class Shape:
     left_codes : ndarray of shape (n_nodes, 256), bool
         Which codes of the feature go left; 255 is a missing value.
     value : ndarray of shape (n_nodes, n_columns)
-        Shares of classes, or means.
+        Shares of classes, or numbers: what a leaf says; of an inner node the mean of what its leaves say, by weight.
+        That is what the rows of the node average to, but with absolute errors (where leaves say medians) and where
+        monotonic constraints have moved a leaf.
     weighted_n_node_samples : ndarray of shape (n_nodes,)
-        How often the rows of the bag in each node count.
+        How often the rows of the bag in each node count, class weights included.
     """
 
     children_left: np.ndarray

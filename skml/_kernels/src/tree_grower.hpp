@@ -24,7 +24,7 @@ struct Grown {
     uint32_t* sets;     // eight words per set: the codes that go left
     int32_t* leaf_begins;
     double* bounds;     // two per leaf, for monotonic constraints
-    double* importances;  // per feature, added to
+    double* gains;      // per inner node
     int64_t n_inner = 0, n_sets = 0, n_leaves = 0;
 };
 
@@ -164,7 +164,7 @@ struct Grower {
         const Split& split = node.split;
         const int64_t inner = out.n_inner++;
         if (node.parent >= 0) out.children[node.parent] = (int32_t)inner;
-        out.importances[split.feature] += node.gain;
+        out.gains[inner] = node.gain;
         if (table.categorical[split.feature]) {
             out.kinds[inner] = 2;
             out.codes[inner] = 0;
@@ -185,9 +185,9 @@ struct Grower {
         targets.add_all(left->total.data(), node.begin, at, planes.data(), weights);
         for (int s = 0; s < targets.size(); s++) right->total[s] = node.total[s] - left->total[s];
         if (limits.monotone && table.monotonic[node.split.feature]) {
-            const double between = (targets.value(left->total.data()) + targets.value(right->total.data())) / 2;
-            (table.monotonic[node.split.feature] > 0 ? left->high : left->low) = between;
-            (table.monotonic[node.split.feature] > 0 ? right->low : right->high) = between;
+            const bool rises = table.monotonic[node.split.feature] > 0;
+            (rises ? left->high : left->low) = node.split.between;
+            (rises ? right->low : right->high) = node.split.between;
         }
         evaluate(*left);
         evaluate(*right);
