@@ -23,20 +23,20 @@ from skml.base import (
     warn_caller,
 )
 from skml.ensemble import members, oob
-from skml.ensemble.binning import find_bins, tabulate
+from skml.ensemble.binning import find_bins, kept_rows, tabulate
 from skml.ensemble.columns import as_numbers, how_many, monotonic_signs, read_columns
 from skml.ensemble.grower import Problem, Rule
 from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
 from skml.ensemble.predictor import leaves
-from skml.ensemble.sampling import Bagging, as_counts, draw_bag, whole
+from skml.ensemble.sampling import Bagging, Bags, as_counts, least, whole
 from skml.ensemble.trees import BinnedForest, TreeMaker
 
 MOST_TREES = 1000  # what n_estimators="auto" ends with
 _DEEP = 2**31 - 1
 # Attributes that not every fit sets.
 _OF_ONE_FIT = frozenset(
-    ("_table", "_residuals", "_y", "_codes_of_y", "oob_score_", "oob_curve_")
+    ("_table", "_residuals", "_y", "_codes_of_y", "_leaf_rows", "oob_score_", "oob_curve_")
     + ("oob_prediction_", "oob_decision_function_")
 )
 
@@ -70,22 +70,6 @@ class Training:
     merged: np.ndarray
     inverse: np.ndarray
     groups: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Bags:
-    """What it takes to tell which rows were in which bag.
-
-    Attributes
-    ----------
-    index : ndarray of shape (n_rows,), int32
-        One row of each group of equal ones.
-    bagging : Bagging
-        How bags were drawn.
-    """
-
-    index: np.ndarray
-    bagging: Bagging
 
 
 @dataclass
@@ -156,7 +140,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight k means the same as k copies of the row.
+            Weight k means the same as k copies of the row. Fractions, and whole numbers that add up to 2**30 or more,
+            are shares: bags then draw as many rows as there are.
         groups : array-like of shape (n_samples,), default=None
             Whole groups of rows are drawn into a bag (block bootstrap).
 
@@ -315,7 +300,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         else:
             maker = self._tree_maker(training, bagging, n_before)
         zeros = np.zeros(n_features)
-        grove = Grove([self._model] if n_before else [], zeros, zeros, kept, maker.table if watched else None)
+        grove = Grove([self._model] if n_before else [], zeros, zeros, kept, kept_rows(maker.table))
         if n_before:
             grove.importances, grove.squares = self._importance_sums
             if watched:
@@ -396,14 +381,12 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         found = {
             "_model": model,
             "_importance_sums": (grove.importances, grove.squares),
-            "_bags": Bags(training.index.astype(np.int32), self._bagging(training, self._entropy)),
+            "_bags": Bags(least(training.index), self._bagging(training, self._entropy)),
             "history_": history,
         }
         found |= self._kept_targets(training, grove)
         if grove.oob is not None:
             found |= self._out_of_bag(training, grove)
-            if self.estimator is None:
-                found["_table"] = grove.table
         return found
 
     def _out_of_bag(self, training, grove):
@@ -569,7 +552,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
     def _kept_rows(self, what):
         check_is_fitted(self)
         self._need_trees(what)
-        if not hasattr(self, "_table"):
+        if not hasattr(self, "oob_curve_"):
             raise ValueError(f"{what} needs out-of-bag rows: fit with oob_score=True.")
         return self._table, self._columns_of_y()
 
@@ -577,15 +560,13 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
     def estimators_samples_(self):
         """The rows in each bag, as often as they were drawn."""
         check_is_fitted(self)
-        bags = (draw_bag(self._bags.bagging, number) for number in range(self._model.n_members))
-        return [np.sort(np.repeat(self._bags.index[rows], counts)) for rows, counts in bags]
+        return [self._bags.rows(number) for number in range(self._model.n_members)]
 
     @property
     def oob_samples_(self):
         """The rows out of each bag."""
         check_is_fitted(self)
-        bags = (draw_bag(self._bags.bagging, number)[0] for number in range(self._model.n_members))
-        return [np.sort(np.delete(self._bags.index, rows)) for rows in bags]
+        return [self._bags.rows_out(number) for number in range(self._model.n_members)]
 
     def category_names(self, feature, left_codes):
         """Return the categories of a feature that go left at a node.

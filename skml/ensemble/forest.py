@@ -12,8 +12,9 @@ from skml.base import warn_caller
 from skml.ensemble.bagging import BaseBaggingForest
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
 from skml.ensemble.grower import Classes, fixed_point
-from skml.ensemble.intervals import deviations, entropies, jackknife_plus, quantiles
-from skml.ensemble.sampling import draw_bag, largest_bag
+from skml.ensemble.intervals import deviations, entropies, jackknife_plus, quantiles, rows_outside
+from skml.ensemble.leaf_rows import rows_of_leaves
+from skml.ensemble.sampling import largest_bag, least
 from skml.ensemble.trees import ForestTreeClassifier, ForestTreeRegressor
 
 
@@ -261,7 +262,9 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         return Classes(y, first, weights, subsample), GINI if self.criterion == "gini" else ENTROPY
 
     def _kept_targets(self, training, grove):
-        return {} if grove.table is None else {"_codes_of_y": training.y[training.index].astype(np.int32)}
+        if grove.oob is None or grove.table is None:
+            return {}
+        return {"_codes_of_y": least(training.y[training.index]), "_table": grove.table}
 
     def _columns_of_y(self):
         first = self._first()
@@ -703,7 +706,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
             return in_kind(found, rows)
         self._need_trees("return_std")
         codes = self._model.codes(rows, threads)
-        std = deviations(self._model.forest, codes, self._y, self._model.means(rows, threads), threads)
+        means = self._model.means(rows, threads)
+        std = deviations(self._model.forest, self._rows_of_leaves(), codes, self._y, means, threads)
         return in_kind(found, rows), in_kind(self._shaped(std), rows)
 
     def _quantiles(self, rows, asked):
@@ -712,9 +716,22 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         if levels.ndim > 1 or not np.all((levels >= 0) & (levels <= 1)):
             raise ValueError(f"quantiles must be numbers between 0 and 1, got {asked!r}.")
         threads = self._n_threads()
-        found = quantiles(self._model.forest, self._model.codes(rows, threads), self._y, np.atleast_1d(levels), threads)
+        asked = (self._model.codes(rows, threads), self._y, np.atleast_1d(levels), threads)
+        found = quantiles(self._model.forest, self._rows_of_leaves(), *asked)
         found = found[:, 0] if self.n_outputs_ == 1 else found
         return found[..., 0] if levels.ndim == 0 else found
+
+    def _rows_of_leaves(self):
+        """Return the training rows in each leaf: found when first asked for, and never pickled."""
+        if not hasattr(self, "_leaf_rows"):
+            parts = (self._model.forest, self._table, self._bags.bagging, self._n_threads())
+            self._leaf_rows = rows_of_leaves(*parts)
+        return self._leaf_rows
+
+    def __getstate__(self):
+        """Return what makes a copy: no more than it takes to find the rest."""
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_leaf_rows"}
 
     def predict_interval(self, X, coverage=0.9, method="quantile"):
         """Return an interval for the target of each row.
@@ -762,13 +779,9 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         return in_kind(self._jackknife(rows, 1 - coverage), rows)
 
     def _jackknife(self, rows, alpha):
-        outside = np.ones((self._model.n_members, len(self._residuals)))
-        for number in range(self._model.n_members):
-            outside[number, draw_bag(self._bags.bagging, number)[0]] = 0.0
-        usable = outside.any(axis=0)
         said = ((part, values[:, :, 0]) for part, values in self._model.of_members(rows, self._n_threads()))
-        weights = self._bags.bagging.weights[usable]
-        parts = jackknife_plus(said, outside[:, usable], self._residuals[usable], weights, alpha)
+        outside = rows_outside(self._bags.bagging, self._model.n_members)
+        parts = jackknife_plus(said, outside, self._residuals, self._bags.bagging.weights, alpha)
         return np.concatenate([intervals for _, intervals in parts])
 
     def staged_predict(self, X):
@@ -790,7 +803,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
 
     def _kept_targets(self, training, grove):
         y = np.ascontiguousarray(training.y[training.index].T)
-        kept = {"_y": y}
+        kept = {} if grove.table is None else {"_y": y, "_table": grove.table}
         if grove.oob is not None and self.n_outputs_ == 1:
             kept["_residuals"] = np.abs(y[0] - grove.oob.means()[:, 0])
         return kept

@@ -11,8 +11,8 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter, validate_data
 
 from skml._sklearn import HasMethods
-from skml.base import check_sparse_structure, chunk_slices
-from skml.ensemble.sampling import draw_bag, generator
+from skml.base import check_sparse_structure, chunk_slices, require_memory
+from skml.ensemble.sampling import draw_bag, draw_copies, generator
 
 CONSTRAINTS = [HasMethods(["fit", "predict"])]
 
@@ -209,14 +209,14 @@ class Plan:
             yield self._out_of_bag(one, draw_bag(self.bagging, number)[0])
 
     def _one(self, number, wanted):
-        rows, counts = draw_bag(self.bagging, number)
+        rows, copies, weights = draw_copies(self.bagging, number)
         rng = generator(self.bagging.entropy ^ 0x5851F42D4C957F2D, number)
         n_features, columns = self.X.shape[1], None
         if self.n_columns < n_features:
             columns = np.sort(rng.permutation(n_features)[: self.n_columns])
         estimator = seeded(clone(self.templates[number % len(self.templates)]), rng)
         try:
-            fit_member(estimator, self._bag(rows, columns), self.y, self.index[rows], self._weights(counts))
+            fit_member(estimator, self._bag(rows, columns), self.y[self.index[rows]], copies, weights)
         except Exception as error:
             kind = ValueError if isinstance(error, (ValueError, TypeError)) else RuntimeError
             raise kind(f"Bag {number}: {type(estimator).__name__} could not be fitted: {error}") from error
@@ -227,9 +227,6 @@ class Plan:
         X = take(self.X, self.index[rows])
         return X if columns is None else pick(X, columns)
 
-    def _weights(self, counts):
-        return counts.astype(np.float64) if self.bagging.bootstrap else self.bagging.weights
-
     def _out_of_bag(self, member, rows):
         out = np.setdiff1d(np.arange(len(self.index)), rows, assume_unique=True)
         if len(out) == 0:
@@ -237,7 +234,7 @@ class Plan:
         return out, member.means(take(self.X, self.index[out]), 1)
 
 
-def fit_member(estimator, X, y, rows, weights):
+def fit_member(estimator, X, y, copies, weights):
     """Fit a member to its bag: by weights where it takes them, else by repeated rows.
 
     Parameters
@@ -246,22 +243,23 @@ def fit_member(estimator, X, y, rows, weights):
         Unfitted.
     X : DataFrame, ndarray or CSR matrix of shape (n_bag, n_features)
         The distinct rows of the bag.
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        All targets.
-    rows : ndarray of shape (n_bag,), int
-        Which of them belong to X.
+    y : ndarray of shape (n_bag,) or (n_bag, n_outputs)
+        Their targets.
+    copies : ndarray of shape (n_bag,), int
+        How often each row is in the bag.
     weights : ndarray of shape (n_bag,)
-        How often each row is in the bag, or its weight.
+        What each row weighs, its copies together.
     """
     if has_fit_parameter(estimator, "sample_weight"):
-        estimator.fit(X, y[rows], sample_weight=weights)
-    elif np.all(weights == 1):
-        estimator.fit(X, y[rows])
-    elif np.all(weights == np.rint(weights)):
-        again = np.repeat(np.arange(len(rows)), weights.astype(int))
-        estimator.fit(take(X, again), y[rows[again]])
+        estimator.fit(X, y, sample_weight=weights)
+    elif not np.array_equal(copies, weights):
+        raise ValueError("it takes no sample_weight; give it whole-number weights, or bags that draw rows by weight")
+    elif np.all(copies == 1):
+        estimator.fit(X, y)
     else:
-        raise ValueError("it takes no sample_weight; give it whole-number weights, or bootstrap=True, which draws them")
+        require_memory(8 * int(copies.sum()) * (1 + X.shape[1]), "The copies of the rows")
+        again = np.repeat(np.arange(len(copies)), copies)
+        estimator.fit(take(X, again), y[again])
 
 
 def seeded(estimator, rng):

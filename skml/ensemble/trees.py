@@ -3,12 +3,19 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 
 from skml.ensemble.binning import Bins, encode, row_codes
 from skml.ensemble.grower import Problem, grow_tree, in_order
+from skml.ensemble.leaf_rows import without_rows
 from skml.ensemble.predictor import CATEGORIES, Forest, joined, leaf_values, leaves, member_values, part, sums
-from skml.ensemble.sampling import draw_bag
+from skml.ensemble.sampling import draw_bag, unit_of
+
+# What a forest keeps about its training rows or all of its trees, and one of them doesn't need.
+_OF_ALL_TREES = frozenset(
+    ("_table", "_bags", "_y", "_codes_of_y", "_residuals", "_leaf_rows", "_importance_sums", "history_")
+    + ("oob_score_", "oob_curve_", "oob_prediction_", "oob_decision_function_")
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,37 @@ class BinnedForest:
         return replace(self, forest=replace(forest, values=values))
 
 
+def lone_tree(forest, number):
+    """Return one tree of a forest as a forest that shares nothing with it.
+
+    Parameters
+    ----------
+    forest : Forest
+        Trees.
+    number : int
+        Which one.
+
+    Returns
+    -------
+    forest : Forest
+        Of a single tree.
+    """
+    (begin, end), (first, last) = forest.node_starts[number : number + 2], forest.leaf_starts[number : number + 2]
+    nodes, values, numbers = forest.nodes[begin:end].copy(), forest.values[first:last], forest.numbers[first:last]
+    nodes[:, :2] += np.where(nodes[:, :2] >= 0, -begin, first).astype(np.int32)
+    asks = nodes[:, 3] >> 8 == CATEGORIES
+    sets, nodes[asks, 2] = np.unique(nodes[asks, 2], return_inverse=True)
+    if len(numbers):
+        mixed = numbers >= forest.n_pure
+        said, places = np.unique(numbers[mixed] - forest.n_pure, return_inverse=True)
+        numbers, values = numbers.copy(), forest.values[said]
+        numbers[mixed] = forest.n_pure + places
+    kept = {"weights": forest.weights[first:last], "sets": forest.sets[sets], "set_features": forest.set_features[sets]}
+    ends = {"node_starts": np.array([0, end - begin]), "leaf_starts": np.array([0, last - first])}
+    roots = np.array([0 if end > begin else -1], np.int32)
+    return replace(without_rows(forest), nodes=nodes, roots=roots, numbers=numbers, values=values, **kept, **ends)
+
+
 @dataclass(frozen=True)
 class TreeMaker:
     """Makes the trees of a forest.
@@ -114,6 +152,8 @@ class TreeMaker:
 
         def one(number):
             tree, importances, rows = grow_tree(self.problem, number)
+            unit = unit_of(self.problem.bagging, number, tree.weights.sum(dtype=np.float64))
+            tree = replace(without_rows(tree), weights=tree.weights * np.float32(unit))
             member = BinnedForest(self.table.bins, tree)
             return member, importances, self._answers(tree, rows) if wanted else None
 
@@ -260,8 +300,18 @@ class ForestTree(BaseEstimator):
         self.number = number
 
     def __sklearn_is_fitted__(self):
-        """Tell that it is fitted: it is part of a fitted forest."""
-        return True
+        """Tell whether it is part of a fitted forest."""
+        return hasattr(self.owner, "_model")
+
+    def __getstate__(self):
+        """Return a copy's state: its owner has this tree alone, and nothing of the training rows."""
+        state = super().__getstate__()
+        if not hasattr(self.owner, "_model"):
+            return state
+        owner, model = clone(self.owner), self.owner._model
+        kept = {name: value for name, value in vars(self.owner).items() if name not in _OF_ALL_TREES}
+        vars(owner).update(kept | {"_model": replace(model, forest=lone_tree(model.forest, self.number))})
+        return state | {"owner": owner, "number": 0}
 
     @property
     def n_features_in_(self):

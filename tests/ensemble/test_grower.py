@@ -348,4 +348,6 @@ def test_numbers_are_asked_for_as_they_are_needed():
 
 def test_room_is_for_as_many_leaves():
     grown = room(7)
-    assert {len(getattr(grown, name)) for name in ("features", "children", "codes", "kinds", "sets", "bounds", "gains")} == {7}
+    assert {
+        len(getattr(grown, name)) for name in ("features", "children", "codes", "kinds", "sets", "bounds", "gains")
+    } == {7}

@@ -106,6 +106,28 @@ def test_without_bags_weights_are_handed_on(rng):
     assert len(whole[0].X_) > 150
 
 
+def test_weights_of_groups_are_handed_on(rng):
+    X, y = data(rng)
+    weights, groups = rng.uniform(0.5, 2, size=150), np.arange(150) // 10
+    forest = BaggingForest(Weighed(), n_estimators=3, random_state=0).fit(X, y, sample_weight=weights, groups=groups)
+    for member, bag in zip(forest, forest.estimators_samples_):
+        times = np.bincount(bag, minlength=150)
+        assert times.sum() == 150
+        np.testing.assert_allclose(member.weights_, (times * weights)[times > 0])
+    with pytest.raises(ValueError, match="Bag 0: Seen could not be fitted: it takes no sample_weight"):
+        BaggingForest(Seen(), n_estimators=1).fit(X, y, sample_weight=weights, groups=groups)
+
+
+@pytest.mark.parametrize("estimator", [None, LogisticRegression()])
+def test_rows_are_in_a_bag_once_where_nothing_is_drawn(rng, estimator):
+    X, y = data(rng)
+    weights = rng.uniform(0.5, 2, size=150)
+    forest = BaggingForest(estimator, n_estimators=1, bootstrap=False).fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(forest.estimators_samples_[0], np.arange(150))
+    if estimator is None:
+        assert forest[0].tree_.weighted_n_node_samples[0] == pytest.approx(150, rel=1e-5)
+
+
 def test_each_member_has_columns_of_its_own(rng):
     X, y = data(rng)
     forest = BaggingForest(Seen(), n_estimators=20, feature_sampling="tree", max_features=2, random_state=0).fit(X, y)

@@ -353,7 +353,9 @@ def _find_split(tree, node):
 
 
 def _no_split():
-    return SimpleNamespace(score=-np.inf, bar=-np.inf, feature=-1, low=0, high=0, missing_left=False, left=None, between=0.0)
+    return SimpleNamespace(
+        score=-np.inf, bar=-np.inf, feature=-1, low=0, high=0, missing_left=False, left=None, between=0.0
+    )
 
 
 def _is_leaf(tree, node):
