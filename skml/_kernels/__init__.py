@@ -70,6 +70,30 @@ def threads_of(n_jobs):
     return 1 if _forked else effective_n_jobs(n_jobs)
 
 
+class Stopped(Exception):
+    """A kernel ended because its thread was told to stop."""
+
+
+_told = threading.local()
+
+
+@contextmanager
+def stoppable(stop):
+    """Let a ``threading.Event`` end the long kernels that this thread runs inside the block, with :class:`Stopped`."""
+    _told.stop = stop
+    try:
+        yield
+    finally:
+        _told.stop = None
+
+
+def breathe():
+    """Come back to Python from a kernel that takes long, every tenth of a second or so: signals are seen to here."""
+    stop = getattr(_told, "stop", None)
+    if stop is not None and stop.is_set():
+        raise Stopped
+
+
 class _BlasLimits:
     """Nested and concurrent limits of BLAS threads: the strictest holds, the last one out restores."""
 

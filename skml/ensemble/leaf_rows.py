@@ -6,9 +6,9 @@ import numpy as np
 
 from skml.base import chunk_slices, require_memory
 from skml.ensemble.binning import row_codes
-from skml.ensemble.grower import in_order
 from skml.ensemble.predictor import leaves, part
 from skml.ensemble.sampling import draw_bag
+from skml.ensemble.side_by_side import in_order
 
 
 @dataclass(frozen=True)

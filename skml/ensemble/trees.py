@@ -6,10 +6,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 
 from skml.ensemble.binning import Bins, encode, row_codes
-from skml.ensemble.grower import Problem, grow_tree, in_order
+from skml.ensemble.grower import Problem, grow_tree
 from skml.ensemble.leaf_rows import without_rows
 from skml.ensemble.predictor import CATEGORIES, Forest, joined, leaf_values, leaves, member_values, part, sums
 from skml.ensemble.sampling import draw_bag, unit_of
+from skml.ensemble.side_by_side import in_order
 
 # What a forest keeps about its training rows or all of its trees, and one of them doesn't need.
 _OF_ALL_TREES = frozenset(
