@@ -175,6 +175,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         """Validate everything that a fit is given."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        if self.estimator is not None:
+            members.refuse_parameters_of_trees(self)
         if going_on and (self.estimator is None) != isinstance(self._model, BinnedForest):
             raise ValueError("fit with warm_start=True cannot go on: trees and members of other kinds don't mix.")
         X = self._numbers(X, reset=not going_on)
@@ -185,8 +187,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         content = np.asarray(y, dtype=np.float64)
         if groups is not None:
             content = np.column_stack([content, groups])
-        if self.estimator is None:
-            index, merged, inverse = distinct_rows(X, weights, content, return_inverse=True)
+        rows = X if self.estimator is None else members.numbers_of(X)
+        if rows is not None:
+            index, merged, inverse = distinct_rows(rows, weights, content, return_inverse=True)
         else:
             index, merged, inverse = members.rows_of_weight(X.shape[0], weights)
         return Training(X, y, weights, index, merged, inverse, groups)
@@ -248,6 +251,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
 
     def _strata(self, training, size):
         return None, None
+
+    def _weights_of_classes(self, training):
+        return None, False
 
     def _rule(self, training, criterion, n_outputs):
         """Return when nodes are split."""
@@ -313,7 +319,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         hard = getattr(self, "voting", "soft") == "hard"
         empty = members.Members((), (), self._first(), hard, self._width())
         y = training.y[:, 0] if training.y.shape[1] == 1 else training.y
-        return members.Plan(chosen, training.X, y, training.index, bagging, n_columns, empty, self._n_threads())
+        rows = (training.X, y, training.index, bagging)
+        return members.Plan(chosen, *rows, n_columns, empty, self._n_threads(), *self._weights_of_classes(training))
 
     def _tree_maker(self, training, bagging, n_before):
         n_threads = self._n_threads()
@@ -340,7 +347,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             grove.members.append(member)
             grove.importances = grove.importances + importances
             grove.squares = grove.squares + importances**2
-            metrics, last = {"n_leaves": member.n_leaves}, number == numbers[-1]
+            metrics, last = maker.metrics(member), number == numbers[-1]
             if wanted:
                 oob.add_answers(grove.oob, *answers)
                 metrics["oob_score"] = score(grove.oob)

@@ -25,13 +25,15 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     its bootstrap sample, and its prediction is a walk over bytes. What :class:`sklearn.ensemble.RandomForestClassifier`
     does, several times faster, with missing values, categories without encoding, out-of-bag validation and
     uncertainty. Rows are put in an order of their own and equal ones are merged before anything is drawn, so neither
-    the order of rows nor writing a row twice instead of weighting it 2 changes the forest.
+    the order of rows nor writing a row twice instead of weighting it 2 changes the forest. With `estimator` that is so
+    where all of X is numbers.
 
     Parameters
     ----------
     estimator : estimator, list of estimators or None, default=None
         What is bagged: None grows skml's own histogram trees; otherwise any classifier or pipeline, or several, taken
-        in turn. Members are given tables as they are; the parameters of trees don't concern them.
+        in turn. Members are given tables as they are; of the parameters of trees `class_weight` is multiplied into
+        their weights, `monotonic_cst` and `categorical_features` are refused, and the others don't concern them.
     n_estimators : int or "auto", default=100
         How many members; "auto" adds them until the out-of-bag score has not risen by `tol` for `n_iter_no_change`
         members (1000 at most).
@@ -70,8 +72,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     tol : float, default=1e-4
         What counts as a rise of the out-of-bag score for ``n_estimators="auto"``.
     class_weight : dict, "balanced", "balanced_subsample" or None, default=None
-        Weights of the classes within a node; "balanced" is inversely proportional to their weights in all rows,
-        "balanced_subsample" in each bag. For a single output.
+        Weights of the classes within a node, or for members of other kinds of their rows; "balanced" is inversely
+        proportional to their weights in all rows, "balanced_subsample" in each bag. For a single output.
     ccp_alpha : float, default=0.0
         Minimal cost-complexity pruning: subtrees that lower the impurity by less per leaf are cut off.
     monotonic_cst : array-like of int of shape (n_features,), dict of str to int, or None, default=None
@@ -110,7 +112,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     n_outputs_ : int
         The number of outputs.
     history_ : dict of str to list
-        "n_leaves" of each member and, if out-of-bag answers are kept, "oob_score" after it.
+        "n_leaves" of each tree, or "n_features" that a member of another kind was given, and, if out-of-bag answers
+        are kept, "oob_score" after it.
     estimators_samples_ : list of ndarray of int
         The rows in each bag, as often as they were drawn, in ascending order; of equal rows one stands for all.
     oob_samples_ : list of ndarray of int
@@ -253,10 +256,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     def _targets(self, training, bagging):
         first = self._first()
         y = np.ascontiguousarray((training.y[training.index] + first[:-1]).T, dtype=np.int32)
-        weights = np.ones(first[-1])
-        subsample = self.class_weight == "balanced_subsample" and self.bootstrap
-        if self.class_weight is not None:
-            weights = self._class_weights(training)
+        weights, subsample = self._weights_of_classes(training)
+        weights = np.ones(first[-1]) if weights is None else weights
         if len(self._monotonic(training.X.shape[1], self.n_outputs_)) and self.n_classes_ != 2:
             raise ValueError("monotonic_cst needs two classes: it is about the share of the second.")
         return Classes(y, first, weights, subsample), GINI if self.criterion == "gini" else ENTROPY
@@ -272,6 +273,11 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         for begin, codes in zip(first, self._codes_of_y.T):
             out[np.arange(len(out)), begin + codes] = 1.0
         return out
+
+    def _weights_of_classes(self, training):
+        if self.class_weight is None:
+            return None, False
+        return self._class_weights(training), self.class_weight == "balanced_subsample" and self.bootstrap
 
     def _class_weights(self, training):
         if self.n_outputs_ > 1:
@@ -464,7 +470,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     ----------
     estimator : estimator, list of estimators or None, default=None
         What is bagged: None grows skml's own histogram trees; otherwise any regressor or pipeline, or several, taken in
-        turn. Members are given tables as they are; the parameters of trees don't concern them.
+        turn. Members are given tables as they are; of the parameters of trees `monotonic_cst` and
+        `categorical_features` are refused, and the others don't concern them.
     n_estimators : int or "auto", default=100
         How many members; "auto" adds them until the out-of-bag score has not risen by `tol` for `n_iter_no_change`
         members (1000 at most).
@@ -531,7 +538,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     n_outputs_ : int
         The number of outputs.
     history_ : dict of str to list
-        "n_leaves" of each member and, if out-of-bag answers are kept, "oob_score" after it.
+        "n_leaves" of each tree, or "n_features" that a member of another kind was given, and, if out-of-bag answers
+        are kept, "oob_score" after it.
     estimators_samples_ : list of ndarray of int
         The rows in each bag, as often as they were drawn, in ascending order; of equal rows one stands for all.
     oob_samples_ : list of ndarray of int

@@ -41,8 +41,6 @@ class Members:
     hard: bool
     width: int
 
-    n_leaves = 1
-
     @property
     def n_members(self):
         """The number of members."""
@@ -141,6 +139,43 @@ def as_rows(owner, X, reset):
     return X
 
 
+def refuse_parameters_of_trees(owner):
+    """Raise if parameters are set that promise something only trees of ours can keep."""
+    for name, unset in (("monotonic_cst", None), ("categorical_features", "from_dtype")):
+        asked = getattr(owner, name)
+        if not (asked is None or (isinstance(asked, str) and asked == unset)):
+            raise ValueError(f"{name} is for trees of our own; set it in `estimator`, if that knows it.")
+
+
+def numbers_of(X):
+    """Return rows as `distinct_rows` compares them, or None where they are no numbers.
+
+    Parameters
+    ----------
+    X : DataFrame, ndarray or CSR matrix of shape (n_samples, n_features)
+        As members take it.
+
+    Returns
+    -------
+    numbers : ndarray or CSR matrix of float32 or float64, or None
+        Exactly the same values.
+    """
+    values = X if sp.issparse(X) else np.asarray(X)
+    kind = values.dtype.kind
+    if kind not in "biuf" or values.dtype.itemsize > 8:
+        return None
+    if values.dtype in (np.float32, np.float64):
+        numbers = values.copy() if sp.issparse(values) else np.ascontiguousarray(values)
+    else:
+        numbers = values.astype(np.float64, order="C") if not sp.issparse(values) else values.astype(np.float64)
+    held = [one.data if sp.issparse(one) else one for one in (numbers, values)]
+    if kind in "iu" and np.any(held[0].astype(values.dtype) != held[1]):
+        return None  # too large to be told apart
+    if sp.issparse(numbers):
+        numbers.sum_duplicates()
+    return numbers
+
+
 def rows_of_weight(n, weights):
     """Return what `distinct_rows` does, of rows that can't be compared: each stands for itself.
 
@@ -184,6 +219,10 @@ class Plan:
         Without members yet.
     n_threads : int
         How many are made at a time.
+    class_weights : ndarray of shape (n_classes,) or None
+        What rows of each class weigh more by.
+    balanced : bool
+        Whether each bag balances its classes by weights of its own.
     """
 
     templates: list
@@ -194,6 +233,8 @@ class Plan:
     n_columns: int
     model: Members
     n_threads: int
+    class_weights: np.ndarray | None = None
+    balanced: bool = False
 
     table = None
 
@@ -201,6 +242,11 @@ class Plan:
         """Yield the members of some numbers, nothing for importances, and their answers out of bag if wanted."""
         parallel = Parallel(n_jobs=self.n_threads, prefer="threads", return_as="generator")
         return parallel(delayed(self._one)(number, wanted) for number in numbers)
+
+    def metrics(self, member):
+        """Return what the history keeps of a member."""
+        columns = member.columns[0]
+        return {"n_features": self.X.shape[1] if columns is None else len(columns)}
 
     def ask_again(self, model):
         """Yield the answers of members that were made before."""
@@ -210,18 +256,27 @@ class Plan:
 
     def _one(self, number, wanted):
         rows, copies, weights = draw_copies(self.bagging, number)
+        y = self.y[self.index[rows]]
+        if self.class_weights is not None:
+            weights = weights * self._of_classes(y, weights)[y]
         rng = generator(self.bagging.entropy ^ 0x5851F42D4C957F2D, number)
         n_features, columns = self.X.shape[1], None
         if self.n_columns < n_features:
             columns = np.sort(rng.permutation(n_features)[: self.n_columns])
-        estimator = seeded(clone(self.templates[number % len(self.templates)]), rng)
+        estimator = seeded(clone(self.templates[number % len(self.templates)]), rng.integers)
         try:
-            fit_member(estimator, self._bag(rows, columns), self.y[self.index[rows]], copies, weights)
+            fit_member(estimator, self._bag(rows, columns), y, copies, weights)
         except Exception as error:
             kind = ValueError if isinstance(error, (ValueError, TypeError)) else RuntimeError
             raise kind(f"Bag {number}: {type(estimator).__name__} could not be fitted: {error}") from error
         member = replace(self.model, estimators=(estimator,), columns=(columns,))
         return member, np.zeros(n_features), self._out_of_bag(member, rows) if wanted else None
+
+    def _of_classes(self, y, weights):
+        if not self.balanced:
+            return self.class_weights
+        held = np.bincount(y, weights, minlength=len(self.class_weights))
+        return held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
 
     def _bag(self, rows, columns):
         X = take(self.X, self.index[rows])
@@ -253,7 +308,9 @@ def fit_member(estimator, X, y, copies, weights):
     if has_fit_parameter(estimator, "sample_weight"):
         estimator.fit(X, y, sample_weight=weights)
     elif not np.array_equal(copies, weights):
-        raise ValueError("it takes no sample_weight; give it whole-number weights, or bags that draw rows by weight")
+        raise ValueError(
+            "it takes no sample_weight; give it whole-number weights or bags that draw them, and no class_weight"
+        )
     elif np.all(copies == 1):
         estimator.fit(X, y)
     else:
@@ -262,10 +319,23 @@ def fit_member(estimator, X, y, copies, weights):
         estimator.fit(take(X, again), y[again])
 
 
-def seeded(estimator, rng):
-    """Return an estimator whose random states, its parts' too, are numbers of their own."""
+def seeded(estimator, draw):
+    """Set every random state that an estimator, or a part of it, has.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted.
+    draw : callable
+        ``draw(most)`` gives a whole number from 0 to below `most`.
+
+    Returns
+    -------
+    estimator : estimator
+        The same.
+    """
     names = sorted(name for name in estimator.get_params(deep=True) if name.rpartition("__")[2] == "random_state")
-    return estimator.set_params(**{name: int(rng.integers(2**31 - 1)) for name in names}) if names else estimator
+    return estimator.set_params(**{name: int(draw(2**31 - 1)) for name in names}) if names else estimator
 
 
 def templates(owner, estimator, kind):

@@ -160,6 +160,10 @@ class TreeMaker:
 
         return in_order(one, numbers, self.n_threads)
 
+    def metrics(self, member):
+        """Return what the history keeps of a tree."""
+        return {"n_leaves": member.n_leaves}
+
     def ask_again(self, model):
         """Yield the answers of trees that were made before."""
 
@@ -405,9 +409,7 @@ def rules(tree, feature_names, decimals, max_depth):
     line : str
         Of one side of a node, or a leaf.
     """
-    shape, names = tree.tree_, feature_names
-    if names is None:
-        names = getattr(tree.owner, "feature_names_in_", [f"feature_{i}" for i in range(tree.n_features_in_)])
+    shape, names = tree.tree_, names_of(tree, feature_names)
     pending = [(0, 0, "")]
     while pending:
         node, depth, said = pending.pop()
@@ -417,19 +419,46 @@ def rules(tree, feature_names, decimals, max_depth):
             what = "" if shape.children_left[node] < 0 else "truncated branch, "
             yield "|   " * depth + "|--- " + what + tree.describe(shape.value[node], decimals)
             continue
-        name = names[shape.feature[node]]
-        if np.isnan(shape.threshold[node]):
-            held = ", ".join(tree.owner.category_names(shape.feature[node], shape.left_codes[node]))
-            sides = (f"{name} in {{{held}}}", f"{name} not in {{{held}}}")
-        else:
-            cut = f"{shape.threshold[node]:.{decimals}f}"
-            missing = " or missing"
-            sides = (
-                f"{name} <= {cut}{missing if shape.missing_go_to_left[node] else ''}",
-                f"{name} >  {cut}{'' if shape.missing_go_to_left[node] else missing}",
-            )
-        pending.append((shape.children_right[node], depth + 1, sides[1]))
-        pending.append((shape.children_left[node], depth + 1, sides[0]))
+        left, right = sides_of(tree, shape, node, names, decimals)
+        pending.append((shape.children_right[node], depth + 1, right))
+        pending.append((shape.children_left[node], depth + 1, left))
+
+
+def names_of(tree, feature_names):
+    """Return the names of features: those given, or those of the training data, or numbers."""
+    if feature_names is not None:
+        return list(feature_names)
+    return list(getattr(tree.owner, "feature_names_in_", [f"feature_{i}" for i in range(tree.n_features_in_)]))
+
+
+def sides_of(tree, shape, node, names, decimals):
+    """Return in words which rows of an inner node go left, and which right.
+
+    Parameters
+    ----------
+    tree : ForestTree
+        The tree.
+    shape : Shape
+        Its nodes.
+    node : int
+        Which one.
+    names : list of str
+        Of the features.
+    decimals : int
+        How many decimals numbers have.
+
+    Returns
+    -------
+    left, right : str
+        As rules.
+    """
+    name = names[shape.feature[node]]
+    if np.isnan(shape.threshold[node]):
+        held = ", ".join(tree.owner.category_names(shape.feature[node], shape.left_codes[node]))
+        return f"{name} in {{{held}}}", f"{name} not in {{{held}}}"
+    cut, missing_left = f"{shape.threshold[node]:.{decimals}f}", shape.missing_go_to_left[node]
+    left, right = (" or missing", "") if missing_left else ("", " or missing")
+    return f"{name} <= {cut}{left}", f"{name} >  {cut}{right}"
 
 
 class ForestTreeClassifier(ClassifierMixin, ForestTree):

@@ -60,7 +60,7 @@ def test_a_tree_comes_back_to_python_twice_a_second(rng, monkeypatch, criterion)
 def test_breathing_changes_nothing(rng, monkeypatch):
     X, y = large(rng, 100_000)
     forest = BaggingForestRegressor(n_estimators=1, random_state=0).fit(X, y)
-    monkeypatch.setattr(_kernels, "breathe", lambda: np.random.random(10))
+    monkeypatch.setattr(_kernels, "breathe", lambda: time.sleep(0.001))
     again = BaggingForestRegressor(n_estimators=1, random_state=0).fit(X, y)
     np.testing.assert_array_equal(again.predict(X), forest.predict(X))
 
