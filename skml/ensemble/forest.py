@@ -684,7 +684,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
             Rows; NaN means missing.
         quantiles : float, array-like of float of shape (n_quantiles,), or None, default=None
             Levels between 0 and 1; None predicts means. Each training row counts by its mean share of the leaves that
-            a row falls in [1]_; the quantile is the least target whose rows up to it weigh that much.
+            a row falls in [1]_; the quantile is the least target whose rows up to it weigh that much. The first call
+            finds which rows are in which leaf, and keeps 12 bytes per row and tree.
         return_std : bool, default=False
             Whether to return the standard deviation of that distribution as well.
 
