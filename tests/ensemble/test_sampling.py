@@ -155,8 +155,8 @@ def test_many_draws_take_no_memory():
 def test_a_forest_of_great_weights(rng):
     X = rng.normal(size=(600, 3))
     for weight in (1e6, 2.0**30):  # copies, and more than can be copies
-        forest = BaggingForest(n_estimators=2, random_state=0).fit(X, X[:, 0] > 0, sample_weight=np.full(600, weight))
-        assert forest.score(X, X[:, 0] > 0) > 0.95
+        forest = BaggingForest(n_estimators=10, random_state=0).fit(X, X[:, 0] > 0, sample_weight=np.full(600, weight))
+        assert forest.score(X, X[:, 0] > 0) > 0.9
 
 
 def test_weights_that_are_not_drawn_are_no_copies(rng, seed):
