@@ -19,6 +19,7 @@ from skml.base import Run, fit_task, fitting, run_steps, validate_weights, valid
 from skml.ensemble.boosted_members import Rows, boosting_steps, member_to_boost
 from skml.ensemble.boosted_votes import answers, leaf_votes, staged_tallies, tree_tally
 from skml.ensemble.boosting import Committee, Plan
+from skml.ensemble.labels import numbered
 from skml.ensemble.margins import log_growth, margins_of, schapire_bound
 from skml.ensemble.stumps import BoostedTree, packed
 
@@ -475,15 +476,16 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
         assert_all_finite(y, input_name="y")
+        labels, codes = numbered(y, "y")
         check_classification_targets(y)
         weights = validate_weights(sample_weight, X)
-        known = slice(None) if weights is None else weights > 0
-        classes = np.unique(y[known])
+        held = np.unique(codes if weights is None else codes[weights > 0])
+        classes = labels[held]
         if len(classes) < 2:
             raise ValueError(
                 f"AdaBoost needs rows of at least two classes; y has one class, {classes[:1].tolist()[0]!r}."
             )
-        codes = np.searchsorted(classes, y).astype(np.int32)
+        codes = np.searchsorted(held, codes).astype(np.int32)
         index, merged = distinct_rows(X, weights, codes)
         return Rows(X[index], codes[index], merged, classes), {"X": X, "y": y, "sample_weight": weights}
 

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import Bunch, check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skml import _kernels
@@ -25,11 +25,13 @@ from skml.base import (
 from skml.ensemble import members, oob
 from skml.ensemble.binning import find_bins, kept_rows, tabulate
 from skml.ensemble.columns import as_numbers, how_many, monotonic_signs, read_columns
-from skml.ensemble.grower import Problem, Rule
+from skml.ensemble.grower import Problem, Rule, least_counts
 from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
+from skml.ensemble.labels import numbered
+from skml.ensemble.origins import contents, origin, require_same
 from skml.ensemble.predictor import leaves
-from skml.ensemble.sampling import Bagging, Bags, as_counts, least, whole
+from skml.ensemble.sampling import Bagging, Bags, as_counts, least, total_weight
 from skml.ensemble.trees import BinnedForest, TreeMaker
 
 MOST_TREES = 1000  # what n_estimators="auto" ends with
@@ -80,6 +82,7 @@ class Grove:
     importances: np.ndarray
     squares: np.ndarray
     oob: oob.OutOfBag | None
+    origin: dict
     table: object = None
     curve: list = field(default_factory=list)
 
@@ -166,7 +169,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             for name in _OF_ONE_FIT.intersection(vars(self)).difference(found):
                 delattr(self, name)  # an earlier fit kept it, this one does not
             vars(self).update(found)
-        self._warn_of_rows_never_out(training, grove)
+        if grove.oob is not None and self.oob_score:
+            oob.warn_of_rows_never_out(grove.oob)
         return self
 
     # ---- before the fit
@@ -183,6 +187,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         y = self._read_y(y, going_on)
         check_consistent_length(X, y)
         weights = validate_weights(sample_weight, y)
+        weights = self._counted(y, weights)
         groups = self._read_groups(groups, X)
         content = np.asarray(y, dtype=np.float64)
         if groups is not None:
@@ -210,8 +215,15 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             return None
         if not self.bootstrap:
             raise ValueError("groups are for drawing bags; they have no meaning with bootstrap=False.")
+        groups = np.asarray(groups)
+        if groups.ndim != 1:
+            raise ValueError(f"groups must name one group for each row; they have {groups.ndim} dimensions, not 1.")
         check_consistent_length(X, groups)
-        return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+        return numbered(groups, "groups")[1]
+
+    def _counted(self, y, weights):
+        """Return the weights of rows, 0 for those of classes that weigh nothing."""
+        return weights
 
     def _goal(self, n_before):
         """Return how many members there shall be."""
@@ -230,7 +242,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
 
     def _bagging(self, training, entropy):
         """Return how bags are drawn."""
-        total = float(training.merged.sum()) if whole(training.merged) else float(len(training.merged))
+        total = total_weight(training.merged)
         if not self.bootstrap:
             if self.max_samples is not None:
                 raise ValueError(
@@ -258,22 +270,19 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
     def _rule(self, training, criterion, n_outputs):
         """Return when nodes are split."""
         n_features = training.X.shape[1]
-        counts, unit = (None, 1.0) if self.bootstrap else as_counts(training.merged)
-        total = float(training.merged.sum()) if whole(training.merged) else float(len(training.merged))
-        split, leaf = self.min_samples_split, self.min_samples_leaf
-        split = max(2, int(np.ceil(split * total))) if not isinstance(split, Integral) else split
-        leaf = int(np.ceil(leaf * total)) if not isinstance(leaf, Integral) else leaf
-        split = max(split, 2 * leaf)
+        drawn = self.bootstrap and training.groups is None  # rows count by draws, else by weights
+        unit, total = 1.0 if drawn else as_counts(training.merged)[1], total_weight(training.merged)
+        split, leaf = least_counts(self.min_samples_split, self.min_samples_leaf, total, unit)
         gain = self.min_impurity_decrease * (np.log(2) if self.criterion in ("entropy", "log_loss") else 1.0)
         return Rule(
             criterion=criterion,
             max_depth=_DEEP if self.max_depth is None else min(self.max_depth, _DEEP),
             max_leaves=0 if self.max_leaf_nodes is None else min(self.max_leaf_nodes, _DEEP),
             max_features=self._n_columns(n_features) if self.feature_sampling == "split" else n_features,
-            min_split=2 if split == 2 else int(np.ceil(split / unit)),
-            min_leaf=1 if leaf == 1 else int(np.ceil(leaf / unit)),
+            min_split=split,
+            min_leaf=leaf,
             min_weight=self.min_weight_fraction_leaf,
-            min_gain=gain if gain > 0 else -np.inf,
+            min_gain=gain * n_outputs if gain > 0 else -np.inf,
             monotonic=self._monotonic(n_features, n_outputs),
         )
 
@@ -305,13 +314,24 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             maker = self._member_maker(training, bagging)
         else:
             maker = self._tree_maker(training, bagging, n_before)
-        zeros = np.zeros(n_features)
-        grove = Grove([self._model] if n_before else [], zeros, zeros, kept, kept_rows(maker.table))
+        zeros, made = np.zeros(n_features), self._made_of(training, bagging, maker)
+        grove = Grove([self._model] if n_before else [], zeros, zeros, kept, made, kept_rows(maker.table))
         if n_before:
+            require_same(self._origin, made)
             grove.importances, grove.squares = self._importance_sums
             if watched:
                 self._ask_again(training, maker, grove)
         return grove, self._grow(training, maker, grove, range(n_before, goal))
+
+    def _made_of(self, training, bagging, maker):
+        """Return what another fit must be given to add to this one."""
+        settings = {"sampling": getattr(self, "sampling", None)}
+        if self.estimator is not None:
+            return origin(contents(training.X), training.y, bagging, settings)
+        rule = maker.problem.rule
+        settings |= {"criterion": rule.criterion, "monotonic_cst": rule.monotonic.tolist(), "max_bins": self.max_bins}
+        settings["categorical_features"] = np.asarray(self.categorical_features).tolist()
+        return origin(contents(maker.table), maker.problem.targets.y, bagging, settings)
 
     def _member_maker(self, training, bagging):
         chosen = members.templates(self, self.estimator, self._kind)
@@ -356,19 +376,11 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             yield Step(grove, metrics, last)
 
     def _oob_scorer(self, training):
-        """Return the function that scores the answers for rows that were out of some bag; 0 before there are two."""
+        """Return the function that scores the answers for rows that were out of some bag."""
         kept = training.inverse >= 0
-        groups, y = training.inverse[kept], self._written_y(training.y[kept])
         weights = None if training.weights is None else training.weights[kept]
         score = oob.scorer(self.oob_score, *self._how_to_answer())
-
-        def scored(found):
-            said = found.times[groups] > 0
-            if said.sum() < 2:
-                return 0.0
-            return score(y[said], found.means()[groups[said]], None if weights is None else weights[said])
-
-        return scored
+        return oob.scored(score, training.inverse[kept], self._written_y(training.y[kept]), weights)
 
     def _is_enough(self, grove):
         """Tell whether ``n_estimators="auto"`` ends here."""
@@ -390,6 +402,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             "_importance_sums": (grove.importances, grove.squares),
             "_bags": Bags(least(training.index), self._bagging(training, self._entropy)),
             "history_": history,
+            "_origin": grove.origin,
         }
         found |= self._kept_targets(training, grove)
         if grove.oob is not None:
@@ -403,18 +416,14 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         left_out = training.inverse < 0  # rows of no weight were in no bag
         if left_out.any():
             rows = members.take(training.X, left_out)
-            values[left_out] = grove.members[0].means(rows, self._n_threads())
+            values[left_out] = self._voters(grove.members[0]).means(rows, self._n_threads())
         return {"oob_curve_": np.array(grove.curve), **self._name_out_of_bag(values, grove.curve)}
 
-    def _warn_of_rows_never_out(self, training, grove):
-        if grove.oob is not None and self.oob_score and np.any(grove.oob.times == 0):
-            warn_caller(
-                "Some inputs do not have OOB scores. This probably means too few trees were used to compute any "
-                "reliable OOB estimates.",
-                UserWarning,
-            )
-
     # ---- after the fit
+
+    def _voters(self, model):
+        """Return the model as it answers."""
+        return model
 
     def _rows(self, X):
         """Return new rows as the members take them."""
@@ -510,8 +519,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         -------
         importance : Bunch
             ``importances`` of shape (n_features, n_estimators): the drop in accuracy, or the rise of the mean squared
-            error, of each tree (the mean of the outputs), NaN for trees with less than two rows out of bag; ``importances_mean`` and
-            ``importances_std`` over the others. The draws depend on `random_state` as the bags do.
+            error, of each tree (the mean of the outputs), NaN for trees with less than two rows out of bag;
+            ``importances_mean`` and ``importances_std`` over the others. The draws depend on `random_state` as the
+            bags do.
 
         Raises
         ------
@@ -525,11 +535,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         table, targets = self._kept_rows("oob_permutation_importance")
         if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
             raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
-        drops = by_permutation(self._model, table, self._bags.bagging, targets, n_repeats, self._first())
-        told = drops[:, ~np.isnan(drops[0])]
-        if told.shape[1] == 0:
-            told = np.full((len(drops), 1), np.nan)
-        return Bunch(importances=drops, importances_mean=told.mean(axis=1), importances_std=told.std(axis=1))
+        return by_permutation(self._model, table, self._bags.bagging, targets, n_repeats, self._first())
 
     def oob_impurity_importance(self):
         """Return the impurity decrease of each feature measured on rows out of the bags (MDI-oob).
@@ -540,8 +546,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         Returns
         -------
         importances : ndarray of shape (n_features,)
-            In the units of the Gini impurity or of the variance, the mean of the outputs; slightly negative by chance. NaN if no tree has
-            rows out of its bag, as where few rows have many copies.
+            In the units of the Gini impurity or of the variance, the mean of the outputs; slightly negative by chance.
+            NaN if no tree has rows out of its bag, as where few rows have many copies.
 
         Raises
         ------
@@ -590,11 +596,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         names : list of str
             Known categories; those that share a code are all named.
         """
-        bins = self._model.bins
-        at = slice(bins.starts[feature], bins.starts[feature + 1])
-        values = bins.edges[at][left_codes[bins.category_codes[at]]]
-        known = self._columns.categories.get(int(feature))
-        return [f"{value:g}" if known is None else str(known[int(value)]) for value in values]
+        return self._model.category_names(feature, left_codes, self._columns.categories.get(int(feature)))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -13,6 +13,7 @@ from skml.ensemble.bagging import BaseBaggingForest
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
 from skml.ensemble.grower import Classes, fixed_point
 from skml.ensemble.intervals import deviations, entropies, jackknife_plus, quantiles, rows_outside
+from skml.ensemble.labels import numbered
 from skml.ensemble.leaf_rows import rows_of_leaves
 from skml.ensemble.sampling import largest_bag, least
 from skml.ensemble.trees import ForestTreeClassifier, ForestTreeRegressor
@@ -43,7 +44,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         The longest way down; None sets no limit.
     min_samples_split : int or float, default=2
         The least count of rows in a node that is split, drawn copies counted; a float is a share of all rows. Weights
-        that are no whole numbers count relative to their mean where nothing is drawn (``bootstrap=False``).
+        that are no whole numbers count relative to their mean where rows are not drawn one by one.
     min_samples_leaf : int or float, default=1
         The least count of rows in a leaf, in the same sense.
     min_weight_fraction_leaf : float, default=0.0
@@ -73,7 +74,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         What counts as a rise of the out-of-bag score for ``n_estimators="auto"``.
     class_weight : dict, "balanced", "balanced_subsample" or None, default=None
         Weights of the classes within a node, or for members of other kinds of their rows; "balanced" is inversely
-        proportional to their weights in all rows, "balanced_subsample" in each bag. For a single output.
+        proportional to their weights in all rows, "balanced_subsample" in each bag. Rows of a class of weight 0 are in
+        no bag. For a single output.
     ccp_alpha : float, default=0.0
         Minimal cost-complexity pruning: subtrees that lower the impurity by less per leaf are cut off.
     monotonic_cst : array-like of int of shape (n_features,), dict of str to int, or None, default=None
@@ -91,8 +93,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     random_state : int, RandomState or None, default=None
         Seeds the bags and the draws of features.
     warm_start : bool, default=False
-        Whether `fit` adds members to those of the last fit (with its bins) until there are `n_estimators`. On the same
-        data it ends with the bits of a single fit.
+        Whether `fit` adds members to those of the last fit until there are `n_estimators`. It ends with the bits of a
+        single fit; other data, bags, bins or criteria than those of the last fit are refused.
 
     Attributes
     ----------
@@ -121,7 +123,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     oob_score_ : float
         The score of the out-of-bag answers. Only if `oob_score` is set or `n_estimators` is "auto".
     oob_curve_ : ndarray of shape (n_estimators,)
-        That score after each member. Only if `oob_score` is set or `n_estimators` is "auto".
+        That score after each member; NaN while the metric refuses the few rows that were out of a bag. Only if
+        `oob_score` is set or `n_estimators` is "auto".
     oob_decision_function_ : ndarray of shape (n_samples, n_classes), or a list of such
         The shares of classes that members give to rows out of their bags; NaN for rows that were in all. Only if
         `oob_score` is set or `n_estimators` is "auto".
@@ -230,9 +233,9 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         y = as_targets(y)
         if y.dtype.kind == "f":
             check_array(y, input_name="y")
+        found = [numbered(column, "y") for column in y.T]
         with np.errstate(invalid="ignore"):  # it turns floats into integers to see what they are
             check_classification_targets(y)
-        found = [np.unique(column, return_inverse=True) for column in y.T]
         classes = [labels for labels, _ in found]
         if going_on:
             known = self._all_classes()
@@ -241,7 +244,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         self.n_outputs_ = len(classes)
         self.classes_ = classes[0] if len(classes) == 1 else classes
         self.n_classes_ = len(classes[0]) if len(classes) == 1 else [len(labels) for labels in classes]
-        return np.column_stack([codes.reshape(-1) for _, codes in found])
+        return np.column_stack([codes for _, codes in found])
 
     def _all_classes(self):
         return [self.classes_] if self.n_outputs_ == 1 else self.classes_
@@ -282,18 +285,31 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     def _class_weights(self, training):
         if self.n_outputs_ > 1:
             raise ValueError("class_weight needs a single output; weight the rows by sample_weight.")
-        asked = "balanced" if self.class_weight == "balanced_subsample" else self.class_weight
-        if isinstance(asked, list):
+        if isinstance(self.class_weight, list):
             raise ValueError("class_weight must be a dict or a name; a list is for several outputs.")
-        if isinstance(asked, dict) and (unknown := [label for label in asked if label not in self.classes_.tolist()]):
+        if isinstance(self.class_weight, dict):
+            return self._asked_weights()
+        held = np.bincount(training.y[training.index][:, 0], training.merged, minlength=len(self.classes_))
+        return held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
+
+    def _asked_weights(self):
+        labels = self.classes_.tolist()
+        if unknown := [label for label in self.class_weight if label not in labels]:
             raise ValueError(f"class_weight names the classes {unknown}, which y does not have.")
-        if asked == "balanced":
-            held = np.bincount(training.y[training.index][:, 0], training.merged, minlength=len(self.classes_))
-            weights = held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
-        else:
-            weights = np.array([asked.get(label, 1.0) for label in self.classes_.tolist()], dtype=np.float64)
+        weights = np.array([self.class_weight.get(label, 1.0) for label in labels], dtype=np.float64)
         if not (np.all(np.isfinite(weights)) and np.all(weights >= 0) and np.any(weights > 0)):
             raise ValueError(f"class_weight must be numbers of at least 0, not all 0, got {self.class_weight}.")
+        return weights
+
+    def _counted(self, y, weights):
+        if not isinstance(self.class_weight, dict) or self.n_outputs_ > 1:
+            return weights
+        nothing = self._asked_weights()[y[:, 0]] == 0
+        if not nothing.any():
+            return weights
+        weights = np.where(nothing, 0.0, 1.0 if weights is None else weights)
+        if not weights.any():
+            raise ValueError("class_weight and sample_weight leave no row of any weight.")
         return weights
 
     def _strata(self, training, size):
@@ -329,8 +345,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             return self.classes_[parts.argmax(axis=1)]
         return np.column_stack([labels[part.argmax(axis=1)] for labels, part in zip(self.classes_, parts)])
 
-    def _voters(self):
-        return self._model.voting(self._first()) if self.voting == "hard" else self._model
+    def _voters(self, model):
+        return model.voting(self._first()) if self.voting == "hard" else model
 
     def predict_proba(self, X):
         """Return the shares of classes that the members give, on average.
@@ -346,7 +362,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             Of each output; with ``voting="hard"`` the shares of votes.
         """
         rows = self._rows(X)
-        return self._by_output(in_kind(self._voters().means(rows, self._n_threads()), rows))
+        return self._by_output(in_kind(self._voters(self._model).means(rows, self._n_threads()), rows))
 
     def predict_log_proba(self, X):
         """Return the logarithms of :meth:`predict_proba`; minus infinity for classes that no member names.
@@ -379,7 +395,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             Labels.
         """
         rows = self._rows(X)
-        return self._labels(self._voters().means(rows, self._n_threads()))
+        return self._labels(self._voters(self._model).means(rows, self._n_threads()))
 
     def staged_predict_proba(self, X):
         """Yield the shares of classes after each member.
@@ -395,7 +411,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             Of each output.
         """
         rows = self._rows(X)
-        for means in self._voters().staged(rows, self._n_threads()):
+        for means in self._voters(self._model).staged(rows, self._n_threads()):
             yield self._by_output(in_kind(means, rows))
 
     def staged_predict(self, X):
@@ -412,7 +428,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             Labels.
         """
         rows = self._rows(X)
-        for means in self._voters().staged(rows, self._n_threads()):
+        for means in self._voters(self._model).staged(rows, self._n_threads()):
             yield self._labels(means)
 
     def predict_uncertainty(self, X):
@@ -444,7 +460,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         rows = self._rows(X)
         if self.n_outputs_ > 1:
             raise ValueError(f"predict_uncertainty needs a single output; the forest has {self.n_outputs_}.")
-        parts = [part for _, part in entropies(self._voters().of_members(rows, self._n_threads()))]
+        parts = [part for _, part in entropies(self._voters(self._model).of_members(rows, self._n_threads()))]
         total, within, between = np.concatenate(parts, axis=1)
         return Bunch(total=total, within=within, between=between)
 
@@ -482,7 +498,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         The longest way down; None sets no limit.
     min_samples_split : int or float, default=2
         The least count of rows in a node that is split, drawn copies counted; a float is a share of all rows. Weights
-        that are no whole numbers count relative to their mean where nothing is drawn (``bootstrap=False``).
+        that are no whole numbers count relative to their mean where rows are not drawn one by one.
     min_samples_leaf : int or float, default=1
         The least count of rows in a leaf, in the same sense.
     min_weight_fraction_leaf : float, default=0.0
@@ -521,8 +537,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     random_state : int, RandomState or None, default=None
         Seeds the bags and the draws of features.
     warm_start : bool, default=False
-        Whether `fit` adds members to those of the last fit (with its bins) until there are `n_estimators`. On the same
-        data it ends with the bits of a single fit.
+        Whether `fit` adds members to those of the last fit until there are `n_estimators`. It ends with the bits of a
+        single fit; other data, bags, bins or criteria than those of the last fit are refused.
 
     Attributes
     ----------
@@ -547,7 +563,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     oob_score_ : float
         The score of the out-of-bag answers. Only if `oob_score` is set or `n_estimators` is "auto".
     oob_curve_ : ndarray of shape (n_estimators,)
-        That score after each member. Only if `oob_score` is set or `n_estimators` is "auto".
+        That score after each member; NaN while the metric refuses the few rows that were out of a bag. Only if
+        `oob_score` is set or `n_estimators` is "auto".
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         What members say, on average, of rows out of their bags; NaN for rows that were in all. Only if `oob_score` is
         set or `n_estimators` is "auto".
@@ -642,7 +659,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
 
     def _read_y(self, y, going_on):
         y = as_targets(y)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # it sums them
             y = check_array(y, dtype=np.float64, input_name="y")
         if self.criterion == "poisson" and np.any(y < 0):
             raise ValueError("Some value(s) of y are negative which is not allowed for Poisson regression.")

@@ -3,6 +3,7 @@
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 
@@ -48,6 +49,29 @@ class Rule:
     min_weight: float
     min_gain: float
     monotonic: np.ndarray
+
+
+def least_counts(split, leaf, total, unit):
+    """Return `min_samples_split` and `min_samples_leaf` as counts.
+
+    Parameters
+    ----------
+    split, leaf : int or float
+        As given; a float is a share.
+    total : float
+        How many rows there are, as weights count.
+    unit : float
+        What a count of 1 stands for.
+
+    Returns
+    -------
+    split, leaf : int
+        The least asks for nothing: any two rows may be split.
+    """
+    split = split if isinstance(split, Integral) else max(2, int(np.ceil(split * total)))
+    leaf = leaf if isinstance(leaf, Integral) else int(np.ceil(leaf * total))
+    split = max(split, 2 * leaf)
+    return 2 if split == 2 else int(np.ceil(split / unit)), 1 if leaf == 1 else int(np.ceil(leaf / unit))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Importances measured on the rows that a tree was not grown from."""
 
 import numpy as np
+from sklearn.utils import Bunch
 
 from skml.ensemble.binning import row_codes
 from skml.ensemble.predictor import part, sums
@@ -36,8 +37,10 @@ def by_permutation(model, table, bagging, targets, n_repeats, first):
 
     Returns
     -------
-    drops : ndarray of shape (n_features, n_trees)
-        The drop in accuracy, or the rise of the mean squared error, the mean of the outputs; NaN for trees with less than two rows out of bag.
+    drops : Bunch
+        ``importances``, of each feature in each tree: the drop in accuracy, or the rise of the mean squared error, the
+        mean of the outputs; NaN for trees with less than two rows out of bag. ``importances_mean`` and
+        ``importances_std`` over the others.
     """
     forest, n_features = model.forest, len(table.categorical)
     drops = np.zeros((n_features, forest.n_trees))
@@ -58,7 +61,10 @@ def by_permutation(model, table, bagging, targets, n_repeats, first):
                 rise = _error(sums(tree, codes, 1), targets[out], weights, first) - error
                 drops[f, number] += rise / n_repeats
             codes[:, f] = column
-    return drops
+    told = drops[:, ~np.isnan(drops[0])]
+    if told.shape[1] == 0:
+        told = np.full((n_features, 1), np.nan)
+    return Bunch(importances=drops, importances_mean=told.mean(axis=1), importances_std=told.std(axis=1))
 
 
 def _error(said, right, weights, first):

@@ -101,6 +101,11 @@ def whole(weights):
     return bool(np.all(weights == np.rint(weights)) and weights.sum() < UNITS)
 
 
+def total_weight(weights):
+    """Return what weights add up to: copies, or relative to a mean of 1."""
+    return float(weights.sum()) if whole(weights) else float(len(weights))
+
+
 def as_counts(weights):
     """Return weights as whole numbers: as they are, or in units of a billionth of their sum.
 

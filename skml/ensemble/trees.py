@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.utils.validation import check_is_fitted
 
 from skml.ensemble.binning import Bins, encode, row_codes
 from skml.ensemble.grower import Problem, grow_tree
@@ -14,7 +15,7 @@ from skml.ensemble.side_by_side import in_order
 
 # What a forest keeps about its training rows or all of its trees, and one of them doesn't need.
 _OF_ALL_TREES = frozenset(
-    ("_table", "_bags", "_y", "_codes_of_y", "_residuals", "_leaf_rows", "_importance_sums", "history_")
+    ("_table", "_bags", "_y", "_codes_of_y", "_residuals", "_leaf_rows", "_importance_sums", "_origin", "history_")
     + ("oob_score_", "oob_curve_", "oob_prediction_", "oob_decision_function_")
 )
 
@@ -83,6 +84,12 @@ class BinnedForest:
         for number in range(self.n_members):
             total += sums(part(self.forest, np.array([number])), codes, n_threads)
             yield total / (number + 1)
+
+    def category_names(self, feature, left_codes, known):
+        """Return the categories of a feature whose codes go left; `known` names them, None: they are numbers."""
+        at = slice(self.bins.starts[feature], self.bins.starts[feature + 1])
+        values = self.bins.edges[at][left_codes[self.bins.category_codes[at]]]
+        return [f"{value:g}" if known is None else str(known[int(value)]) for value in values]
 
     def voting(self, first):
         """Return the model whose leaves vote for one class of each output."""
@@ -305,7 +312,7 @@ class ForestTree(BaseEstimator):
         self.number = number
 
     def __sklearn_is_fitted__(self):
-        """Tell whether it is part of a fitted forest."""
+        """Tell whether the forest is fitted: a clone's is not."""
         return hasattr(self.owner, "_model")
 
     def __getstate__(self):
@@ -319,6 +326,11 @@ class ForestTree(BaseEstimator):
         return state | {"owner": owner, "number": 0}
 
     @property
+    def _model(self):
+        check_is_fitted(self.owner)
+        return self.owner._model
+
+    @property
     def n_features_in_(self):
         """The number of features."""
         return self.owner.n_features_in_
@@ -326,10 +338,10 @@ class ForestTree(BaseEstimator):
     @property
     def tree_(self):
         """The tree, node by node."""
-        return shape_of(self.owner._model, self.number)
+        return shape_of(self._model, self.number)
 
     def _answers(self, X):
-        model = self.owner._model
+        model = self._model
         tree = part(model.forest, np.array([self.number]))
         return sums(tree, model.codes(self.owner._rows(X), 1), 1)
 
@@ -346,7 +358,7 @@ class ForestTree(BaseEstimator):
         nodes : ndarray of shape (n_samples,)
             Leaves.
         """
-        model = self.owner._model
+        model = self._model
         found = leaves(part(model.forest, np.array([self.number])), model.codes(self.owner._rows(X), 1), 1)[:, 0]
         starts, ends = model.forest.leaf_starts, model.forest.node_starts
         return found - starts[self.number] + (ends[self.number + 1] - ends[self.number])
@@ -369,7 +381,7 @@ class ForestTree(BaseEstimator):
         n_leaves : int
             Leaves.
         """
-        starts = self.owner._model.forest.leaf_starts
+        starts = self._model.forest.leaf_starts
         return int(starts[self.number + 1] - starts[self.number])
 
     def export_text(self, feature_names=None, decimals=2, max_depth=10):

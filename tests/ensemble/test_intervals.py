@@ -214,3 +214,35 @@ def test_an_earlier_fit_leaves_no_residuals(rng):
     assert not hasattr(forest, "oob_score_")
     with pytest.raises(ValueError, match="fit with oob_score=True"):
         forest.predict_interval(X, method="jackknife+")
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.01])
+def test_the_jackknife_takes_fractional_weights_as_shares(rng, scale):
+    X, y = data(rng)
+    X = X.round(1)  # few values: the bins are exact
+    whole, scaled = (
+        BaggingForestRegressor(n_estimators=20, oob_score=True, random_state=0)
+        .fit(X, y, sample_weight=np.full(200, weight))
+        .predict_interval(X[:20], method="jackknife+")
+        for weight in (1.0, scale)
+    )
+    assert np.all(np.isfinite(scaled))
+    np.testing.assert_allclose(scaled, whole, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e307])
+@pytest.mark.parametrize("bootstrap", [True, False])
+def test_huge_targets_are_told_like_others(rng, scale, bootstrap):
+    X = rng.normal(size=(100, 3))
+    y = np.where(X[:, 0] > 0, 17.0, -17.0)
+    params = {"n_estimators": 30, "min_samples_leaf": 8, "bootstrap": bootstrap}
+    huge = BaggingForestRegressor(**params, random_state=0).fit(X, scale * y)
+    means, std = huge.predict(X, return_std=True)
+    assert np.all(np.isfinite(means) & np.isfinite(std))
+    # The distribution of each row by its quantiles, in the units of y
+    levels = (np.arange(200) + 0.5) / 200
+    drawn = huge.predict(X, quantiles=levels) / scale
+    np.testing.assert_allclose(means / scale, drawn.mean(axis=1), atol=0.3)
+    np.testing.assert_allclose(std / scale, drawn.std(axis=1), atol=0.6)
+    alone = BaggingForestRegressor(n_estimators=1, bootstrap=False).fit(X, np.sign(y) * 1.7e308)
+    np.testing.assert_allclose(alone.predict(X), np.sign(y) * 1.7e308)

@@ -35,9 +35,8 @@ def grow_numbers(table, rule, rows, weights, targets, units, offsets, features, 
     if not len(units) == len(offsets) == len(targets) > 0:
         raise ValueError("units, offsets and targets must agree in length.")
     learned = SimpleNamespace(cells=_number_cells, keys=_mean, by_rows=rule.criterion == ABSOLUTE)
-    learned.base = lambda sums: np.zeros(len(sums))
+    learned.medians, learned.base = partial(_both_medians, units[0], offsets[0]), lambda sums: np.zeros(len(sums))
     learned.score = partial(_less_error if learned.by_rows else _between, units)
-    learned.medians = partial(_both_medians, units[0], offsets[0])
     if rule.criterion == POISSON:
         learned.base = partial(_half_deviance, units, offsets)
         learned.score = lambda left, right: learned.base(left) + learned.base(right)
