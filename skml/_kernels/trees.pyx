@@ -2,7 +2,12 @@
 
 import numpy as np
 
+import skml._kernels as _kernels
+
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+ctypedef int (*breathe_t)() except -1 nogil
 
 cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
     cdef cppclass Table:
@@ -27,6 +32,7 @@ cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
         int64_t min_split
         double min_gain
         uint64_t seed
+        breathe_t breathe
     cdef cppclass Grown:
         int32_t* features
         int32_t* children
@@ -59,15 +65,23 @@ cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
         const double* units
         const double* offsets
     int grow_tree "skml_trees::grow"(const Classes2&, const Table&, const Limits&, const Options&, int32_t*, int32_t*, int32_t*,
-                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) noexcept
+                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) except -1
     int grow_tree "skml_trees::grow"(const Classes&, const Table&, const Limits&, const Options&, int32_t*, int32_t*, int32_t*,
-                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) noexcept
+                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) except -1
     int grow_tree "skml_trees::grow"(const Numbers2&, const Table&, const Limits&, const Options&, int32_t*, int32_t*, int64_t*,
-                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) noexcept
+                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) except -1
     int grow_tree "skml_trees::grow"(const Numbers&, const Table&, const Limits&, const Options&, int32_t*, int32_t*, int64_t*,
-                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) noexcept
+                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) except -1
 
 include "checks.pxi"
+
+
+cdef int _breathe() except -1 nogil:
+    """See to signals, and to whoever wants this thread to stop."""
+    with gil:
+        PyErr_CheckSignals()
+        _kernels.breathe()
+    return 0
 
 
 cdef int _set_table(Table* t, object table) except -1:
@@ -113,7 +127,7 @@ cdef int _set_rule(Limits* limits, Options* options, Table* table, object rule, 
         _same((monotonic.shape[0], table.p), "monotonic and the features")
         table.monotonic = &monotonic[0]
     options.max_depth, options.max_features, options.max_leaves = rule.max_depth, rule.max_features, rule.max_leaves
-    options.min_split, options.min_gain, options.seed = rule.min_split, rule.min_gain, seed
+    options.min_split, options.min_gain, options.seed, options.breathe = rule.min_split, rule.min_gain, seed, _breathe
     return 0
 
 
@@ -139,6 +153,8 @@ cdef int _set_bag(object table, int32_t[::1] rows, int32_t[::1] weights, Py_ssiz
     _same((rows.shape[0], weights.shape[0], n_targets), "rows, weights and targets")
     _check_indices(rows, "rows", 0, table.n_rows)
     _check_indices(weights, "weights", 1, 2**31 - 1)
+    if np.sum(weights, dtype=np.int64) >= 2**31:
+        raise ValueError("weights must add up to less than 2**31.")
     _check_indices(features, "features", 0, len(table.categorical))
     if rows.shape[0] == 0 or features.shape[0] == 0:
         raise ValueError("a tree needs rows and features.")

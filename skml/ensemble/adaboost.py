@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections import deque
 from numbers import Integral, Real
 
 import numpy as np
@@ -402,8 +403,8 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
             + \sqrt{\tfrac{32}{m} \ln\tfrac{8 N (N+1)^2 |H|^N}{\delta}} \right),
 
         the inequality in the proof of theorem 2 of Schapire et al. (1998), :math:`|H|` being the number of ways in
-        which one member can tell m rows apart, at most :math:`(2p(m+1))^{2^d-1} 2^{2^d}` for trees of depth d on
-        p features.
+        which one member can tell m rows apart, at most :math:`(2p(m+1))^{L-1} 2^L` for trees of depth d on p features,
+        which have :math:`L = \min(2^d, m)` leaves that hold a row.
 
         Parameters
         ----------
@@ -532,7 +533,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         """Return all votes on rows."""
         if self._packed is not None:
             return tree_tally(X, self._packed, self._values, self.estimator_weights_, self._real)
-        return list(self._tallies(X))[-1]
+        return deque(self._tallies(X), maxlen=1)[0]
 
     def _tallies(self, X):
         said = answers(self.estimators_, X, self.classes_, self._real)

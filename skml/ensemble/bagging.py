@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_array, check_consistent_length, check_random_state
@@ -24,21 +23,21 @@ from skml.base import (
     warn_caller,
 )
 from skml.ensemble import members, oob
-from skml.ensemble.binning import find_bins, tabulate
+from skml.ensemble.binning import find_bins, kept_rows, tabulate
 from skml.ensemble.columns import as_numbers, how_many, monotonic_signs, read_columns
 from skml.ensemble.grower import Problem, Rule, least_counts
 from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
 from skml.ensemble.labels import numbered
 from skml.ensemble.origins import contents, origin, require_same
-from skml.ensemble.sampling import Bagging, as_counts, draw_bag, total_weight
+from skml.ensemble.sampling import Bagging, Bags, as_counts, least, total_weight
 from skml.ensemble.trees import BinnedForest, TreeMaker
 
 MOST_TREES = 1000  # what n_estimators="auto" ends with
 _DEEP = 2**31 - 1
 # Attributes that not every fit sets.
 _OF_ONE_FIT = frozenset(
-    ("_table", "_residuals", "_y", "_codes_of_y", "oob_score_", "oob_curve_")
+    ("_table", "_residuals", "_y", "_codes_of_y", "_leaf_rows", "oob_score_", "oob_curve_")
     + ("oob_prediction_", "oob_decision_function_")
 )
 
@@ -72,22 +71,6 @@ class Training:
     merged: np.ndarray
     inverse: np.ndarray
     groups: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Bags:
-    """What it takes to tell which rows were in which bag.
-
-    Attributes
-    ----------
-    index : ndarray of shape (n_rows,), int32
-        One row of each group of equal ones.
-    bagging : Bagging
-        How bags were drawn.
-    """
-
-    index: np.ndarray
-    bagging: Bagging
 
 
 @dataclass
@@ -159,7 +142,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight k means the same as k copies of the row.
+            Weight k means the same as k copies of the row. Fractions, and whole numbers that add up to 2**30 or more,
+            are shares: bags then draw as many rows as there are.
         groups : array-like of shape (n_samples,), default=None
             Whole groups of rows are drawn into a bag (block bootstrap).
 
@@ -194,6 +178,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         """Validate everything that a fit is given."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        if self.estimator is not None:
+            members.refuse_parameters_of_trees(self)
         if going_on and (self.estimator is None) != isinstance(self._model, BinnedForest):
             raise ValueError("fit with warm_start=True cannot go on: trees and members of other kinds don't mix.")
         X = self._numbers(X, reset=not going_on)
@@ -205,8 +191,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         content = np.asarray(y, dtype=np.float64)
         if groups is not None:
             content = np.column_stack([content, groups])
-        if self.estimator is None:
-            index, merged, inverse = distinct_rows(X, weights, content, return_inverse=True)
+        rows = X if self.estimator is None else members.numbers_of(X)
+        if rows is not None:
+            index, merged, inverse = distinct_rows(rows, weights, content, return_inverse=True)
         else:
             index, merged, inverse = members.rows_of_weight(X.shape[0], weights)
         return Training(X, y, weights, index, merged, inverse, groups)
@@ -250,7 +237,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         return goal
 
     def _n_threads(self):
-        return 1 if _kernels.n_threads() == 1 and self.n_jobs is None else effective_n_jobs(self.n_jobs)
+        return _kernels.threads_of(self.n_jobs)
 
     def _bagging(self, training, entropy):
         """Return how bags are drawn."""
@@ -275,6 +262,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
 
     def _strata(self, training, size):
         return None, None
+
+    def _weights_of_classes(self, training):
+        return None, False
 
     def _rule(self, training, criterion, n_outputs):
         """Return when nodes are split."""
@@ -324,7 +314,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         else:
             maker = self._tree_maker(training, bagging, n_before)
         zeros, made = np.zeros(n_features), self._made_of(training, bagging, maker)
-        grove = Grove([self._model] if n_before else [], zeros, zeros, kept, made, maker.table if watched else None)
+        grove = Grove([self._model] if n_before else [], zeros, zeros, kept, made, kept_rows(maker.table))
         if n_before:
             require_same(self._origin, made)
             grove.importances, grove.squares = self._importance_sums
@@ -348,7 +338,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         hard = getattr(self, "voting", "soft") == "hard"
         empty = members.Members((), (), self._first(), hard, self._width())
         y = training.y[:, 0] if training.y.shape[1] == 1 else training.y
-        return members.Plan(chosen, training.X, y, training.index, bagging, n_columns, empty, self._n_threads())
+        rows = (training.X, y, training.index, bagging)
+        return members.Plan(chosen, *rows, n_columns, empty, self._n_threads(), *self._weights_of_classes(training))
 
     def _tree_maker(self, training, bagging, n_before):
         n_threads = self._n_threads()
@@ -375,7 +366,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             grove.members.append(member)
             grove.importances = grove.importances + importances
             grove.squares = grove.squares + importances**2
-            metrics, last = {"n_leaves": member.n_leaves}, number == numbers[-1]
+            metrics, last = maker.metrics(member), number == numbers[-1]
             if wanted:
                 oob.add_answers(grove.oob, *answers)
                 metrics["oob_score"] = score(grove.oob)
@@ -408,15 +399,13 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         found = {
             "_model": model,
             "_importance_sums": (grove.importances, grove.squares),
-            "_bags": Bags(training.index.astype(np.int32), self._bagging(training, self._entropy)),
+            "_bags": Bags(least(training.index), self._bagging(training, self._entropy)),
             "history_": history,
             "_origin": grove.origin,
         }
         found |= self._kept_targets(training, grove)
         if grove.oob is not None:
             found |= self._out_of_bag(training, grove)
-            if self.estimator is None:
-                found["_table"] = grove.table
         return found
 
     def _out_of_bag(self, training, grove):
@@ -575,7 +564,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
     def _kept_rows(self, what):
         check_is_fitted(self)
         self._need_trees(what)
-        if not hasattr(self, "_table"):
+        if not hasattr(self, "oob_curve_"):
             raise ValueError(f"{what} needs out-of-bag rows: fit with oob_score=True.")
         return self._table, self._columns_of_y()
 
@@ -583,15 +572,13 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
     def estimators_samples_(self):
         """The rows in each bag, as often as they were drawn."""
         check_is_fitted(self)
-        bags = (draw_bag(self._bags.bagging, number) for number in range(self._model.n_members))
-        return [np.sort(np.repeat(self._bags.index[rows], counts)) for rows, counts in bags]
+        return [self._bags.rows(number) for number in range(self._model.n_members)]
 
     @property
     def oob_samples_(self):
         """The rows out of each bag."""
         check_is_fitted(self)
-        bags = (draw_bag(self._bags.bagging, number)[0] for number in range(self._model.n_members))
-        return [np.sort(np.delete(self._bags.index, rows)) for rows in bags]
+        return [self._bags.rows_out(number) for number in range(self._model.n_members)]
 
     def category_names(self, feature, left_codes):
         """Return the categories of a feature that go left at a node.

@@ -1,7 +1,7 @@
 """Bins: each value of a feature becomes one byte, once for a whole forest."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -312,6 +312,24 @@ def row_codes(table, rows):
     features = np.repeat(np.arange(codes.shape[1]), np.diff(table.starts))
     codes[at[held], features[held]] = table.entry_codes[held]
     return codes
+
+
+def kept_rows(table):
+    """Return a table to keep: dense codes once, each row's together.
+
+    Parameters
+    ----------
+    table : Table or None
+        Binned rows; None stays None.
+
+    Returns
+    -------
+    table : Table or None
+        The same rows.
+    """
+    if table is None or len(table.by_row) == 0:
+        return table
+    return replace(table, codes=table.by_row, by_row=_NO_CODES)
 
 
 def _zero_codes(bins, n_threads):

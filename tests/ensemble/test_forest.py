@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.tree import DecisionTreeClassifier
 
-from skml import BaggingForest
+from skml import BaggingForest, BaggingForestRegressor
 
 ALONE = {"n_estimators": 1, "bootstrap": False, "feature_sampling": "none"}
 
@@ -426,6 +426,34 @@ def test_a_pickle_is_a_quarter_of_scikit_learns(rng):
     assert len(pickle.dumps(ours)) < len(pickle.dumps(theirs)) / 4
     for again in (pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours)):
         assert same_bits(again, ours, X)
+
+
+@pytest.mark.parametrize("max_leaf_nodes", [10, 30, 100])
+def test_so_is_one_of_small_trees(rng, max_leaf_nodes):
+    X, y = make_classification(3000, 10, n_informative=6, n_classes=3, random_state=int(rng.integers(1000)))
+    params = {"n_estimators": 50, "max_leaf_nodes": max_leaf_nodes, "random_state": 0}
+    ours, theirs = BaggingForest(**params).fit(X, y), RandomForestClassifier(**params).fit(X, y)
+    assert ours._model.n_leaves == sum(tree.get_n_leaves() for tree in theirs.estimators_)
+    for_all = len(pickle.dumps(ours._model.bins)) + 2 * len(X)  # the bins, and which rows are distinct
+    assert len(pickle.dumps(ours)) - for_all < len(pickle.dumps(theirs)) / 4
+
+
+@pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
+def test_a_members_pickle_holds_its_own_tree(rng, kind):
+    X = rng.normal(size=(800, 4))
+    X[:, 3] = rng.integers(0, 6, 800)
+    y = (X[:, 0] + (X[:, 3] % 2) + 0.3 * rng.normal(size=800) > 0.5) * 1
+    forest = kind(n_estimators=20, categorical_features=[3], min_samples_leaf=3, oob_score=True, random_state=0)
+    forest.fit(X, y)
+    size = len(pickle.dumps(forest))
+    for member in forest:
+        again = pickle.loads(pickle.dumps(member))
+        np.testing.assert_array_equal(again.predict(X), member.predict(X))
+        np.testing.assert_array_equal(again.apply(X), member.apply(X))
+        assert again.export_text() == member.export_text()
+        assert len(pickle.dumps(member)) < size / 4
+    assert len(pickle.dumps(forest)) == size
+    assert not clone(member).__sklearn_is_fitted__()
 
 
 def test_an_unfitted_forest_says_so():

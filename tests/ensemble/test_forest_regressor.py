@@ -224,12 +224,20 @@ def test_single_precision_gives_single_precision(rng):
     np.testing.assert_array_equal(forest.predict(rows), forest.predict(rows.astype(float)).astype(np.float32))
 
 
-def test_a_pickle_is_a_quarter_of_scikit_learns(rng):
+@pytest.mark.parametrize("max_leaf_nodes", [None, 300, 30])
+def test_a_pickle_is_a_quarter_of_scikit_learns(rng, max_leaf_nodes):
     X, y = data(rng, n=2000)
-    ours = BaggingForestRegressor(n_estimators=20, random_state=0).fit(X, y)
-    theirs = RandomForestRegressor(n_estimators=20, random_state=0).fit(X, y)
-    assert len(pickle.dumps(ours)) < len(pickle.dumps(theirs)) / 4
-    assert same_bits(pickle.loads(pickle.dumps(ours)), ours, X)
+    params = {"n_estimators": 20, "max_leaf_nodes": max_leaf_nodes, "random_state": 0}
+    ours, theirs = BaggingForestRegressor(**params).fit(X, y), RandomForestRegressor(**params).fit(X, y)
+    ours.predict(X, quantiles=0.5)  # what it finds for them is not pickled
+    for_quantiles = (2 + 8 + X.shape[1]) * len(X)  # which rows are distinct, their targets, and a byte per value
+    for_all = for_quantiles + len(pickle.dumps(ours._model.bins)) if max_leaf_nodes else 0
+    assert len(pickle.dumps(ours)) - for_all < len(pickle.dumps(theirs)) / 4
+    again = pickle.loads(pickle.dumps(ours))
+    assert same_bits(again, ours, X)
+    np.testing.assert_array_equal(again.predict(X, quantiles=[0.1, 0.9]), ours.predict(X, quantiles=[0.1, 0.9]))
+    again.set_params(n_estimators=21, warm_start=True).fit(X, y)
+    assert again.predict(X, quantiles=[0.1]).shape == (2000, 1)
 
 
 @pytest.mark.parametrize(

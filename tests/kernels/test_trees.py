@@ -723,3 +723,10 @@ def test_codes_without_edges_do_no_harm():
     for y in itertools.product((0, 1), repeat=4):
         tree = grow(trees, table_of(codes, bins=bins_of([2])), NO_LIMITS, (np.array([y]), [0, 2]))
         assert tree["sizes"][2] <= 4
+
+
+@BOTH
+def test_weights_of_more_than_32_bits_are_refused(module):
+    y = (np.array([[0, 1, 0]]), [0, 2])
+    with pytest.raises(ValueError, match=r"add up to less than 2\*\*31"):
+        stump(module, range(3), y, GINI, weights=np.full(3, 2**30, np.int32))

@@ -200,6 +200,8 @@ def _check(table, rule, bag, features, grown):
         raise ValueError("a tree needs rows, weights and targets of one length, and features.")
     if np.any(np.diff(rows) <= 0) or rows[0] < 0 or rows[-1] >= table.n_rows or weights.min() < 1:
         raise ValueError("rows must ascend and be those of the table, weights be at least 1.")
+    if weights.sum(dtype=np.int64) >= 2**31:
+        raise ValueError("weights must add up to less than 2**31.")
     p = len(table.categorical)
     if not 0 <= features.min() <= features.max() < p == len(table.edge_starts) - 1 or len(rule.monotonic) not in (0, p):
         raise ValueError("features, monotonic and edge_starts must be those of the table.")
