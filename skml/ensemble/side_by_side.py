@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from skml import _kernels
 
@@ -41,10 +41,17 @@ def in_order(function, numbers, n_threads):
             for number in numbers:
                 pending.append(pool.submit(one, number))
                 if len(pending) > 2 * n_threads:
-                    yield pending.popleft().result()
+                    yield _waited(pending.popleft())
             while pending:
-                yield pending.popleft().result()
+                yield _waited(pending.popleft())
         finally:
             stop.set()
             for future in pending:
                 future.cancel()
+
+
+def _waited(future):
+    """Return a future's result. A wait without an end would not see a Ctrl-C that another thread was told of."""
+    while not future.done():
+        wait([future], timeout=0.1)
+    return future.result()
