@@ -2,9 +2,11 @@
 
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from skml import _kernels
+
+_SECONDS = 0.1  # how long to wait without a look at signals
 
 
 def in_order(function, numbers, n_threads):
@@ -41,10 +43,17 @@ def in_order(function, numbers, n_threads):
             for number in numbers:
                 pending.append(pool.submit(one, number))
                 if len(pending) > 2 * n_threads:
-                    yield pending.popleft().result()
+                    yield _result(pending.popleft())
             while pending:
-                yield pending.popleft().result()
+                yield _result(pending.popleft())
         finally:
             stop.set()
             for future in pending:
                 future.cancel()
+
+
+def _result(future):
+    """Return a future's result; Ctrl-C is seen also where another thread was given the signal."""
+    while not wait([future], timeout=_SECONDS).done:
+        pass
+    return future.result()
