@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 from skml import _kernels
 
+_SECONDS = 0.1  # how long to wait without a look at signals
+
 
 def in_order(function, numbers, n_threads):
     """Yield a function's results for numbers, in their order, computed side by side.
@@ -41,17 +43,17 @@ def in_order(function, numbers, n_threads):
             for number in numbers:
                 pending.append(pool.submit(one, number))
                 if len(pending) > 2 * n_threads:
-                    yield _waited(pending.popleft())
+                    yield _result(pending.popleft())
             while pending:
-                yield _waited(pending.popleft())
+                yield _result(pending.popleft())
         finally:
             stop.set()
             for future in pending:
                 future.cancel()
 
 
-def _waited(future):
-    """Return a future's result. A wait without an end would not see a Ctrl-C that another thread was told of."""
-    while not future.done():
-        wait([future], timeout=0.1)
+def _result(future):
+    """Return a future's result; Ctrl-C is seen also where another thread was given the signal."""
+    while not wait([future], timeout=_SECONDS).done:
+        pass
     return future.result()
