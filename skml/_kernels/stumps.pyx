@@ -25,7 +25,7 @@ cdef extern from "stumps.hpp" namespace "skml_stumps" nogil:
         Py_ssize_t n, m, p, K, n_whole
         double all, tolerance
         double* sums
-        double* lefts
+        double* spare
         int* broken
     cdef struct Split:
         double score
@@ -115,14 +115,13 @@ def find_split(
     if n == 0 or p == 0 or K == 0:
         return
     cdef double[::1] sums = np.empty(p * K * 256)
-    cdef double[::1] best = np.empty(p)
-    cdef double[::1] lefts = np.empty(p * K)
+    cdef double[::1] best = np.empty(p), spare = np.empty(p * K)
     cdef int32_t[::1] whole = np.flatnonzero((np.asarray(common) < 0) | (rows.shape[0] > 0)).astype(np.int32)
     s.n, s.p, s.K, s.tolerance, s.m = n, p, K, tolerance, rows.shape[0] if rows.shape[0] else n
     s.codes, s.offsets, s.n_bins, s.X, s.weights = &codes[0, 0], &offsets[0, 0], &n_bins[0], &X[0, 0], &weights[0]
     s.y, s.totals, s.sums, s.broken = &y[0], &totals[0], &sums[0], &broken
     s.rare, s.whole = &rare[0] if rare.shape[0] else NULL, &whole[0] if whole.shape[0] else NULL
-    s.starts, s.common, s.n_whole, s.lefts = &rare_starts[0], &common[0], whole.shape[0], &lefts[0]
+    s.starts, s.common, s.n_whole, s.spare = &rare_starts[0], &common[0], whole.shape[0], &spare[0]
     s.order = &order[0, 0] if order.shape[1] else NULL
     s.rows = NULL
     s.inside = NULL
@@ -218,7 +217,7 @@ def weighted_quantiles(
     with nogil:
         failed = quantiles(&values[0], &weights[0], values.shape[0], &levels[0], levels.shape[0], &found[0])
     if failed:
-        raise MemoryError("There is no memory left for quantiles.")
+        raise MemoryError("The quantiles ran out of memory.")
 
 
 def tree_votes(

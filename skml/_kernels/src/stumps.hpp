@@ -29,7 +29,7 @@ template <class T> struct Search {
     ptrdiff_t n, m, p, K, n_whole;
     double all, tolerance;
     double* sums;            // (p, K, BINS): weights per bin, then of all bins up to it
-    double* lefts;           // (p, K): room for `look_inside`
+    double* spare;           // (p, K)
     int* broken;             // out: set where `order` points outside
 };
 
@@ -220,7 +220,7 @@ static inline Split look_inside(const Search<T>& s, ptrdiff_t feature, ptrdiff_t
     const ptrdiff_t end = offsets[bin + 1];
     const T* x = s.X + feature * s.n;
     const double* sums = s.sums + feature * s.K * BINS;
-    double* left = s.lefts + feature * s.K;
+    double* left = s.spare + feature * s.K;
     Split found = {-std::numeric_limits<double>::infinity(), (int64_t)bin, -1, 0};
     const int32_t first = order[offsets[bin]], last = order[end - 1];
     if (first < 0 || first >= s.n || last < 0 || last >= s.n) { *s.broken = 1; return found; }

@@ -93,8 +93,9 @@ static inline void gather(const double* values, const double* weights, ptrdiff_t
 }
 
 // Weighted quantiles at increasing levels in (0, 1], of values in [-1, 1]: a histogram tells whom to look at.
-static inline void find_quantiles(const double* values, const double* weights, ptrdiff_t n, const double* levels,
-                                  ptrdiff_t n_levels, double* found) {
+// Returns 0, or 1 where memory ran out.
+static inline int quantiles(const double* values, const double* weights, ptrdiff_t n, const double* levels,
+                            ptrdiff_t n_levels, double* found) noexcept try {
     std::vector<double> sums(CELLS, 0.0), needed(n_levels);
     std::vector<uint16_t> cells(n), cell_of(n_levels), wanted;  // where each quantile lies
     fill_cells(values, weights, n, cells.data(), sums.data());
@@ -116,17 +117,9 @@ static inline void find_quantiles(const double* values, const double* weights, p
         std::vector<Weighted>& list = lists[list_of[cell_of[q]]];
         found[q] = list.empty() ? 0.0 : select(list, needed[q]);
     }
-}
-
-// Returns 1 where memory runs out.
-static inline int quantiles(const double* values, const double* weights, ptrdiff_t n, const double* levels,
-                            ptrdiff_t n_levels, double* found) {
-    try {
-        find_quantiles(values, weights, n, levels, n_levels, found);
-    } catch (const std::bad_alloc&) {
-        return 1;
-    }
     return 0;
+} catch (const std::bad_alloc&) {
+    return 1;
 }
 
 struct Trees {
