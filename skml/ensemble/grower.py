@@ -350,8 +350,9 @@ def _as_forest(problem, grown, sizes, bag):
     asked = nodes[:, 2].copy()
     by_set = nodes[:, 3] >> 8 == CATEGORIES
     asked[by_set] = sets[0][asked[by_set]]
-    importances = np.bincount(asked, gains, minlength=len(problem.table.categorical))
-    return Forest(nodes, roots, *ends, *sets, *said, weights), importances
+    n_features = len(problem.table.categorical)
+    importances = np.bincount(asked, gains, minlength=n_features)
+    return Forest(nodes, roots, *ends, *sets, *said, weights, n_features), importances
 
 
 def _means(problem, rows, counts, begins):

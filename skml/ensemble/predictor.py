@@ -37,6 +37,8 @@ class Forest:
         How many numbers stand for one class alone.
     weights : ndarray of shape (n_leaves,), float32
         How often the rows of its bag in each leaf count, class weights included.
+    n_features : int
+        How many columns rows have.
     """
 
     nodes: np.ndarray
@@ -49,6 +51,7 @@ class Forest:
     values: np.ndarray
     n_pure: int
     weights: np.ndarray
+    n_features: int
 
     @property
     def n_trees(self):
@@ -75,8 +78,7 @@ class Forest:
         state["nodes"] = np.column_stack([children, features, bounds]).astype(np.int32)
         vars(self).update(state | {"numbers": state["numbers"].astype(np.int32)})
         _check_sizes(self)
-        most = int(max(np.max(features, initial=0), np.max(self.set_features, initial=0))) + 1
-        _kernels.forest.check(self.nodes, self.roots, self.set_features, most, int(self.leaf_starts[-1]))
+        _kernels.forest.check(self.nodes, self.roots, self.set_features, self.n_features, int(self.leaf_starts[-1]))
 
 
 def _check_sizes(forest):
@@ -145,6 +147,7 @@ def joined(trees):
         roots=roots,
         numbers=numbers,
         n_pure=trees[0].n_pure,
+        n_features=trees[0].n_features,
         node_starts=_starts(trees, "node_starts"),
         leaf_starts=_starts(trees, "leaf_starts"),
         **{name: np.concatenate([getattr(tree, name) for tree in trees]) for name in plain},
@@ -175,6 +178,9 @@ def part(forest, numbers):
 
 
 def _threads(forest, codes, n_threads):
+    """Return how many threads pay; raise if rows are not as wide as the trees expect, who read where they ask."""
+    if codes.shape[1] != forest.n_features:
+        raise ValueError(f"Rows have {codes.shape[1]} columns; the trees ask about {forest.n_features}.")
     return n_threads if len(codes) * forest.n_trees > _ALONE else 1
 
 

@@ -35,6 +35,13 @@ class BinnedForest:
     bins: Bins
     forest: Forest
 
+    def __setstate__(self, state):
+        """Take the parts back; trees of other columns than the bins' are refused."""
+        vars(self).update(state)
+        if self.forest.n_features != len(self.bins.categorical):
+            n_features = self.forest.n_features, len(self.bins.categorical)
+            raise ValueError("The trees ask about {} columns, of which {} have bins.".format(*n_features))
+
     @property
     def n_members(self):
         """The number of trees."""

@@ -207,6 +207,10 @@ def test_links_that_lead_astray_are_refused(rng, seed, kind):
     refused(state, features=with_value(state["features"], by_set[0], len(state["sets"])))
     refused(state, features=with_value(state["features"], 0, -1))
     refused(state, set_features=with_value(state["set_features"], 0, -1).astype(np.int32))
+    plain = np.flatnonzero(state["kinds"] != 2)
+    refused(state, features=with_value(state["features"], plain[0], 3))
+    refused(state, set_features=with_value(state["set_features"], 0, 3).astype(np.int32))
+    refused(state, n_features=1)
     refused(state, children=state["children"][:, :1])
     refused(state, children=state["children"][:-1])
 
@@ -232,6 +236,26 @@ def test_arrays_that_disagree_are_refused(rng, seed, kind):
         refused(state, numbers=state["numbers"][:0])
     else:
         refused(state, values=state["values"][:-1])
+
+
+@each_kind
+def test_rows_of_another_width_are_refused(rng, seed, kind):
+    trees, codes = grown(rng, seed, kind, n_trees=2)
+    forest = joined(trees)
+    for wrong in (codes[:, :2], codes[:, :0], np.column_stack([codes, codes])):
+        for ask in (sums, leaves):
+            with pytest.raises(ValueError, match="columns; the trees ask about 3"):
+                ask(forest, np.ascontiguousarray(wrong), 1)
+
+
+def test_trees_of_other_columns_than_the_bins_are_refused(rng):
+    wide = BaggingForestRegressor(n_estimators=2, random_state=0).fit(rng.normal(size=(50, 4)), rng.normal(size=50))
+    narrow = BaggingForestRegressor(n_estimators=2, random_state=0).fit(rng.normal(size=(50, 3)), rng.normal(size=50))
+    for bins, forest in ((wide, narrow), (narrow, wide)):
+        mixed = dataclasses.replace(bins._model, forest=forest._model.forest)
+        for again in (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
+            with pytest.raises(ValueError, match="columns, of which"):
+                again(mixed)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.1])
