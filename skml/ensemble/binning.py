@@ -153,7 +153,7 @@ def _bins_of(values, counts, categorical, max_bins):
 def _of_entries(columns, weights, total, categorical, max_bins):
     """Return the edges and codes of sparse columns; those of few entries keep all values, and are read at once."""
     sizes = np.diff(columns.indptr)
-    few = sizes < min(max_bins, UNKNOWN)
+    few, n_counted = sizes < min(max_bins, UNKNOWN), np.count_nonzero(weights)
     edges, codes, lengths = _of_few(columns[:, few], weights, categorical[few])
     ends = np.cumsum(lengths)
     kept = ((edges[begin:end], codes[begin:end]) for begin, end in zip(ends - lengths, ends))
@@ -161,8 +161,9 @@ def _of_entries(columns, weights, total, categorical, max_bins):
     def of_many(f):
         entries = slice(columns.indptr[f], columns.indptr[f + 1])
         values, counts = columns.data[entries], weights[columns.indices[entries]]
-        if len(values) < len(weights):
-            values, counts = np.append(values, values.dtype.type(0)), np.append(counts, total - counts.sum())
+        if np.count_nonzero(counts) < n_counted:  # by number: what is left of the sum may be rounding
+            rest = max(total - counts.sum(), np.finfo(float).tiny)
+            values, counts = np.append(values, values.dtype.type(0)), np.append(counts, rest)
         return _bins_of(*_distinct(values, counts, False), categorical[f], max_bins)
 
     return [next(kept) if short else of_many(f) for f, short in enumerate(few)]
@@ -178,7 +179,7 @@ def _of_few(columns, weights, categorical):
     counted = weights[columns.indices] > 0
     held = np.bincount(features[counted], minlength=n_features)
     known = counted & ~np.isnan(columns.data)
-    zeros = np.flatnonzero(held < np.count_nonzero(weights > 0))  # these have rows without an entry
+    zeros = np.flatnonzero(held < np.count_nonzero(weights))  # these have rows without an entry
     features = np.concatenate([features[known], zeros])
     values = np.concatenate([columns.data[known].astype(np.float64), np.zeros(len(zeros))])
     empty = np.flatnonzero(np.bincount(features, minlength=n_features) == 0)
