@@ -283,7 +283,7 @@ class Plan:
         return X if columns is None else pick(X, columns)
 
     def _out_of_bag(self, member, rows):
-        out = np.setdiff1d(np.arange(len(self.index)), rows, assume_unique=True)
+        out = np.delete(np.arange(len(self.index)), rows)
         if len(out) == 0:
             return out, np.zeros((0, member.width))
         return out, member.means(take(self.X, self.index[out]), 1)
