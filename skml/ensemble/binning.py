@@ -181,7 +181,7 @@ def _of_few(columns, weights, categorical):
     known = counted & ~np.isnan(columns.data)
     zeros = np.flatnonzero(held < np.count_nonzero(weights))  # these have rows without an entry
     features = np.concatenate([features[known], zeros])
-    values = np.concatenate([columns.data[known].astype(np.float64), np.zeros(len(zeros))])
+    values = np.concatenate([columns.data[known].astype(np.float64), np.zeros(len(zeros))]) + 0.0  # no -0.0
     empty = np.flatnonzero(np.bincount(features, minlength=n_features) == 0)
     features, values = np.append(features, empty), np.append(values, np.full(len(empty), np.inf))
     order = np.lexsort((values, features))

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skml.ensemble.displays import take_axes
+
 __all__ = ["MarginDisplay"]
 
 
@@ -100,12 +102,8 @@ class MarginDisplay:
         ImportError
             If matplotlib isn't installed.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError("Drawing needs matplotlib; install it with pip install 'skml[plot]'.") from error
-        if ax is None:
-            _, ax = plt.subplots()
+        take_axes(self, ax)
+        ax = self.ax_
         self.lines_ = []
         for margins, name in zip(self.margins, self.names):
             share = np.arange(1, len(margins) + 1) / len(margins)
@@ -113,5 +111,4 @@ class MarginDisplay:
         ax.axvline(0, color="0.7", linewidth=1, zorder=0)
         ax.set(xlim=(-1, 1), ylim=(0, 1), xlabel="margin", ylabel="share of rows with at most this margin")
         ax.legend()
-        self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -13,7 +13,7 @@ from skml.ensemble.bagging import BaseBaggingForest
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
 from skml.ensemble.grower import Classes, fixed_point
 from skml.ensemble.intervals import deviations, entropies, jackknife_plus, quantiles, rows_outside
-from skml.ensemble.labels import numbered
+from skml.ensemble.labels import balancing_weights, numbered
 from skml.ensemble.leaf_rows import rows_of_leaves
 from skml.ensemble.sampling import largest_bag, least
 from skml.ensemble.trees import ForestTreeClassifier, ForestTreeRegressor
@@ -289,8 +289,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             raise ValueError("class_weight must be a dict or a name; a list is for several outputs.")
         if isinstance(self.class_weight, dict):
             return self._asked_weights()
-        held = np.bincount(training.y[training.index][:, 0], training.merged, minlength=len(self.classes_))
-        return held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
+        return balancing_weights(training.y[training.index][:, 0], training.merged, len(self.classes_))
 
     def _asked_weights(self):
         labels = self.classes_.tolist()

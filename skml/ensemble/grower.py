@@ -8,6 +8,7 @@ import numpy as np
 from skml import _kernels
 from skml.ensemble.binning import Table
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, POISSON
+from skml.ensemble.labels import balancing_weights
 from skml.ensemble.predictor import CATEGORIES, Forest
 from skml.ensemble.pruning import node_risks, pruned
 from skml.ensemble.sampling import Bagging, draw_bag, generator
@@ -272,10 +273,7 @@ def _chances(problem, number, n_features):
 
 
 def _class_weights(classes, rows, counts):
-    if not classes.balanced:
-        return classes.weights
-    held = np.bincount(classes.y[0, rows], counts, minlength=len(classes.weights))
-    return held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
+    return balancing_weights(classes.y[0, rows], counts, len(classes.weights)) if classes.balanced else classes.weights
 
 
 def _weight(classes, rows, counts, weights):

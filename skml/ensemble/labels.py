@@ -1,4 +1,4 @@
-"""Labels: strings, numbers or objects become 0, 1, 2..."""
+"""Labels: strings, numbers or objects become 0, 1, 2..., and classes may be given weights that balance them."""
 
 import numpy as np
 
@@ -38,6 +38,27 @@ def numbered(labels, name):
         kinds = sorted({type(label).__name__ for label in labels.tolist()})
         raise ValueError(f"{name} holds labels of several types, {', '.join(kinds)}; use one.") from None
     return classes, codes.reshape(-1)
+
+
+def balancing_weights(codes, weights, n_classes):
+    """Return weights of classes by which all that are there weigh the same; their mean over the rows is 1.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,), int
+        The class of each row.
+    weights : ndarray of shape (n,)
+        Of the rows.
+    n_classes : int
+        How many classes there are.
+
+    Returns
+    -------
+    balancing : ndarray of shape (n_classes,)
+        Positive.
+    """
+    held = np.bincount(codes, weights, minlength=n_classes)
+    return held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
 
 
 def _is_absent(label):

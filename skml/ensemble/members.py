@@ -12,6 +12,7 @@ from sklearn.utils.validation import has_fit_parameter, validate_data
 
 from skml._sklearn import HasMethods
 from skml.base import check_sparse_structure, chunk_slices, require_memory
+from skml.ensemble.labels import balancing_weights
 from skml.ensemble.sampling import draw_bag, draw_copies, generator
 
 CONSTRAINTS = [HasMethods(["fit", "predict"])]
@@ -258,7 +259,8 @@ class Plan:
         rows, copies, weights = draw_copies(self.bagging, number)
         y = self.y[self.index[rows]]
         if self.class_weights is not None:
-            weights = weights * self._of_classes(y, weights)[y]
+            n_classes = len(self.class_weights)
+            weights = weights * (balancing_weights(y, weights, n_classes) if self.balanced else self.class_weights)[y]
         rng = generator(self.bagging.entropy ^ 0x5851F42D4C957F2D, number)
         n_features, columns = self.X.shape[1], None
         if self.n_columns < n_features:
@@ -271,12 +273,6 @@ class Plan:
             raise kind(f"Bag {number}: {type(estimator).__name__} could not be fitted: {error}") from error
         member = replace(self.model, estimators=(estimator,), columns=(columns,))
         return member, np.zeros(n_features), self._out_of_bag(member, rows) if wanted else None
-
-    def _of_classes(self, y, weights):
-        if not self.balanced:
-            return self.class_weights
-        held = np.bincount(y, weights, minlength=len(self.class_weights))
-        return held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
 
     def _bag(self, rows, columns):
         X = take(self.X, self.index[rows])

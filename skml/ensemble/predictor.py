@@ -58,9 +58,11 @@ class Forest:
         """The number of trees."""
         return len(self.roots)
 
-    def walks(self):
-        """Return what the kernels take."""
-        return self.nodes, self.roots, self.set_features, self.sets
+    def walks(self, codes):
+        """Return what the kernels take, which trust that rows have the columns that nodes ask about."""
+        if codes.shape[1] != self.n_features:
+            raise ValueError(f"Rows have {codes.shape[1]} columns; the trees ask about {self.n_features}.")
+        return self.nodes, self.roots, self.set_features, self.sets, codes
 
     def __getstate__(self):
         """Return the arrays in as few bytes as they need."""
@@ -178,9 +180,6 @@ def part(forest, numbers):
 
 
 def _threads(forest, codes, n_threads):
-    """Return how many threads pay; raise if rows are not as wide as the trees expect, who read where they ask."""
-    if codes.shape[1] != forest.n_features:
-        raise ValueError(f"Rows have {codes.shape[1]} columns; the trees ask about {forest.n_features}.")
     return n_threads if len(codes) * forest.n_trees > _ALONE else 1
 
 
@@ -202,8 +201,8 @@ def sums(forest, codes, n_threads):
         In the order of the trees.
     """
     out = np.empty((len(codes), forest.values.shape[1]))
-    parts = (codes, forest.numbers, forest.values, forest.n_pure, out, _threads(forest, codes, n_threads))
-    _kernels.forest.sum_values(*forest.walks(), *parts)
+    parts = (forest.numbers, forest.values, forest.n_pure, out, _threads(forest, codes, n_threads))
+    _kernels.forest.sum_values(*forest.walks(codes), *parts)
     return out
 
 
@@ -225,7 +224,7 @@ def leaves(forest, codes, n_threads):
         Rows of `values`, `weights` and `numbers`.
     """
     out = np.empty((len(codes), forest.n_trees), np.int32)
-    _kernels.forest.find_leaves(*forest.walks(), codes, out, _threads(forest, codes, n_threads))
+    _kernels.forest.find_leaves(*forest.walks(codes), out, _threads(forest, codes, n_threads))
     return out
 
 

@@ -38,9 +38,9 @@ class BinnedForest:
     def __setstate__(self, state):
         """Take the parts back; trees of other columns than the bins' are refused."""
         vars(self).update(state)
-        if self.forest.n_features != len(self.bins.categorical):
-            n_features = self.forest.n_features, len(self.bins.categorical)
-            raise ValueError("The trees ask about {} columns, of which {} have bins.".format(*n_features))
+        n_asked, n_binned = self.forest.n_features, len(self.bins.categorical)
+        if n_asked != n_binned:
+            raise ValueError(f"The trees ask about {n_asked} columns, of which {n_binned} have bins.")
 
     @property
     def n_members(self):

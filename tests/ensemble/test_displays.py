@@ -206,9 +206,10 @@ WITHOUT_MATPLOTLIB = """
 import sys
 sys.modules["matplotlib"] = sys.modules["matplotlib.pyplot"] = None
 import numpy as np
-from skml.ensemble import ImportanceDisplay, IntervalDisplay, OOBCurveDisplay
+from skml.ensemble import ImportanceDisplay, IntervalDisplay, MarginDisplay, OOBCurveDisplay
 ends = np.zeros((2, 2))
-for display in (OOBCurveDisplay(ends[0]), ImportanceDisplay(ends[0]), IntervalDisplay(ends[0], ends[1], ends)):
+of_rows = [IntervalDisplay(ends[0], ends[1], ends), MarginDisplay([ends[0]], ["all"])]
+for display in (OOBCurveDisplay(ends[0]), ImportanceDisplay(ends[0]), *of_rows):
     try:
         display.plot()
     except ImportError as error:
@@ -218,7 +219,7 @@ for display in (OOBCurveDisplay(ends[0]), ImportanceDisplay(ends[0]), IntervalDi
 
 def test_only_drawing_needs_matplotlib():
     said = run(["-c", WITHOUT_MATPLOTLIB]).strip().splitlines()
-    assert len(said) == 3
+    assert len(said) == 4
     assert all(line.endswith("needs matplotlib; install it with: pip install 'skml[plot]'") for line in said)
 
 
