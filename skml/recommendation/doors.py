@@ -20,6 +20,7 @@ from skml.recommendation.tables import (
     as_table,
     column_of,
     features_of,
+    refuse_times,
     shape_of,
 )
 
@@ -171,6 +172,7 @@ def read_table(estimator, X, *, reset):
         table = _checked_numbers(estimator, table, reset)
     else:
         _check_shape(table)
+        refuse_times(table)
         _compare(estimator, table, reset)
     if shape_of(table)[1] < 2:
         raise ValueError(

@@ -99,11 +99,21 @@ def column_of(table, f):
     return _of_polars(table[:, f])
 
 
+def refuse_times(table):
+    """Raise a TypeError if a column of a frame or array holds times."""
+    for dtype in getattr(table, "dtypes", [getattr(table, "dtype", None)]):
+        _no_time(dtype)
+
+
 def _no_times(column):
-    temporal = getattr(column.dtype, "is_temporal", None)  # polars
-    if getattr(column.dtype, "kind", "") in ("m", "M") or (callable(temporal) and temporal()):
-        raise TypeError(f"X holds times ({column.dtype}); convert them to numbers first, e.g. seconds since a date.")
+    _no_time(column.dtype)
     return column
+
+
+def _no_time(dtype):
+    temporal = getattr(dtype, "is_temporal", None)  # polars
+    if getattr(dtype, "kind", "") in ("m", "M") or (callable(temporal) and temporal()):
+        raise TypeError(f"X holds times ({dtype}); convert them to numbers first, e.g. seconds since a date.")
 
 
 def _of_pandas(column):
