@@ -18,6 +18,7 @@ sparse one plus one of low rank (Hastie, Mazumder, Lee & Zadeh 2015) and is neve
 last step (Yao & Kwok 2015); a push after which J would be larger is taken back.
 """
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +27,7 @@ import scipy.sparse.linalg
 from skml import _kernels
 from skml._kernels import blas_threads
 from skml.base import Step
-from skml.recommendation.coordinate import row_slices, sign_of_largest, solve_rows, weights_of
+from skml.recommendation.coordinate import accelerated, row_slices, sign_of_largest, solve_rows, weights_of
 
 OVERSAMPLING, POWER_ITERATIONS = 10, 4  # of the randomized SVD
 DIRECT_SIZE = 300  # the largest smaller side for which all singular values are computed
@@ -194,7 +195,8 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
     if start is None:
         start = problem.shrunk(*randomized_svd(_unfilled(ratings, by_item, n_threads), n_components, seed))
     current = problem.evaluated(start)
-    for n_iter, after in zip(range(1, max_iter + 1), _descent(problem, current)):
+    iterations = accelerated(current, functools.partial(_filled_once, problem))
+    for n_iter, after in zip(range(1, max_iter + 1), iterations):
         converged = current.objective - after.objective <= tol * current.objective
         current, last = after, converged or n_iter == max_iter
         yield _step(replace(after, n_iter=n_iter, converged=bool(converged)), total, bool(last))
@@ -244,25 +246,9 @@ class _Imputation:
         return replace(completion, objective=error / 2 + 2 * self.alpha * size, squared_error=error)
 
 
-def _descent(problem, current):
-    """Yield completions of ever lower J."""
-    before, momentum = current, 1.0
-    while True:
-        # t <- (1 + sqrt(1 + 4 t^2)) / 2, push (t_old - 1) / t (Nesterov 1983)
-        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        push = (momentum - 1) / following
-        after = _filled_once(problem, current, before, push) if push > 0 else None
-        if after is None or after.objective > current.objective:
-            after, following = _filled_once(problem, current, current, 0.0), 1.0 + (push == 0)
-        if after.objective > current.objective:  # nothing left but rounding
-            after = current
-        before, current, momentum = current, after, following
-        yield current
-
-
 @blas_threads(1)
 def _filled_once(problem, current, before, push):
-    """Return the completion after one round of subspace iteration on the filled matrix."""
+    """Return the completion after one round of subspace iteration on the matrix filled with a pushed Z."""
     left, right = current.left * current.sizes, current.right
     if push > 0:
         step = np.asarray(push, left.dtype)
