@@ -14,8 +14,8 @@ fills what is missing with the present Z (Mazumder, Hastie & Tibshirani 2010),
     F(Z | Y) = 1/2 w_max |Y + (w / w_max) (r - Y) - Z|^2 + 2 alpha |Z|_* >= J(Z) - J(Y) + F(Y | Y)
 
 and lowers F by one round of subspace iteration that starts from Z, so that J never increases. The filled matrix is a
-sparse one plus one of low rank (Hastie, Mazumder, Lee & Zadeh 2015) and is never written out. Y is Z pushed on along its
-last step (Yao & Kwok 2015); a push after which J would be larger is taken back.
+sparse one plus one of low rank (Hastie, Mazumder, Lee & Zadeh 2015) and is never written out. Y is Z pushed on along
+its last step (Yao & Kwok 2015); a push after which J would be larger is taken back.
 """
 
 import functools
@@ -355,7 +355,7 @@ def svd_start(ratings, n_components, seed, *, n_threads=1):
 
 
 def nonnegative_start(ratings, n_components, seed, *, n_threads=1):
-    """Return non-negative starting factors: NNDSVD (Boutsidis & Gallopoulos 2008), with the mean where nothing is known.
+    """Return non-negative starting factors by NNDSVD (Boutsidis & Gallopoulos 2008); missing entries count as the mean.
 
     Parameters
     ----------

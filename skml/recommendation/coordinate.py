@@ -243,7 +243,9 @@ def coordinate_steps(
     """
     by_item = ratings.flipped()[0]
     start = _settled(start, ratings, by_item)
-    problem = _Problem(penalties, constraint, fit_bias, n_threads, (penalties.scales(ratings), penalties.scales(by_item)))
+    problem = _Problem(
+        penalties, constraint, fit_bias, n_threads, (penalties.scales(ratings), penalties.scales(by_item))
+    )
     if constraint == "orthogonal":
         start = _orthonormal(start)
     error = squared_sum(residuals(ratings, start, n_threads), weights_of(ratings))
@@ -459,9 +461,7 @@ def _descend(side, others, coordinates, charge, problem):
     arrays = ratings.indptr, ratings.indices, side.residual, weights_of(ratings), side.held, pairs, own
     low = 0.0 if problem.constraint == "nonnegative" else -np.inf
     for rows in side.slices:
-        _kernels.coordinate.sweep_rows(
-            *arrays, 2 * charge * side.scales, low, rows.start, rows.stop, problem.n_threads
-        )
+        _kernels.coordinate.sweep_rows(*arrays, 2 * charge * side.scales, low, rows.start, rows.stop, problem.n_threads)
     others.held, others.change = x, own - before
 
 

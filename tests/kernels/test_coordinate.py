@@ -21,7 +21,12 @@ def entries(rng, shape, dtype, weighted):
         mask[0], mask[1] = False, True
     R = sp.csr_array(mask.astype(dtype))
     weights = rng.uniform(0.5, 2, R.nnz) if weighted else np.empty(0)
-    return [R.indptr.astype("i4"), R.indices.astype("i4"), rng.standard_normal(R.nnz).astype(dtype), weights.astype(dtype)]
+    return [
+        R.indptr.astype("i4"),
+        R.indices.astype("i4"),
+        rng.standard_normal(R.nnz).astype(dtype),
+        weights.astype(dtype),
+    ]
 
 
 def tolerances(dtype):
@@ -160,13 +165,22 @@ BAD = {
     2: np.ones(5),
     "sweep_rows": {3: np.ones(3), 4: np.ones(3), 5: np.ones((3, 3)), 6: np.ones(1), 7: np.ones(1)},
     "solve_rows": {
-        **{3: np.ones(1), 4: np.ones((2, 4)), 5: np.ones(2), 6: np.eye(3)},
-        **{7: np.ones(3), 8: np.ones(3), 9: np.ones((2, 3))},
+        3: np.ones(1),
+        4: np.ones((2, 4)),
+        5: np.ones(2),
+        6: np.eye(3),
+        7: np.ones(3),
+        8: np.ones(3),
+        9: np.ones((2, 3)),
     },
     "write_residuals": {3: np.ones((3, 4)), 4: np.ones((3, 5)), 5: np.ones(3)},
     "residual_products": {
-        **{3: np.ones(1), 4: np.ones((1, 4)), 5: np.ones((3, 3)), 6: np.ones((2, 5))},
-        **{7: np.ones((2, 4)), 8: np.ones(3)},
+        3: np.ones(1),
+        4: np.ones((1, 4)),
+        5: np.ones((3, 3)),
+        6: np.ones((2, 5)),
+        7: np.ones((2, 4)),
+        8: np.ones(3),
     },
 }
 
