@@ -28,14 +28,21 @@ struct Measure {
     const double* right_size;
 };
 
+// The sums of a pair, as one vector: n, sum xy (then sum x^2, sum y^2 (then sum x, sum y)), each weighted.
+template <int K> struct Lanes;
+template <> struct Lanes<2> { typedef double type __attribute__((vector_size(16), aligned(8))); };
+template <> struct Lanes<4> { typedef double type __attribute__((vector_size(32), aligned(8))); };
+template <> struct Lanes<8> { typedef double type __attribute__((vector_size(64), aligned(8))); };
+
 // What an entry of weight g^2 and value x gives to its pairs' sums: each is a product of a left and a right factor.
-template <int K> static inline void factors(double g, double x, bool left, double* f) {
+static inline Lanes<2>::type factors(double g, double x, bool, Lanes<2>) { return Lanes<2>::type{g, g * x}; }
+static inline Lanes<4>::type factors(double g, double x, bool left, Lanes<4>) {
     const double gx = g * x, gxx = gx * x;
-    f[0] = g, f[1] = gx;
-    if (K == 2) return;
-    f[2 % K] = left ? gxx : g, f[3 % K] = left ? g : gxx;
-    if (K == 4) return;
-    f[4 % K] = left ? gx : g, f[5 % K] = left ? g : gx, f[6 % K] = 0, f[7 % K] = 0;
+    return left ? Lanes<4>::type{g, gx, gxx, g} : Lanes<4>::type{g, gx, g, gxx};
+}
+static inline Lanes<8>::type factors(double g, double x, bool left, Lanes<8>) {
+    const double gx = g * x, gxx = gx * x;
+    return left ? Lanes<8>::type{g, gx, gxx, g, gx, g, 0, 0} : Lanes<8>::type{g, gx, g, gxx, g, gx, 0, 0};
 }
 
 // Sums over the common columns of row i and each row of the right matrix (given by column); returns how many rows
@@ -43,16 +50,16 @@ template <int K> static inline void factors(double g, double x, bool left, doubl
 template <class T, int K>
 static inline ptrdiff_t common_sums(const Csr<T>& left, const Csr<T>& right, ptrdiff_t i, double* sums,
                                     int32_t* touched) {
+    typedef typename Lanes<K>::type V;
     ptrdiff_t n_touched = 0;
     for (int32_t p = left.indptr[i]; p < left.indptr[i + 1]; p++) {
-        double a[K];
-        factors<K>(left.weight(p), (double)left.data[p], true, a);
+        const V a = factors(left.weight(p), (double)left.data[p], true, Lanes<K>());
         const int32_t column = left.indices[p];
         for (int32_t q = right.indptr[column]; q < right.indptr[column + 1]; q++) {
-            double b[K], *s = sums + (ptrdiff_t)right.indices[q] * K;
-            factors<K>(right.weight(q), (double)right.data[q], false, b);
-            if (s[0] == 0) touched[n_touched++] = right.indices[q];
-            for (int k = 0; k < K; k++) s[k] += a[k] * b[k];
+            V* s = (V*)(sums + (ptrdiff_t)right.indices[q] * K);
+            const V b = factors(right.weight(q), (double)right.data[q], false, Lanes<K>()), old = *s;
+            if (old[0] == 0) touched[n_touched++] = right.indices[q];
+            *s = old + a * b;
         }
     }
     return n_touched;
@@ -62,7 +69,6 @@ static inline double ratio(double numerator, double square) {
     return square > 0 ? std::min(1.0, std::max(-1.0, numerator / std::sqrt(square))) : 0.0;
 }
 
-// s: n, sum xy (then sum x^2, sum y^2 (then sum x, sum y)) over the common columns, each weighted.
 static inline double similarity(const Measure& m, const double* s, ptrdiff_t i, ptrdiff_t j) {
     const double n = s[0];
     double value = s[1];
