@@ -62,6 +62,9 @@ class Measure:
         return _KINDS["zero" if zero else self.metric]
 
 
+_PRODUCTS = Measure("product", negative=True)
+
+
 def similarities(ratings, measure):
     """Return the similarities of items.
 
@@ -113,10 +116,38 @@ def gram(ratings):
     Returns
     -------
     products : csr_array of shape (n_items, n_items)
+        float64; what is 0 is not stored.
+    """
+    by_user, by_item = _in_double(ratings)
+    return _nearest(by_item, by_user, _PRODUCTS, same=False)
+
+
+def dense_gram(ratings):
+    """Return :func:`gram` as a dense array, without a sparse one in between.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        Interactions by user.
+
+    Returns
+    -------
+    products : ndarray of shape (n_items, n_items)
         float64.
     """
-    by_user = ratings.with_data(ratings.data.astype(np.float64))
-    return _nearest(by_user.flipped()[0], by_user, Measure("product", negative=True), same=False)
+    by_user, by_item = _in_double(ratings)
+    products = np.zeros((ratings.n_columns, ratings.n_columns))
+    for rows, counts, indices, data in _chunks(by_item, by_user, _PRODUCTS, same=False):
+        products[np.repeat(np.arange(rows.start, rows.stop), counts), indices] = data
+    return products
+
+
+def _in_double(ratings):
+    """Return interactions by user and by item in double precision."""
+    weights = None if ratings.weights is None else ratings.weights.astype(np.float64)
+    data = ratings.data.astype(np.float64)
+    by_user = Ratings(ratings.indptr, ratings.indices, data, weights, ratings.n_columns)
+    return by_user, by_user.flipped()[0]
 
 
 def compared(ratings, metric):
@@ -237,27 +268,29 @@ def work_slices(work, limit):
 
 def _nearest(left, right, measure, same):
     """Return the rows of `right`, given by column, that are most similar to each row of `left`."""
+    return _joined(list(_chunks(left, right, measure, same)), (left.n_rows, right.n_columns), left.data.dtype)
+
+
+def _chunks(left, right, measure, same):
+    """Yield (rows, counts, indices, data) of consecutive rows of :func:`_nearest`."""
     n_kept = min(right.n_columns, measure.n_kept or right.n_columns)
-    sizes = (
-        _sizes(left.rows(), left, left.n_rows, measure.kind),
-        _sizes(right.indices, right, right.n_columns, measure.kind),
-    )
-    parts = (*_with_roots(left), *_with_roots(right), *sizes)
+    left_size = _sizes(left.rows(), left, left.n_rows, measure.kind)
+    right_size = _sizes(right.indices, right, right.n_columns, measure.kind)
+    parts = (*_with_roots(left), *_with_roots(right), left_size, right_size)
     plan = (measure.kind, measure.shrinkage, measure.min_support, measure.negative)
-    chunks, n_threads = [], _kernels.n_threads()
+    n_threads = _kernels.n_threads()
     pairs = np.append(0, np.cumsum(np.diff(right.indptr)[left.indices], dtype=np.float64))
-    pairs = np.maximum(np.diff(pairs[left.indptr]), n_kept * _PAIRS_PER_CALL / _ENTRIES_PER_CALL)
-    for rows in work_slices(pairs, _PAIRS_PER_CALL * n_threads):
+    work = np.maximum(np.diff(pairs[left.indptr]), n_kept * _PAIRS_PER_CALL / _ENTRIES_PER_CALL)
+    for rows in work_slices(work, _PAIRS_PER_CALL * n_threads):
         indices = np.empty((rows.stop - rows.start, n_kept), dtype=np.int32)
         data, counts = np.empty(indices.shape, dtype=left.data.dtype), np.empty(len(indices), dtype=np.int32)
         _kernels.similarity.similar_rows(*parts, *plan, rows.start, same, indices, data, counts, n_threads)
         used = np.arange(n_kept) < counts[:, None]
-        chunks.append((counts, indices[used], data[used]))
-    return _joined(chunks, (left.n_rows, right.n_columns), left.data.dtype)
+        yield rows, counts, indices[used], data[used]
 
 
 def _joined(chunks, shape, dtype):
-    counts, indices, data = zip(*chunks) if chunks else ((), (), ())
+    _, counts, indices, data = zip(*chunks) if chunks else ((), (), (), ())
     indptr = np.append(0, np.cumsum(np.concatenate([_NOTHING, *counts]))).astype(np.int64)
     small = indptr.astype(np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64)
     indices = np.concatenate([np.empty(0, dtype=small.dtype), *indices])
