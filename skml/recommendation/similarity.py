@@ -305,4 +305,4 @@ def _with_roots(ratings):
 def _sizes(codes, ratings, n, kind):
     """Return, per code, the weighted sum of squares of the ratings for the cosine, their weight for Jaccard."""
     terms = ratings.filled_weights() * (ratings.data.astype(np.float64) ** 2 if kind == _KINDS["zero"] else 1.0)
-    return np.bincount(codes, terms, minlength=n)
+    return np.bincount(codes, terms, minlength=n).astype(np.float64)  # of no codes it would be of integers
