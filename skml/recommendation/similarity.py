@@ -24,6 +24,7 @@ from skml.recommendation.ratings import Ratings
 
 _KINDS = {"product": 0, "zero": 1, "jaccard": 2, "cosine": 3, "adjusted_cosine": 3, "pearson": 4}
 _PAIRS_PER_CALL = 3e7  # of entries, per thread: below half a second
+_PAIRS_PER_RESULT = 10  # what ranking a similarity takes
 _ENTRIES_PER_CALL = 4e6  # room for results
 _NOTHING = np.empty(0)
 
@@ -280,7 +281,9 @@ def _chunks(left, right, measure, same):
     plan = (measure.kind, measure.shrinkage, measure.min_support, measure.negative)
     n_threads = _kernels.n_threads()
     pairs = np.append(0, np.cumsum(np.diff(right.indptr)[left.indices], dtype=np.float64))
-    work = np.maximum(np.diff(pairs[left.indptr]), n_kept * _PAIRS_PER_CALL / _ENTRIES_PER_CALL)
+    pairs = np.diff(pairs[left.indptr])
+    work = pairs + _PAIRS_PER_RESULT * np.minimum(pairs, right.n_columns)
+    work = np.maximum(work, n_kept * _PAIRS_PER_CALL / _ENTRIES_PER_CALL)
     for rows in work_slices(work, _PAIRS_PER_CALL * n_threads):
         indices = np.empty((rows.stop - rows.start, n_kept), dtype=np.int32)
         data, counts = np.empty(indices.shape, dtype=left.data.dtype), np.empty(len(indices), dtype=np.int32)
