@@ -23,9 +23,9 @@ from skml import _kernels
 from skml.recommendation.ratings import Ratings
 
 _KINDS = {"product": 0, "zero": 1, "jaccard": 2, "cosine": 3, "adjusted_cosine": 3, "pearson": 4}
-_PAIRS_PER_CALL = 3e7  # of entries, per thread: below half a second
+_PAIRS_PER_CALL = 1.5e7  # of entries, per thread: below half a second
 _PAIRS_PER_RESULT = 10  # what ranking a similarity takes
-_ENTRIES_PER_CALL = 4e6  # room for results
+_ENTRIES_PER_CALL = 2e6  # room for results
 _NOTHING = np.empty(0)
 
 

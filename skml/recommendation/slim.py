@@ -18,7 +18,7 @@ from skml import _kernels
 from skml.base import Step, require_memory
 from skml.recommendation.similarity import gram
 
-_WORK_PER_CALL = 1e8  # entries of the Gram matrix, per thread: below half a second
+_WORK_PER_CALL = 5e7  # entries of the Gram matrix, per thread: below half a second
 _ITEMS_PER_STEP = 256
 
 
