@@ -11,7 +11,7 @@ from numbers import Integral
 import numpy as np
 import scipy.sparse as sp
 
-from skml.recommendation.tables import as_ids, distinct, missing, positions
+from skml.recommendation.columns import as_ids, distinct, missing, positions
 
 __all__ = ["coverage", "map_at_k", "mrr", "ndcg_at_k", "precision_at_k", "recall_at_k"]
 
@@ -413,7 +413,7 @@ def _lists(recommended):
     if not hasattr(recommended, "shape"):
         recommended = list(recommended)
         if len({len(row) for row in recommended}) > 1:
-            raise ValueError("The rows of recommended differ in length; fill them with an id that no item has, like -1.")
+            raise ValueError("Rows of recommended differ in length; fill them with an id that no item has, like -1.")
         flat = as_ids(list(chain.from_iterable(recommended)))
         recommended = flat.reshape(len(recommended), -1) if len(flat) else np.empty((len(recommended), 0))
     recommended = np.asarray(recommended)
@@ -428,7 +428,8 @@ def _stored(relevant, gains):
     relevant = sp.coo_array(relevant)
     _check_gains(relevant.data.astype(np.float64))
     kept = relevant.data > 0
-    return relevant.row[kept].astype(np.intp), relevant.col[kept].astype(np.intp), relevant.data[kept].astype(np.float64)
+    users, items = (index[kept].astype(np.intp) for index in relevant.coords)
+    return users, items, relevant.data[kept].astype(np.float64)
 
 
 def _flat(relevant, gains):

@@ -17,7 +17,7 @@ from skml.recommendation.metrics import (
     precision_values,
     recall_values,
 )
-from skml.recommendation.tables import codes, column, distinct
+from skml.recommendation.columns import codes, column, distinct
 
 __all__ = ["RankingScorer", "get_scorer"]
 
@@ -97,21 +97,24 @@ class RankingScorer:
         Returns
         -------
         score : float
-            In [0, 1]; the mean over users, for "coverage" the share of all items of training.
+            In [0, 1]; the mean over users. For "coverage" the share of all items of training that are recommended to
+            the users of X, whatever y is.
         """
         estimator, X = _recommender(estimator, X)
-        users, items, gains = self._relevant(X, y, sample_weight)
-        rows, n_users = codes(users)
-        asked = distinct(users)
-        options = {"exclude_seen": self.exclude_seen, "return_scores": False}
-        recommended = np.asarray(estimator.recommend(asked, n=self.k, **options))
         if self.metric == "coverage":
-            return float(covered(recommended, np.asarray(estimator.item_ids_)))
-        values = _VALUES[self.metric](match(recommended, rows, items, gains), self.k)
+            return float(covered(self._lists(estimator, column(X, 0, "user")), np.asarray(estimator.item_ids_)))
+        users, items, gains = self._relevant(X, y, sample_weight)
+        hits = match(self._lists(estimator, users), codes(users)[0], items, gains)
+        values = _VALUES[self.metric](hits, self.k)
         known = ~np.isnan(values)
         if not known.any():
             raise ValueError("The relevant rows have no gain: y is 0 everywhere.")
         return float(values[known].mean())
+
+    def _lists(self, estimator, users):
+        """Return what is recommended to each distinct user."""
+        options = {"exclude_seen": self.exclude_seen, "return_scores": False}
+        return np.asarray(estimator.recommend(distinct(users), n=self.k, **options))
 
     def _relevant(self, X, y, sample_weight):
         """Return users, items and gains (or None) of the rows that are relevant."""
@@ -135,8 +138,8 @@ class RankingScorer:
 
     def __repr__(self):
         defaults = {"threshold": None, "gains": "binary", "exclude_seen": True}
-        other = [f", {name}={getattr(self, name)!r}" for name, value in defaults.items() if getattr(self, name) != value]
-        return f"get_scorer('{self.metric}@{self.k}'{''.join(other)})"
+        given = {name: getattr(self, name) for name in defaults if getattr(self, name) != defaults[name]}
+        return f"get_scorer('{self.metric}@{self.k}'{''.join(f', {name}={value!r}' for name, value in given.items())})"
 
     def __eq__(self, other):
         return type(self) is type(other) and vars(self) == vars(other)

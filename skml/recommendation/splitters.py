@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state, indexable
 
-from skml.recommendation.tables import as_ids, codes, column, missing
+from skml.recommendation.columns import as_ids, codes, column, missing
 
 __all__ = ["ColdUserSplit", "LeaveLastOut", "PerUserKFold", "TimeSplit"]
 
@@ -55,7 +55,8 @@ class PerUserKFold(BaseCrossValidator):
         order = order[np.bincount(users)[users[order]] > 1]
         if len(order) < self.n_splits:
             raise ValueError(
-                f"n_splits={self.n_splits} needs as many interactions of users with two or more; there are {len(order)}."
+                f"n_splits={self.n_splits} needs at least as many interactions of users who have two or more; "
+                f"there are {len(order)}."
             )
         fold[order] = np.arange(len(order)) % self.n_splits
         for i in range(self.n_splits):

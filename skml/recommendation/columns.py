@@ -1,4 +1,4 @@
-"""Columns of a table of interactions, whatever holds the table: array, DataFrame or list of rows."""
+"""Columns of tables and their ids, whatever holds the table: array, DataFrame or list of rows."""
 
 from numbers import Integral
 
