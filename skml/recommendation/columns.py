@@ -127,7 +127,9 @@ def _values(X, position):
 
 
 def codes(values):
-    """Return each value as a number from 0: equal values have equal codes.
+    """Return each value as a number from 0, in the order in which they first occur.
+
+    So the numbers are the same whatever type the values have.
 
     Parameters
     ----------
@@ -137,16 +139,19 @@ def codes(values):
     Returns
     -------
     codes : ndarray of shape (n,), int
-        In the values' order where they have one, else in that of their first occurrence.
-    n_codes : int
-        How many distinct values there are.
+        Equal for equal values.
+    first : ndarray of shape (n_codes,), int
+        Where each code first occurs.
     """
-    if values.dtype.kind != "O":
-        distinct, codes = np.unique(values, return_inverse=True)
-        return codes, len(distinct)
-    known = {}
-    codes = np.array([known.setdefault(value, len(known)) for value in values], dtype=np.intp)
-    return codes, len(known)
+    if values.dtype.kind == "O":
+        known = {}
+        codes = np.array([known.setdefault(value, len(known)) for value in values.tolist()], dtype=np.intp)
+        return codes, np.unique(codes, return_index=True)[1]
+    _, first, codes = np.unique(values, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    number = np.empty(len(first), dtype=np.intp)
+    number[order] = np.arange(len(first))
+    return number[codes], first[order]
 
 
 def positions(values, among):

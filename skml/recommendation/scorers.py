@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn import metrics as sklearn_metrics
 from sklearn.pipeline import Pipeline
 
+from skml.recommendation.columns import codes, column
 from skml.recommendation.metrics import (
     covered,
     map_values,
@@ -17,7 +18,6 @@ from skml.recommendation.metrics import (
     precision_values,
     recall_values,
 )
-from skml.recommendation.columns import codes, column, distinct
 
 __all__ = ["RankingScorer", "get_scorer"]
 
@@ -102,9 +102,11 @@ class RankingScorer:
         """
         estimator, X = _recommender(estimator, X)
         if self.metric == "coverage":
-            return float(covered(self._lists(estimator, column(X, 0, "user")), np.asarray(estimator.item_ids_)))
+            users = column(X, 0, "user")
+            return float(covered(self._lists(estimator, users[codes(users)[1]]), np.asarray(estimator.item_ids_)))
         users, items, gains = self._relevant(X, y, sample_weight)
-        hits = match(self._lists(estimator, users), codes(users)[0], items, gains)
+        rows, first = codes(users)
+        hits = match(self._lists(estimator, users[first]), rows, items, gains)
         values = _VALUES[self.metric](hits, self.k)
         known = ~np.isnan(values)
         if not known.any():
@@ -112,9 +114,9 @@ class RankingScorer:
         return float(values[known].mean())
 
     def _lists(self, estimator, users):
-        """Return what is recommended to each distinct user."""
+        """Return what is recommended to distinct users."""
         options = {"exclude_seen": self.exclude_seen, "return_scores": False}
-        return np.asarray(estimator.recommend(distinct(users), n=self.k, **options))
+        return np.asarray(estimator.recommend(users, n=self.k, **options))
 
     def _relevant(self, X, y, sample_weight):
         """Return users, items and gains (or None) of the rows that are relevant."""

@@ -124,8 +124,7 @@ class ColdUserSplit(BaseCrossValidator):
     n_splits : int, default=5
         Number of folds, at least 2 and at most the number of users.
     shuffle : bool, default=True
-        Whether to deal the users in random order; else in that of their ids (of their first rows, where ids are
-        objects).
+        Whether to deal the users in random order; else in that of their first rows.
     random_state : int, RandomState instance or None, default=None
         Decides the order; an int makes each call the same.
     user : int or str, default=0
