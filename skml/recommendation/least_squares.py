@@ -170,7 +170,7 @@ def counted_noise(seed, n_rows, width, dtype):
     columns = np.arange(1, width + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
     for start in range(0, n_rows, 4096):
         rows = np.arange(start + 1, min(start + 4096, n_rows) + 1, dtype=np.uint64)
-        keys = _mixed(rows * np.uint64(_GOLDEN) + _mixed(np.array(seed % 2**64, np.uint64)))
+        keys = _mixed(rows * np.uint64(_GOLDEN) + _mixed(np.array([seed % 2**64], np.uint64)))
         bits = _mixed(keys[:, None] + columns) >> np.uint64(11)
         noise[start : start + 4096] = (bits * 2.0**-53 - 0.5) * np.sqrt(12 / width)
     return noise
