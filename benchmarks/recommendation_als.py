@@ -2,7 +2,7 @@
 
 ``SKML_DATA=folder python benchmarks/recommendation_als.py [name ...]`` adds real data where the folder has it; names
 pick problems by a part of theirs. Seconds are per iteration; both begin with the same factors, and the peer is given
-the transpose, so that both solve for the same side first. Its regularization is twice our penalty. Implicit's own code runs
+the transpose, so that both solve for the same side first. Its regularization is twice our penalty. The peer also runs
 on the threads of OpenBLAS as well: set OPENBLAS_NUM_THREADS=1, as it asks for.
 """
 
@@ -58,6 +58,9 @@ def clocked(function):
     return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
+WIDTHS = (42, 9, 9, 9, 9, 40)
+
+
 def sweeps(name, R, k, cg, n_threads):
     """Print a line: medians per iteration, in turn, and the objectives after as many iterations."""
     inner = "cg" if cg else "cholesky"
@@ -97,12 +100,13 @@ def sweeps(name, R, k, cg, n_threads):
         other_wall,
         other_wall / wall,
         other_cpu / cpu,
-        f"J {a:.8g} {b:.8g}",
+        f"{a:.8g} {b:.8g}",
+        widths=WIDTHS,
     )
 
 
 if __name__ == "__main__":
-    row("problem", "ours s", "peer s", "ratio", "cpu", "objectives")
+    row("problem", "ours s", "peer s", "ratio", "cpu", "objectives", widths=WIDTHS)
     for title, confidences in problems():
         if sys.argv[1:] and not any(word in title for word in sys.argv[1:]):
             continue
