@@ -176,14 +176,16 @@ def sgd_steps(ratings, start, descent):
     """
     model = _Model.of(ratings, start, descent)
     learn = _rating_epoch(ratings, model, descent) if descent.loss == "squared" else _ranking_epoch(ratings, descent)
+    counts = penalty_counts(ratings, descent.penalty)
     stop, damping, mean = Plateau(descent), 1.0, None
     for epoch in range(start.n_iter + 1, descent.max_iter + 1):
         eta = damping * rate_at(descent, epoch)
         with np.errstate(over="ignore", invalid="ignore"):
             met = learn(model, epoch, eta)
             state = model.state(epoch)
-            objective = met + (penalties(ratings, state, descent.penalty) if descent.loss == "squared" else 0.0)
-        if not math.isfinite(objective) or not _finite(state):
+            added = penalties(state, descent.penalty, counts)
+        objective = met + (added if descent.loss == "squared" else 0.0)
+        if not math.isfinite(met + added):
             raise FloatingPointError(
                 f"The factors grew without bounds in epoch {epoch} at a learning rate of {eta:.3g}; lower "
                 "learning_rate_init (eta0), or raise the penalties."
@@ -251,29 +253,34 @@ def averaged(mean, state, count):
     return Factors(*(None if a is None else a + (b - a) / a.dtype.type(count) for a, b in parts), state.n_iter)
 
 
-def penalties(ratings, state, penalty):
+def penalties(state, penalty, counts):
     """Return what the penalties add to the objective.
 
     Parameters
     ----------
-    ratings : Ratings
-        Whose interactions they count, if they are weighted.
     state : Factors
         The parameters.
     penalty : Penalty
         How strong they are.
+    counts : (ndarray of shape (n_users,), ndarray of shape (n_items,)) or (1.0, 1.0)
+        How often each row's squared norm counts.
 
     Returns
     -------
     sum : float
-        lambda_U sum_u c_u |p_u|^2, and so on; c_u is the weight of the row's interactions, or 1.
+        lambda_U sum_u c_u |p_u|^2, and so on.
     """
-    total, counts = 0.0, _row_weights(ratings) if penalty.weighted else (1.0, 1.0)
+    total = 0.0
     for array, strength, count in zip(_arrays(state), _strengths(penalty), (*counts, *counts)):
-        if array is not None and strength:
-            squares = np.einsum("ij,ij->i", *(2 * [array.reshape(len(array), -1)])).astype(np.float64)
-            total += strength * float((count * squares).sum())
-    return total
+        if array is not None:
+            rows = array.reshape(len(array), -1)
+            total += strength * float((count * np.einsum("ij,ij->i", rows, rows).astype(np.float64)).sum())
+    return total  # not finite if any parameter is not
+
+
+def penalty_counts(ratings, penalty):
+    """Return how often the squared norm of each user's and each item's row counts, for :func:`penalties`."""
+    return _row_weights(ratings) if penalty.weighted else (1.0, 1.0)
 
 
 def squared_objective(ratings, state, penalty):
@@ -303,7 +310,7 @@ def squared_objective(ratings, state, penalty):
             errors -= state.user_bias[u] + state.item_bias[i]
         errors = np.square(errors, dtype=np.float64)
         total += 0.5 * float((errors if ratings.weights is None else errors * ratings.weights[at]).sum())
-    return total + penalties(ratings, state, penalty)
+    return total + penalties(state, penalty, penalty_counts(ratings, penalty))
 
 
 def _arrays(state):
@@ -312,10 +319,6 @@ def _arrays(state):
 
 def _strengths(penalty):
     return penalty.users, penalty.items, penalty.user_biases, penalty.item_biases
-
-
-def _finite(state):
-    return all(array is None or np.isfinite(array.sum(dtype=np.float64)) for array in _arrays(state))
 
 
 def _row_weights(ratings):

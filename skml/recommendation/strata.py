@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Blocks are no smaller on average, and there are no more parts: threads beyond have nothing to do.
-LEAST_USERS, LEAST_ITEMS, LEAST_INTERACTIONS, MOST_PARTS = 8, 8, 2**10, 32
+# Parts and blocks are no smaller on average (steps on the same few items wait for each other), and no more: threads
+# beyond have nothing to do.
+LEAST_USERS, LEAST_ITEMS, LEAST_INTERACTIONS, MOST_PARTS = 8, 12, 2**10, 32
 ROW_BYTES = 64
 
 

@@ -5,6 +5,9 @@
 #pragma once
 #include "kmeans_pairs.hpp"
 
+// GCC takes a function that only asks for memory ahead for one without effect, unless it is inlined.
+#define SKML_INLINE static inline __attribute__((always_inline))
+
 namespace skml_sgd {
 using skml_kmeans::Lanes;
 using skml_kmeans::Vec;
@@ -13,7 +16,7 @@ using skml_kmeans::madd;
 using skml_kmeans::store;
 
 constexpr ptrdiff_t ROW_BYTES = 64;            // rows of factors are padded to multiples
-constexpr ptrdiff_t FAR = 24, NEAR = 8;        // how many steps ahead interactions, and their rows, are asked for
+constexpr ptrdiff_t FAR = 24, NEAR = 5;        // how many steps ahead interactions, and their rows, are asked for
 constexpr int TRIES = 64;                      // for an item that the user has not seen
 constexpr uint64_t GOLDEN = 0x9E3779B97F4A7C15u;
 
@@ -53,10 +56,10 @@ static inline void shuffle(int32_t* order, ptrdiff_t start, ptrdiff_t stop, uint
     }
 }
 
-template <class T> static inline Vec<T> spread(T value) { return value - Vec<T>{}; }  // minus 0 keeps -0
+template <class T> SKML_INLINE Vec<T> spread(T value) { return value - Vec<T>{}; }  // minus 0 keeps -0
 
 // The sum of a vector's lanes, halves first.
-template <class T, int n> static inline T total(const T* a) {
+template <class T, int n> SKML_INLINE T total(const T* a) {
     if constexpr (n == 1) return a[0];
     else {
         typedef T H __attribute__((vector_size(n / 2 * sizeof(T))));
@@ -66,10 +69,15 @@ template <class T, int n> static inline T total(const T* a) {
         return total<T, n / 2>(half);
     }
 }
-template <class T> static inline T total(Vec<T> v) {
+template <class T> SKML_INLINE T total(Vec<T> v) {
+#if defined(__AVX512F__)  // the same sums without a way through memory
+    if constexpr (sizeof(T) == 4) return _mm512_reduce_add_ps((__m512)v);
+    else return _mm512_reduce_add_pd((__m512d)v);
+#else
     T a[Lanes<T>::n];
     store(a, v);
     return total<T, Lanes<T>::n>(a);
+#endif
 }
 
 // A row of N vectors, held in registers; of any number (N = 0), read again where it is needed.
@@ -86,7 +94,7 @@ template <class T> struct Row<T, 0> {
     Vec<T> at(ptrdiff_t c) const { return load<Vec<T>>(p + c * Lanes<T>::n); }
 };
 
-template <class T> static inline T kept(T g, T strength, const T* share, ptrdiff_t row) {
+template <class T> SKML_INLINE T kept(T g, T strength, const T* share, ptrdiff_t row) {
     const T left = 1 - g * strength * (share ? share[row] : T(1));
     return left < 0 ? T(0) : left;  // a large penalty ends at 0, it does not overshoot
 }
@@ -95,7 +103,7 @@ static inline double softplus(double x) { return x > 0 ? x + std::log1p(std::exp
 
 // One step of size g for r = b_u + b_i + p.q (Koren, Bell & Volinsky 2009, section "Learning algorithms"); its loss.
 template <class T, int N, bool LOGISTIC>
-static inline double step(const Model<T>& m, ptrdiff_t u, ptrdiff_t i, T target, T g) {
+SKML_INLINE double step(const Model<T>& m, ptrdiff_t u, ptrdiff_t i, T target, T g) {
     constexpr ptrdiff_t n = Lanes<T>::n;
     const ptrdiff_t vectors = Row<T, N>::size(m.width);
     T *pu = m.U + u * m.width, *qi = m.V + i * m.width;
@@ -125,7 +133,7 @@ static inline double step(const Model<T>& m, ptrdiff_t u, ptrdiff_t i, T target,
 }
 
 // One step of Bayesian personalised ranking (Rendle et al. 2009, fig. 4): item i should rank above item j.
-template <class T, int N> static inline double ranked(const Model<T>& m, ptrdiff_t u, ptrdiff_t i, ptrdiff_t j, T g) {
+template <class T, int N> SKML_INLINE double ranked(const Model<T>& m, ptrdiff_t u, ptrdiff_t i, ptrdiff_t j, T g) {
     constexpr ptrdiff_t n = Lanes<T>::n;
     const ptrdiff_t vectors = Row<T, N>::size(m.width);
     T *pu = m.U + u * m.width, *qi = m.V + i * m.width, *qj = m.V + j * m.width;
@@ -172,11 +180,11 @@ static inline int32_t drawn(const Negatives& s, ptrdiff_t u, uint64_t count) {
     return -1;
 }
 
-template <class T> static inline void ask_row(const T* row, ptrdiff_t width) {
+template <class T> SKML_INLINE void ask_row(const T* row, ptrdiff_t width) {
     for (ptrdiff_t c = 0; c < width; c += ROW_BYTES / (ptrdiff_t)sizeof(T)) __builtin_prefetch(row + c, 1);
 }
 
-template <class T> static inline void ask_ahead(const Model<T>& m, const Interactions<T>& x, ptrdiff_t t, ptrdiff_t stop) {
+template <class T> SKML_INLINE void ask_ahead(const Model<T>& m, const Interactions<T>& x, ptrdiff_t t, ptrdiff_t stop) {
     if (t + FAR < stop) {
         const int32_t o = x.order[t + FAR];
         __builtin_prefetch(x.users + o);
@@ -194,7 +202,7 @@ static inline bool outside(int32_t code, ptrdiff_t n) { return code < 0 || code 
 
 // The steps of positions start to stop; returns the sum of losses, or -1 if a code points outside.
 template <class T, int N>
-static double explicit_steps(const Model<T>& m, const Interactions<T>& x, ptrdiff_t start, ptrdiff_t stop) {
+static double explicit_steps(const Model<T> m, const Interactions<T> x, ptrdiff_t start, ptrdiff_t stop) {
     double sum = 0;
     for (ptrdiff_t t = start; t < stop; t++) {
         ask_ahead(m, x, t, stop);
@@ -208,7 +216,7 @@ static double explicit_steps(const Model<T>& m, const Interactions<T>& x, ptrdif
 
 // The same with negatives drawn; adds to the sums of losses and of their weights.
 template <class T, int N, bool BPR>
-static bool implicit_steps(const Model<T>& m, const Interactions<T>& x, const Negatives& s, ptrdiff_t start,
+static bool implicit_steps(const Model<T> m, const Interactions<T> x, const Negatives s, ptrdiff_t start,
                            ptrdiff_t stop, double* sums) {
     for (ptrdiff_t t = start; t < stop; t++) {
         ask_ahead(m, x, t, stop);
@@ -230,6 +238,8 @@ static bool implicit_steps(const Model<T>& m, const Interactions<T>& x, const Ne
     switch (m.width / Lanes<T>::n) { \
         case 1: return CALL(1); case 2: return CALL(2); case 3: return CALL(3); case 4: return CALL(4); \
         case 5: return CALL(5); case 6: return CALL(6); case 7: return CALL(7); case 8: return CALL(8); \
+        case 9: return CALL(9); case 10: return CALL(10); case 11: return CALL(11); case 12: return CALL(12); \
+        case 13: return CALL(13); \
         default: return CALL(0); }
 
 template <class T>
