@@ -1,4 +1,4 @@
-"""Steps over interactions: compiled equals twin at every width, draws avoid what was seen, bad arguments are refused."""
+"""Steps over interactions: compiled equals twin at every width, no draw was seen, bad arguments are refused."""
 
 import numpy as np
 import pytest
