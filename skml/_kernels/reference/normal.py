@@ -58,8 +58,7 @@ def _descend(A, b, x, steps):
 
 
 def _check(indptr, indices, data, optional, others, found, numbers):
-    start, end, steps, n_threads, k = numbers
-    n, n_rows, K = len(indices), len(found), found.shape[1]
+    n, n_rows, K, (start, end, steps, n_threads, k) = len(indices), len(found), found.shape[1], numbers
     expected = zip(optional, (n, len(others), K, n_rows, n_rows, n_rows))
     if any(len(a) not in (0, size) or (a.ndim == 2 and a.shape[1] != K) for a, size in expected):
         raise ValueError("An optional array is neither empty nor of the others' size.")
