@@ -114,5 +114,14 @@ def _same_as_next(parts, order):
 
 def _equal(a, b):
     if sp.issparse(a):
-        return np.asarray(abs(a - b).sum(axis=1)).ravel() == 0
+        return _same_entries(a, b, lambda data: np.where(np.isnan(data), 0, data)) & _same_entries(a, b, np.isnan)
     return ((a == b) | (np.isnan(a) & np.isnan(b))).all(axis=1)
+
+
+def _same_entries(a, b, of):
+    gaps = abs(_with(a, of(a.data)) - _with(b, of(b.data)))
+    return np.asarray(gaps.sum(axis=1)).ravel() == 0
+
+
+def _with(X, data):
+    return sp.csr_array((data.astype(np.float64), X.indices, X.indptr), shape=X.shape)

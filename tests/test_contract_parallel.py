@@ -42,6 +42,12 @@ def test_a_fork_after_a_fit_does_not_hang():
     assert said == {cls.__name__: "equal" for cls in classes()}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_fork_does_not_hang_where_two_jobs_are_asked_for():
+    said = json.loads(run([PROGRAM, "jobs"], timeout=300, OMP_NUM_THREADS=2, OPENBLAS_NUM_THREADS=2))
+    assert set(said.values()) == {"equal", "takes no n_jobs"}
+
+
 @each_class
 def test_four_fits_at_once_equal_one_alone(cls, rng):
     sets = [data(cls, rng, n=300 + 100 * i) for i in range(4)]

@@ -72,3 +72,12 @@ def test_rows_that_differ_only_in_double_precision_stay_apart(rng):
 def test_distinct_rows_have_distinct_hashes(rng):
     X = rng.permutation(200_000).reshape(-1, 2).astype(float)
     assert len(np.unique(row_hashes(X))) == len(X)
+
+
+def test_sparse_rows_with_missing_values_are_merged(rng):
+    X = rng.integers(0, 2, (30, 3)).astype(float)
+    X[rng.random(X.shape) < 0.4] = np.nan
+    dense, sparse = distinct_rows(X), distinct_rows(sp.csr_array(X))
+    np.testing.assert_array_equal(X[dense[0]], X[sparse[0]])
+    np.testing.assert_array_equal(dense[1], sparse[1])
+    assert len(distinct_rows(sp.csr_array(np.array([[np.nan, 1], [1, np.nan], [np.nan, 0], [np.nan, 1]])))[0]) == 3

@@ -10,6 +10,7 @@ import os
 import threading
 from contextlib import contextmanager
 
+from joblib import effective_n_jobs
 from threadpoolctl import ThreadpoolController
 
 from skml._kernels import cpu_base
@@ -62,6 +63,35 @@ def _load(family):
 def n_threads():
     """Return the number of threads to hand to a kernel: OpenMP's limit, and 1 in a forked child."""
     return 1 if _forked else openmp_threads()
+
+
+def threads_of(n_jobs):
+    """Return the number of threads that an estimator's ``n_jobs`` asks for, in joblib's words; 1 in a forked child."""
+    return 1 if _forked else effective_n_jobs(n_jobs)
+
+
+class Stopped(Exception):
+    """A kernel ended because its thread was told to stop."""
+
+
+_told = threading.local()
+
+
+@contextmanager
+def stoppable(stop):
+    """Let a ``threading.Event`` end the long kernels that this thread runs inside the block, with :class:`Stopped`."""
+    _told.stop = stop
+    try:
+        yield
+    finally:
+        _told.stop = None
+
+
+def breathe():
+    """Come back to Python from a kernel that takes long, every tenth of a second or so: signals are seen to here."""
+    stop = getattr(_told, "stop", None)
+    if stop is not None and stop.is_set():
+        raise Stopped
 
 
 class _BlasLimits:

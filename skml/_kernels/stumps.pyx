@@ -21,13 +21,14 @@ cdef extern from "stumps.hpp" namespace "skml_stumps" nogil:
         Py_ssize_t n, m, p, K
         double all, tolerance
         double* sums
+        double* spare
         int* broken
     cdef struct Split:
         double score
         int64_t bin, position, missing_left
     void count_group[T](const Search[T]&, Py_ssize_t, double*) noexcept
     double best_inside[T](const Search[T]&, Py_ssize_t, double, double) noexcept
-    void add_sides(const int32_t*, const double*, const uint8_t*, Py_ssize_t, Py_ssize_t, double*) noexcept
+    void add_sides(const int32_t*, const double*, const uint8_t*, Py_ssize_t, Py_ssize_t, double*, double*) noexcept
     Split first_split[T](const Search[T]&, Py_ssize_t, double) noexcept
 
 cdef extern from "votes.hpp" namespace "skml_votes" nogil:
@@ -41,7 +42,7 @@ cdef extern from "votes.hpp" namespace "skml_votes" nogil:
         Py_ssize_t n_trees, n_used, K
     double cast(const int32_t*, const int32_t*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double, double, double, double*,
                 double*, double*) noexcept
-    void quantiles(const double*, const double*, Py_ssize_t, const double*, Py_ssize_t, double*) noexcept
+    int quantiles(const double*, const double*, Py_ssize_t, const double*, Py_ssize_t, double*) noexcept
     void vote[T](const Trees&, const T*, const T*, Py_ssize_t, Py_ssize_t, double*, T*, double*) noexcept
 
 include "checks.pxi"
@@ -91,10 +92,10 @@ def find_split(
     if n == 0 or p == 0 or K == 0:
         return
     cdef double[::1] sums = np.empty(p * K * 256)
-    cdef double[::1] best = np.empty(p)
+    cdef double[::1] best = np.empty(p), spare = np.empty(p * K)
     s.n, s.p, s.K, s.tolerance, s.m = n, p, K, tolerance, rows.shape[0] if rows.shape[0] else n
     s.codes, s.offsets, s.n_bins, s.X, s.weights = &codes[0, 0], &offsets[0, 0], &n_bins[0], &X[0, 0], &weights[0]
-    s.y, s.totals, s.sums, s.broken = &y[0], &totals[0], &sums[0], &broken
+    s.y, s.totals, s.sums, s.spare, s.broken = &y[0], &totals[0], &sums[0], &spare[0], &broken
     s.order = &order[0, 0] if order.shape[1] else NULL
     s.rows = NULL
     s.inside = NULL
@@ -141,8 +142,9 @@ def side_sums(
     sums[:, :] = 0
     if y.shape[0] == 0:
         return
+    cdef double[::1] parts = np.zeros(8 * sums.shape[1])
     with nogil:
-        add_sides(&y[0], &weights[0], &left[0], y.shape[0], sums.shape[1], &sums[0, 0])
+        add_sides(&y[0], &weights[0], &left[0], y.shape[0], sums.shape[1], &parts[0], &sums[0, 0])
 
 
 def cast_votes(
@@ -181,8 +183,11 @@ def weighted_quantiles(
     _same((levels.shape[0], found.shape[0]), "levels and found")
     if values.shape[0] == 0 or levels.shape[0] == 0:
         raise ValueError("There are no quantiles of nothing.")
+    cdef int failed
     with nogil:
-        quantiles(&values[0], &weights[0], values.shape[0], &levels[0], levels.shape[0], &found[0])
+        failed = quantiles(&values[0], &weights[0], values.shape[0], &levels[0], levels.shape[0], &found[0])
+    if failed:
+        raise MemoryError("The quantiles ran out of memory.")
 
 
 def tree_votes(

@@ -2,7 +2,12 @@
 
 import numpy as np
 
+import skml._kernels as _kernels
+
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+ctypedef int (*breathe_t)() except -1 nogil
 
 cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
     cdef cppclass Table:
@@ -27,6 +32,7 @@ cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
         int64_t min_split
         double min_gain
         uint64_t seed
+        breathe_t breathe
     cdef cppclass Grown:
         int32_t* features
         int32_t* children
@@ -36,7 +42,7 @@ cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
         uint32_t* sets
         int32_t* leaf_begins
         double* bounds
-        double* importances
+        double* gains
         int64_t n_inner, n_sets, n_leaves
     cdef cppclass Classes2 "skml_trees::Classes<2>":
         int criterion, n_outputs, n_cells
@@ -59,15 +65,23 @@ cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
         const double* units
         const double* offsets
     int grow_tree "skml_trees::grow"(const Classes2&, const Table&, const Limits&, const Options&, int32_t*, int32_t*, int32_t*,
-                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) noexcept
+                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) except -1
     int grow_tree "skml_trees::grow"(const Classes&, const Table&, const Limits&, const Options&, int32_t*, int32_t*, int32_t*,
-                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) noexcept
+                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) except -1
     int grow_tree "skml_trees::grow"(const Numbers2&, const Table&, const Limits&, const Options&, int32_t*, int32_t*, int64_t*,
-                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) noexcept
+                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) except -1
     int grow_tree "skml_trees::grow"(const Numbers&, const Table&, const Limits&, const Options&, int32_t*, int32_t*, int64_t*,
-                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) noexcept
+                                     Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) except -1
 
 include "checks.pxi"
+
+
+cdef int _breathe() except -1 nogil:
+    """See to signals, and to whoever wants this thread to stop."""
+    with gil:
+        PyErr_CheckSignals()
+        _kernels.breathe()
+    return 0
 
 
 cdef int _set_table(Table* t, object table) except -1:
@@ -113,24 +127,24 @@ cdef int _set_rule(Limits* limits, Options* options, Table* table, object rule, 
         _same((monotonic.shape[0], table.p), "monotonic and the features")
         table.monotonic = &monotonic[0]
     options.max_depth, options.max_features, options.max_leaves = rule.max_depth, rule.max_features, rule.max_leaves
-    options.min_split, options.min_gain, options.seed = rule.min_split, rule.min_gain, seed
+    options.min_split, options.min_gain, options.seed, options.breathe = rule.min_split, rule.min_gain, seed, _breathe
     return 0
 
 
-cdef int _set_grown(Grown* g, object grown, Py_ssize_t m, Py_ssize_t p) except -1:
+cdef int _set_grown(Grown* g, object grown, Py_ssize_t m) except -1:
     cdef int32_t[::1] features = grown.features, set_features = grown.set_features, leaf_begins = grown.leaf_begins
     cdef int32_t[:, ::1] children = grown.children
     cdef uint8_t[::1] codes = grown.codes, kinds = grown.kinds
     cdef uint32_t[:, ::1] sets = grown.sets
     cdef double[:, ::1] bounds = grown.bounds
-    cdef double[::1] importances = grown.importances
+    cdef double[::1] gains = grown.gains
     if (features.shape[0] < m or set_features.shape[0] < m or leaf_begins.shape[0] < m or children.shape[0] < m
             or codes.shape[0] < m or kinds.shape[0] < m or sets.shape[0] < m or bounds.shape[0] < m
-            or children.shape[1] != 2 or sets.shape[1] != 8 or bounds.shape[1] != 2 or importances.shape[0] != p):
+            or gains.shape[0] < m or children.shape[1] != 2 or sets.shape[1] != 8 or bounds.shape[1] != 2):
         raise ValueError(f"grown must have room for {m} leaves.")
     g.features, g.set_features, g.leaf_begins = &features[0], &set_features[0], &leaf_begins[0]
     g.children, g.codes, g.kinds, g.sets = &children[0, 0], &codes[0], &kinds[0], &sets[0, 0]
-    g.bounds, g.importances = &bounds[0, 0], &importances[0]
+    g.bounds, g.gains = &bounds[0, 0], &gains[0]
     return 0
 
 
@@ -139,6 +153,8 @@ cdef int _set_bag(object table, int32_t[::1] rows, int32_t[::1] weights, Py_ssiz
     _same((rows.shape[0], weights.shape[0], n_targets), "rows, weights and targets")
     _check_indices(rows, "rows", 0, table.n_rows)
     _check_indices(weights, "weights", 1, 2**31 - 1)
+    if np.sum(weights, dtype=np.int64) >= 2**31:
+        raise ValueError("weights must add up to less than 2**31.")
     _check_indices(features, "features", 0, len(table.categorical))
     if rows.shape[0] == 0 or features.shape[0] == 0:
         raise ValueError("a tree needs rows and features.")
@@ -172,7 +188,7 @@ def grow_classes(
     _set_bag(table, rows, weights, targets.shape[1], features)
     _set_table(&t, table)
     _set_rule(&limits, &options, &t, rule, seed)
-    _set_grown(&g, grown, m, t.p)
+    _set_grown(&g, grown, m)
     if first.shape[0] != n_outputs + 1 or n_outputs == 0 or first[n_outputs] != class_weights.shape[0] or first[0] != 0:
         raise ValueError("first must give the classes of each output.")
     for o in range(n_outputs):
@@ -224,7 +240,7 @@ def grow_numbers(
     _set_bag(table, rows, weights, targets.shape[1], features)
     _set_table(&t, table)
     _set_rule(&limits, &options, &t, rule, seed)
-    _set_grown(&g, grown, m, t.p)
+    _set_grown(&g, grown, m)
     _same((units.shape[0], offsets.shape[0], n_outputs), "units, offsets and targets")
     if n_outputs == 0:
         raise ValueError("a tree needs targets.")

@@ -10,6 +10,7 @@ _HOMES = {
     "ImportanceDisplay": "skml.ensemble.displays",
     "IntervalDisplay": "skml.ensemble.displays",
     "OOBCurveDisplay": "skml.ensemble.displays",
+    "TreeDisplay": "skml.ensemble.displays_tree",
 }
 
 __all__ = sorted(_HOMES)

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections import deque
 from numbers import Integral, Real
 
 import numpy as np
@@ -18,6 +19,7 @@ from skml.base import Run, fit_task, fitting, run_steps, validate_weights, valid
 from skml.ensemble.boosted_members import Rows, boosting_steps, member_to_boost
 from skml.ensemble.boosted_votes import answers, leaf_votes, staged_tallies, tree_tally
 from skml.ensemble.boosting import Committee, Plan
+from skml.ensemble.labels import numbered
 from skml.ensemble.margins import log_growth, margins_of, schapire_bound
 from skml.ensemble.stumps import BoostedTree, packed
 
@@ -401,8 +403,8 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
             + \sqrt{\tfrac{32}{m} \ln\tfrac{8 N (N+1)^2 |H|^N}{\delta}} \right),
 
         the inequality in the proof of theorem 2 of Schapire et al. (1998), :math:`|H|` being the number of ways in
-        which one member can tell m rows apart, at most :math:`(2p(m+1))^{2^d-1} 2^{2^d}` for trees of depth d on
-        p features.
+        which one member can tell m rows apart, at most :math:`(2p(m+1))^{L-1} 2^L` for trees of depth d on p features,
+        which have :math:`L = \min(2^d, m)` leaves that hold a row.
 
         Parameters
         ----------
@@ -474,15 +476,16 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
         assert_all_finite(y, input_name="y")
+        labels, codes = numbered(y, "y")
         check_classification_targets(y)
         weights = validate_weights(sample_weight, X)
-        known = slice(None) if weights is None else weights > 0
-        classes = np.unique(y[known])
+        held = np.unique(codes if weights is None else codes[weights > 0])
+        classes = labels[held]
         if len(classes) < 2:
             raise ValueError(
                 f"AdaBoost needs rows of at least two classes; y has one class, {classes[:1].tolist()[0]!r}."
             )
-        codes = np.searchsorted(classes, y).astype(np.int32)
+        codes = np.searchsorted(held, codes).astype(np.int32)
         index, merged = distinct_rows(X, weights, codes)
         return Rows(X[index], codes[index], merged, classes), {"X": X, "y": y, "sample_weight": weights}
 
@@ -530,7 +533,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         """Return all votes on rows."""
         if self._packed is not None:
             return tree_tally(X, self._packed, self._values, self.estimator_weights_, self._real)
-        return list(self._tallies(X))[-1]
+        return deque(self._tallies(X), maxlen=1)[0]
 
     def _tallies(self, X):
         said = answers(self.estimators_, X, self.classes_, self._real)

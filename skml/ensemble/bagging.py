@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import Bunch, check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skml import _kernels
@@ -24,19 +23,21 @@ from skml.base import (
     warn_caller,
 )
 from skml.ensemble import members, oob
-from skml.ensemble.binning import find_bins, tabulate
+from skml.ensemble.binning import find_bins, kept_rows, tabulate
 from skml.ensemble.columns import as_numbers, how_many, monotonic_signs, read_columns
-from skml.ensemble.grower import Problem, Rule
+from skml.ensemble.grower import Problem, Rule, least_counts
 from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
-from skml.ensemble.sampling import Bagging, as_counts, draw_bag, whole
+from skml.ensemble.labels import numbered
+from skml.ensemble.origins import contents, origin, require_same
+from skml.ensemble.sampling import Bagging, Bags, as_counts, least, total_weight
 from skml.ensemble.trees import BinnedForest, TreeMaker
 
 MOST_TREES = 1000  # what n_estimators="auto" ends with
 _DEEP = 2**31 - 1
 # Attributes that not every fit sets.
 _OF_ONE_FIT = frozenset(
-    ("_table", "_residuals", "_y", "_codes_of_y", "oob_score_", "oob_curve_")
+    ("_table", "_residuals", "_y", "_codes_of_y", "_leaf_rows", "oob_score_", "oob_curve_")
     + ("oob_prediction_", "oob_decision_function_")
 )
 
@@ -72,22 +73,6 @@ class Training:
     groups: np.ndarray | None
 
 
-@dataclass(frozen=True)
-class Bags:
-    """What it takes to tell which rows were in which bag.
-
-    Attributes
-    ----------
-    index : ndarray of shape (n_rows,), int32
-        One row of each group of equal ones.
-    bagging : Bagging
-        How bags were drawn.
-    """
-
-    index: np.ndarray
-    bagging: Bagging
-
-
 @dataclass
 class Grove:
     """The members so far, and what they said out of bag; it grows in place."""
@@ -96,6 +81,7 @@ class Grove:
     importances: np.ndarray
     squares: np.ndarray
     oob: oob.OutOfBag | None
+    origin: dict
     table: object = None
     curve: list = field(default_factory=list)
 
@@ -156,7 +142,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight k means the same as k copies of the row.
+            Weight k means the same as k copies of the row. Fractions, and whole numbers that add up to 2**30 or more,
+            are shares: bags then draw as many rows as there are.
         groups : array-like of shape (n_samples,), default=None
             Whole groups of rows are drawn into a bag (block bootstrap).
 
@@ -181,7 +168,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             for name in _OF_ONE_FIT.intersection(vars(self)).difference(found):
                 delattr(self, name)  # an earlier fit kept it, this one does not
             vars(self).update(found)
-        self._warn_of_rows_never_out(training, grove)
+        if grove.oob is not None and self.oob_score:
+            oob.warn_of_rows_never_out(grove.oob)
         return self
 
     # ---- before the fit
@@ -190,18 +178,22 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         """Validate everything that a fit is given."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        if self.estimator is not None:
+            members.refuse_parameters_of_trees(self)
         if going_on and (self.estimator is None) != isinstance(self._model, BinnedForest):
             raise ValueError("fit with warm_start=True cannot go on: trees and members of other kinds don't mix.")
         X = self._numbers(X, reset=not going_on)
         y = self._read_y(y, going_on)
         check_consistent_length(X, y)
         weights = validate_weights(sample_weight, y)
+        weights = self._counted(y, weights)
         groups = self._read_groups(groups, X)
         content = np.asarray(y, dtype=np.float64)
         if groups is not None:
             content = np.column_stack([content, groups])
-        if self.estimator is None:
-            index, merged, inverse = distinct_rows(X, weights, content, return_inverse=True)
+        rows = X if self.estimator is None else members.numbers_of(X)
+        if rows is not None:
+            index, merged, inverse = distinct_rows(rows, weights, content, return_inverse=True)
         else:
             index, merged, inverse = members.rows_of_weight(X.shape[0], weights)
         return Training(X, y, weights, index, merged, inverse, groups)
@@ -222,8 +214,15 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             return None
         if not self.bootstrap:
             raise ValueError("groups are for drawing bags; they have no meaning with bootstrap=False.")
+        groups = np.asarray(groups)
+        if groups.ndim != 1:
+            raise ValueError(f"groups must name one group for each row; they have {groups.ndim} dimensions, not 1.")
         check_consistent_length(X, groups)
-        return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+        return numbered(groups, "groups")[1]
+
+    def _counted(self, y, weights):
+        """Return the weights of rows, 0 for those of classes that weigh nothing."""
+        return weights
 
     def _goal(self, n_before):
         """Return how many members there shall be."""
@@ -238,11 +237,11 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         return goal
 
     def _n_threads(self):
-        return 1 if _kernels.n_threads() == 1 and self.n_jobs is None else effective_n_jobs(self.n_jobs)
+        return _kernels.threads_of(self.n_jobs)
 
     def _bagging(self, training, entropy):
         """Return how bags are drawn."""
-        total = float(training.merged.sum()) if whole(training.merged) else float(len(training.merged))
+        total = total_weight(training.merged)
         if not self.bootstrap:
             if self.max_samples is not None:
                 raise ValueError(
@@ -264,25 +263,25 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
     def _strata(self, training, size):
         return None, None
 
+    def _weights_of_classes(self, training):
+        return None, False
+
     def _rule(self, training, criterion, n_outputs):
         """Return when nodes are split."""
         n_features = training.X.shape[1]
-        counts, unit = (None, 1.0) if self.bootstrap else as_counts(training.merged)
-        total = float(training.merged.sum()) if whole(training.merged) else float(len(training.merged))
-        split, leaf = self.min_samples_split, self.min_samples_leaf
-        split = max(2, int(np.ceil(split * total))) if not isinstance(split, Integral) else split
-        leaf = int(np.ceil(leaf * total)) if not isinstance(leaf, Integral) else leaf
-        split = max(split, 2 * leaf)
+        drawn = self.bootstrap and training.groups is None  # rows count by draws, else by weights
+        unit, total = 1.0 if drawn else as_counts(training.merged)[1], total_weight(training.merged)
+        split, leaf = least_counts(self.min_samples_split, self.min_samples_leaf, total, unit)
         gain = self.min_impurity_decrease * (np.log(2) if self.criterion in ("entropy", "log_loss") else 1.0)
         return Rule(
             criterion=criterion,
             max_depth=_DEEP if self.max_depth is None else min(self.max_depth, _DEEP),
             max_leaves=0 if self.max_leaf_nodes is None else min(self.max_leaf_nodes, _DEEP),
             max_features=self._n_columns(n_features) if self.feature_sampling == "split" else n_features,
-            min_split=2 if split == 2 else int(np.ceil(split / unit)),
-            min_leaf=1 if leaf == 1 else int(np.ceil(leaf / unit)),
+            min_split=split,
+            min_leaf=leaf,
             min_weight=self.min_weight_fraction_leaf,
-            min_gain=gain if gain > 0 else -np.inf,
+            min_gain=gain * n_outputs if gain > 0 else -np.inf,
             monotonic=self._monotonic(n_features, n_outputs),
         )
 
@@ -314,13 +313,24 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             maker = self._member_maker(training, bagging)
         else:
             maker = self._tree_maker(training, bagging, n_before)
-        zeros = np.zeros(n_features)
-        grove = Grove([self._model] if n_before else [], zeros, zeros, kept, maker.table if watched else None)
+        zeros, made = np.zeros(n_features), self._made_of(training, bagging, maker)
+        grove = Grove([self._model] if n_before else [], zeros, zeros, kept, made, kept_rows(maker.table))
         if n_before:
+            require_same(self._origin, made)
             grove.importances, grove.squares = self._importance_sums
             if watched:
                 self._ask_again(training, maker, grove)
         return grove, self._grow(training, maker, grove, range(n_before, goal))
+
+    def _made_of(self, training, bagging, maker):
+        """Return what another fit must be given to add to this one."""
+        settings = {"sampling": getattr(self, "sampling", None)}
+        if self.estimator is not None:
+            return origin(contents(training.X), training.y, bagging, settings)
+        rule = maker.problem.rule
+        settings |= {"criterion": rule.criterion, "monotonic_cst": rule.monotonic.tolist(), "max_bins": self.max_bins}
+        settings["categorical_features"] = np.asarray(self.categorical_features).tolist()
+        return origin(contents(maker.table), maker.problem.targets.y, bagging, settings)
 
     def _member_maker(self, training, bagging):
         chosen = members.templates(self, self.estimator, self._kind)
@@ -328,7 +338,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         hard = getattr(self, "voting", "soft") == "hard"
         empty = members.Members((), (), self._first(), hard, self._width())
         y = training.y[:, 0] if training.y.shape[1] == 1 else training.y
-        return members.Plan(chosen, training.X, y, training.index, bagging, n_columns, empty, self._n_threads())
+        rows = (training.X, y, training.index, bagging)
+        return members.Plan(chosen, *rows, n_columns, empty, self._n_threads(), *self._weights_of_classes(training))
 
     def _tree_maker(self, training, bagging, n_before):
         n_threads = self._n_threads()
@@ -345,7 +356,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         table = tabulate(bins, X, n_threads, training.index)
         problem = Problem(table, targets, bagging, rule, columns, self.ccp_alpha)
         voters = self._first() if getattr(self, "voting", "soft") == "hard" else None
-        return TreeMaker(problem, bins, n_threads, voters)
+        return TreeMaker(problem, n_threads, voters)
 
     def _grow(self, training, maker, grove, numbers):
         """Yield a Step per member."""
@@ -355,7 +366,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             grove.members.append(member)
             grove.importances = grove.importances + importances
             grove.squares = grove.squares + importances**2
-            metrics, last = {"n_leaves": member.n_leaves}, number == numbers[-1]
+            metrics, last = maker.metrics(member), number == numbers[-1]
             if wanted:
                 oob.add_answers(grove.oob, *answers)
                 metrics["oob_score"] = score(grove.oob)
@@ -364,19 +375,11 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             yield Step(grove, metrics, last)
 
     def _oob_scorer(self, training):
-        """Return the function that scores the answers for rows that were out of some bag; 0 before there are two."""
+        """Return the function that scores the answers for rows that were out of some bag."""
         kept = training.inverse >= 0
-        groups, y = training.inverse[kept], self._written_y(training.y[kept])
         weights = None if training.weights is None else training.weights[kept]
         score = oob.scorer(self.oob_score, *self._how_to_answer())
-
-        def scored(found):
-            said = found.times[groups] > 0
-            if said.sum() < 2:
-                return 0.0
-            return score(y[said], found.means()[groups[said]], None if weights is None else weights[said])
-
-        return scored
+        return oob.scored(score, training.inverse[kept], self._written_y(training.y[kept]), weights)
 
     def _is_enough(self, grove):
         """Tell whether ``n_estimators="auto"`` ends here."""
@@ -396,14 +399,13 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         found = {
             "_model": model,
             "_importance_sums": (grove.importances, grove.squares),
-            "_bags": Bags(training.index.astype(np.int32), self._bagging(training, self._entropy)),
+            "_bags": Bags(least(training.index), self._bagging(training, self._entropy)),
             "history_": history,
+            "_origin": grove.origin,
         }
         found |= self._kept_targets(training, grove)
         if grove.oob is not None:
             found |= self._out_of_bag(training, grove)
-            if self.estimator is None:
-                found["_table"] = grove.table
         return found
 
     def _out_of_bag(self, training, grove):
@@ -413,18 +415,14 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         left_out = training.inverse < 0  # rows of no weight were in no bag
         if left_out.any():
             rows = members.take(training.X, left_out)
-            values[left_out] = grove.members[0].means(rows, self._n_threads())
+            values[left_out] = self._voters(grove.members[0]).means(rows, self._n_threads())
         return {"oob_curve_": np.array(grove.curve), **self._name_out_of_bag(values, grove.curve)}
 
-    def _warn_of_rows_never_out(self, training, grove):
-        if grove.oob is not None and self.oob_score and np.any(grove.oob.times == 0):
-            warn_caller(
-                "Some inputs do not have OOB scores. This probably means too few trees were used to compute any "
-                "reliable OOB estimates.",
-                UserWarning,
-            )
-
     # ---- after the fit
+
+    def _voters(self, model):
+        """Return the model as it answers."""
+        return model
 
     def _rows(self, X):
         """Return new rows as the members take them."""
@@ -520,8 +518,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         -------
         importance : Bunch
             ``importances`` of shape (n_features, n_estimators): the drop in accuracy, or the rise of the mean squared
-            error, of each tree, NaN for trees with less than two rows out of bag; ``importances_mean`` and
-            ``importances_std`` over the others. The draws depend on `random_state` as the bags do.
+            error, of each tree (the mean of the outputs), NaN for trees with less than two rows out of bag;
+            ``importances_mean`` and ``importances_std`` over the others. The draws depend on `random_state` as the
+            bags do.
 
         Raises
         ------
@@ -535,11 +534,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         table, targets = self._kept_rows("oob_permutation_importance")
         if isinstance(n_repeats, bool) or not isinstance(n_repeats, Integral) or n_repeats < 1:
             raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
-        drops = by_permutation(self._model, table, self._bags.bagging, targets, n_repeats)
-        told = drops[:, ~np.isnan(drops[0])]
-        if told.shape[1] == 0:
-            told = np.full((len(drops), 1), np.nan)
-        return Bunch(importances=drops, importances_mean=told.mean(axis=1), importances_std=told.std(axis=1))
+        return by_permutation(self._model, table, self._bags.bagging, targets, n_repeats, self._first())
 
     def oob_impurity_importance(self):
         """Return the impurity decrease of each feature measured on rows out of the bags (MDI-oob).
@@ -550,8 +545,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         Returns
         -------
         importances : ndarray of shape (n_features,)
-            In the units of the Gini impurity or of the variance; slightly negative by chance. NaN if no tree has
-            rows out of its bag, as where few rows have many copies.
+            In the units of the Gini impurity or of the variance, the mean of the outputs; slightly negative by chance.
+            NaN if no tree has rows out of its bag, as where few rows have many copies.
 
         Raises
         ------
@@ -564,12 +559,12 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
            random forests. NeurIPS.
         """
         table, targets = self._kept_rows("oob_impurity_importance")
-        return by_impurity(self._model, table, self._bags.bagging, targets)
+        return by_impurity(self._model, table, self._bags.bagging, targets, self.n_outputs_)
 
     def _kept_rows(self, what):
         check_is_fitted(self)
         self._need_trees(what)
-        if not hasattr(self, "_table"):
+        if not hasattr(self, "oob_curve_"):
             raise ValueError(f"{what} needs out-of-bag rows: fit with oob_score=True.")
         return self._table, self._columns_of_y()
 
@@ -577,15 +572,13 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
     def estimators_samples_(self):
         """The rows in each bag, as often as they were drawn."""
         check_is_fitted(self)
-        bags = (draw_bag(self._bags.bagging, number) for number in range(self._model.n_members))
-        return [np.sort(np.repeat(self._bags.index[rows], counts)) for rows, counts in bags]
+        return [self._bags.rows(number) for number in range(self._model.n_members)]
 
     @property
     def oob_samples_(self):
         """The rows out of each bag."""
         check_is_fitted(self)
-        bags = (draw_bag(self._bags.bagging, number)[0] for number in range(self._model.n_members))
-        return [np.sort(np.delete(self._bags.index, rows)) for rows in bags]
+        return [self._bags.rows_out(number) for number in range(self._model.n_members)]
 
     def category_names(self, feature, left_codes):
         """Return the categories of a feature that go left at a node.
@@ -602,11 +595,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         names : list of str
             Known categories; those that share a code are all named.
         """
-        bins = self._model.bins
-        at = slice(bins.starts[feature], bins.starts[feature + 1])
-        values = bins.edges[at][left_codes[bins.category_codes[at]]]
-        known = self._columns.categories.get(int(feature))
-        return [f"{value:g}" if known is None else str(known[int(value)]) for value in values]
+        return self._model.category_names(feature, left_codes, self._columns.categories.get(int(feature)))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

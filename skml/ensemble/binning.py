@@ -1,7 +1,7 @@
 """Bins: each value of a feature becomes one byte, once for a whole forest."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +15,7 @@ TOGETHER = 64
 _NO_CODES = np.empty((0, 0), np.uint8)
 # Below so many values, a thread costs more than it saves.
 _ALONE = 50_000
+_SIDE_BY_SIDE = 16  # columns copied at a time: about as many values as come with each from memory
 
 
 @dataclass(frozen=True)
@@ -118,15 +119,21 @@ def find_bins(X, weights, categorical, max_bins, n_threads):
     columns = X.tocsc() if sp.issparse(X) else X
     even = np.all(weights == 1)
 
-    def look(f):
-        values, counts = _distinct(columns, f, weights, even)
+    def look(first):
+        features = range(first, min(first + _SIDE_BY_SIDE, X.shape[1]))
+        return [bins_of(f, column) for f, column in zip(features, _columns(columns, features))]
+
+    def bins_of(f, column):
+        values, counts = _distinct(column, weights, even)
         return _categories(values, counts, max_bins) if categorical[f] else (_cuts(values, counts, max_bins), None)
 
+    firsts = range(0, X.shape[1], _SIDE_BY_SIDE)
     if n_threads > 1 and X.shape[0] * X.shape[1] > 100_000:
         with ThreadPoolExecutor(n_threads) as pool:
-            found = list(pool.map(look, range(X.shape[1])))
+            groups = list(pool.map(look, firsts))
     else:
-        found = [look(f) for f in range(X.shape[1])]
+        groups = [look(first) for first in firsts]
+    found = [one for group in groups for one in group]
     edges = np.concatenate([edges for edges, _ in found])
     codes = [np.zeros(len(edges), np.uint8) if codes is None else codes for edges, codes in found]
     starts = np.append(0, np.cumsum([len(edges) for edges, _ in found]))
@@ -134,20 +141,31 @@ def find_bins(X, weights, categorical, max_bins, n_threads):
     return Bins(edges, starts.astype(np.int64), np.concatenate(codes), np.asarray(categorical, np.uint8), unknown)
 
 
-def _distinct(columns, f, weights, even):
-    """Return the distinct known values of a feature, ascending, and how often each counts."""
-    if sp.issparse(columns):
+def _columns(columns, features):
+    """Yield some neighbouring columns: dense ones as they are, sparse ones as entries, their rows, and the length."""
+    if not sp.issparse(columns):
+        yield from np.ascontiguousarray(columns[:, features.start : features.stop].T)
+        return
+    for f in features:
         entries = slice(columns.indptr[f], columns.indptr[f + 1])
-        values, counts = columns.data[entries], weights[columns.indices[entries]]
-        absent = weights.sum() - counts.sum()
-        if len(values) < columns.shape[0]:
-            values, counts = np.append(values, values.dtype.type(0)), np.append(counts, absent)
+        yield columns.data[entries], columns.indices[entries], columns.shape[0]
+
+
+def _distinct(column, weights, even):
+    """Return the distinct known values of a feature, ascending, and how often each counts."""
+    if isinstance(column, tuple):
+        values, rows, n_rows = column
+        counts = weights[rows]
+        if len(values) < n_rows:
+            values, counts = np.append(values, values.dtype.type(0)), np.append(counts, weights.sum() - counts.sum())
         even = False
     else:
-        values, counts = columns[:, f], weights
+        values, counts = column, weights
     known = ~np.isnan(values) if even else ~np.isnan(values) & (counts > 0)
     if not known.all():
         values, counts = values[known], counts[known]
+    if (counted := _counted(values, None if even else counts)) is not None:
+        return counted
     if even:
         values = np.sort(values)
     else:
@@ -156,6 +174,18 @@ def _distinct(columns, f, weights, even):
     first = np.flatnonzero(np.append(len(values) > 0, values[1:] != values[:-1]))
     totals = np.diff(np.append(first, len(values))) if even else _sums(counts, first)
     return values[first].astype(np.float64), totals
+
+
+def _counted(values, counts):
+    """Return what `_distinct` does of whole numbers that lie close together, without sorting them; else None."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, np.inf)
+    if not (high - low < len(values) and abs(low) < 2**31):
+        return None
+    places = (values - values.dtype.type(low)).astype(np.int64)
+    if np.any(places + low != values):
+        return None
+    held = np.flatnonzero(np.bincount(places))
+    return held + low, np.bincount(places, counts)[held]
 
 
 def _sums(counts, first):
@@ -246,8 +276,16 @@ def tabulate(bins, X, n_threads, index=None):
         return Table(_NO_CODES, _NO_CODES, starts, rows, codes, _zero_codes(bins, n_threads), bins, len(index))
     codes, by_row = encode(bins, X, n_threads)[index], _NO_CODES
     if X.shape[1] > TOGETHER:
-        codes, by_row = np.asfortranarray(codes), codes
+        codes, by_row = _flipped(codes), codes
     return Table(codes, by_row, np.empty(0, np.int64), np.empty(0, np.int32), none, none, bins, len(index))
+
+
+def _flipped(codes):
+    """Return the codes with each feature's together, some rows at a time so that they stay in the cache."""
+    flipped = np.empty(codes.shape, np.uint8, order="F")
+    for first in range(0, len(codes), 256):
+        flipped[first : first + 256] = codes[first : first + 256]
+    return flipped
 
 
 def row_codes(table, rows):
@@ -274,6 +312,24 @@ def row_codes(table, rows):
     features = np.repeat(np.arange(codes.shape[1]), np.diff(table.starts))
     codes[at[held], features[held]] = table.entry_codes[held]
     return codes
+
+
+def kept_rows(table):
+    """Return a table to keep: dense codes once, each row's together.
+
+    Parameters
+    ----------
+    table : Table or None
+        Binned rows; None stays None.
+
+    Returns
+    -------
+    table : Table or None
+        The same rows.
+    """
+    if table is None or len(table.by_row) == 0:
+        return table
+    return replace(table, codes=table.by_row, by_row=_NO_CODES)
 
 
 def _zero_codes(bins, n_threads):

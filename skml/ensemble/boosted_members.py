@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from skml.ensemble.boosting import Ballot, boost_rounds, real_votes
+from skml.ensemble.members import seeded
 from skml.ensemble.stumps import BoostedTree, bin_rows, grow
 
 _TRIES = 100  # draws of rows, until there are two classes among them
@@ -83,19 +84,13 @@ class Others:
     def train(self, weights, seed):
         """Return a member, and what it says about the training rows."""
         random_state, rows = np.random.RandomState(seed), self.rows
-        member = seeded(clone(self.unfitted), random_state)
+        member = seeded(clone(self.unfitted), random_state.randint)
         if self.takes_weights:
             member.fit(rows.X, rows.classes[rows.y], sample_weight=weights)
         else:
             drawn = weighted_draw(rows.y, weights, random_state)
             member.fit(rows.X[drawn], rows.classes[rows.y[drawn]])
         return member, answer(member, rows.X, rows.classes, self.real)
-
-
-def seeded(member, random_state):
-    """Set every ``random_state`` that a member, or a part of it, has; return the member."""
-    names = [name for name in sorted(member.get_params()) if name.rpartition("__")[2] == "random_state"]
-    return member.set_params(**{name: random_state.randint(np.iinfo(np.int32).max) for name in names})
 
 
 def weighted_draw(y, weights, random_state):

@@ -56,7 +56,7 @@ def read_columns(X, wanted):
         mask = _mask(wanted, n_features, names)
     categories = {}
     for f in np.flatnonzero(mask):
-        values = None if sp.issparse(X) else _column(X, f)
+        values = None if sp.issparse(X) else column_values(X, f)
         if values is not None and values.dtype.kind == "O":
             categories[int(f)] = _categories(values, f)
     return Columns(mask, categories)
@@ -99,7 +99,7 @@ def _is_categorical(dtype):
     )
 
 
-def _column(X, f):
+def column_values(X, f):
     """Return one column as numbers or objects; missing values are None or NaN."""
     if hasattr(X, "iloc"):
         column = X.iloc[:, f]
@@ -152,7 +152,7 @@ def as_numbers(X, columns):
         raise ValueError(f"Expected 2D array, got {len(X.shape)}D array instead.")
     out = np.empty(X.shape)
     for f in range(X.shape[1]):
-        values = _column(X, f)
+        values = column_values(X, f)
         if f in columns.categories:
             out[:, f] = _numbered(values.astype(object), columns.categories[f])
         else:

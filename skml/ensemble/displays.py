@@ -82,7 +82,7 @@ class OOBCurveDisplay:
         scores = getattr(estimator, "oob_curve_", None)
         if scores is None:
             raise ValueError(f"{cls.__name__} needs out-of-bag scores: fit with oob_score=True.")
-        last = len(estimator.history_["n_leaves"])
+        last = len(estimator)
         n_members = np.arange(last - len(scores), last) + 1
         display = cls(scores, n_members=n_members, score_name=f"out-of-bag {_score_name(estimator)}", name=name)
         return display.plot(ax, **kwargs)
@@ -102,7 +102,7 @@ class OOBCurveDisplay:
         display : OOBCurveDisplay
             The picture.
         """
-        _take_axes(self, ax)
+        take_axes(self, ax)
         n_members = np.arange(len(self.scores)) + 1 if self.n_members is None else self.n_members
         named = {} if self.name is None else {"label": self.name}
         (self.line_,) = self.ax_.plot(n_members, self.scores, **(named | kwargs))
@@ -227,7 +227,7 @@ class ImportanceDisplay:
             raise ValueError(f"feature_names holds {len(names)} names for {len(importances)} features.")
         shown = np.argsort(-importances, kind="stable")[:max_features][::-1]
         whiskers = {} if self.std is None else {"xerr": np.asarray(self.std)[shown]}
-        _take_axes(self, ax)
+        take_axes(self, ax)
         self.bars_ = self.ax_.barh(np.arange(len(shown)), importances[shown], **(whiskers | kwargs))
         self.ax_.set_yticks(np.arange(len(shown)), [str(names[i]) for i in shown])
         self.ax_.set_xlabel(self.importance_name)
@@ -377,7 +377,7 @@ class IntervalDisplay:
         inside = (ends[:, 0] <= y) & (y <= ends[:, 1])
         self.coverage_ = float(inside.mean())
         low, high = _within_picture(ends, y, said)
-        _take_axes(self, ax)
+        take_axes(self, ax)
         places, points = np.arange(len(y)), {"s": 9, "zorder": 3} | (scatter_kwargs or {})
         band = {"color": "C0", "alpha": 0.25, "linewidth": 0, "step": "mid", "label": "interval"} | (band_kwargs or {})
         self.band_ = self.ax_.fill_between(places, low, high, **band)
@@ -412,8 +412,16 @@ def _within_picture(ends, *others):
     return np.clip(ends, low - room, high + room).T
 
 
-def _take_axes(display, ax):
-    """Give a display its axes, new ones for None, and its figure."""
+def take_axes(display, ax):
+    """Give a display its axes, new ones for None, and its figure.
+
+    Parameters
+    ----------
+    display : object
+        It gets ``ax_`` and ``figure_``.
+    ax : matplotlib Axes or None
+        None makes a figure.
+    """
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:

@@ -12,8 +12,10 @@ from skml.base import warn_caller
 from skml.ensemble.bagging import BaseBaggingForest
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
 from skml.ensemble.grower import Classes, fixed_point
-from skml.ensemble.intervals import deviations, entropies, jackknife_plus, quantiles
-from skml.ensemble.sampling import draw_bag, largest_bag
+from skml.ensemble.intervals import deviations, entropies, jackknife_plus, quantiles, rows_outside
+from skml.ensemble.labels import numbered
+from skml.ensemble.leaf_rows import rows_of_leaves
+from skml.ensemble.sampling import largest_bag, least
 from skml.ensemble.trees import ForestTreeClassifier, ForestTreeRegressor
 
 
@@ -24,13 +26,15 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     its bootstrap sample, and its prediction is a walk over bytes. What :class:`sklearn.ensemble.RandomForestClassifier`
     does, several times faster, with missing values, categories without encoding, out-of-bag validation and
     uncertainty. Rows are put in an order of their own and equal ones are merged before anything is drawn, so neither
-    the order of rows nor writing a row twice instead of weighting it 2 changes the forest.
+    the order of rows nor writing a row twice instead of weighting it 2 changes the forest. With `estimator` that is so
+    where all of X is numbers.
 
     Parameters
     ----------
     estimator : estimator, list of estimators or None, default=None
         What is bagged: None grows skml's own histogram trees; otherwise any classifier or pipeline, or several, taken
-        in turn. Members are given tables as they are; the parameters of trees don't concern them.
+        in turn. Members are given tables as they are; of the parameters of trees `class_weight` is multiplied into
+        their weights, `monotonic_cst` and `categorical_features` are refused, and the others don't concern them.
     n_estimators : int or "auto", default=100
         How many members; "auto" adds them until the out-of-bag score has not risen by `tol` for `n_iter_no_change`
         members (1000 at most).
@@ -40,7 +44,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         The longest way down; None sets no limit.
     min_samples_split : int or float, default=2
         The least count of rows in a node that is split, drawn copies counted; a float is a share of all rows. Weights
-        that are no whole numbers count relative to their mean where nothing is drawn (``bootstrap=False``).
+        that are no whole numbers count relative to their mean where rows are not drawn one by one.
     min_samples_leaf : int or float, default=1
         The least count of rows in a leaf, in the same sense.
     min_weight_fraction_leaf : float, default=0.0
@@ -69,8 +73,9 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     tol : float, default=1e-4
         What counts as a rise of the out-of-bag score for ``n_estimators="auto"``.
     class_weight : dict, "balanced", "balanced_subsample" or None, default=None
-        Weights of the classes within a node; "balanced" is inversely proportional to their weights in all rows,
-        "balanced_subsample" in each bag. For a single output.
+        Weights of the classes within a node, or for members of other kinds of their rows; "balanced" is inversely
+        proportional to their weights in all rows, "balanced_subsample" in each bag. Rows of a class of weight 0 are in
+        no bag. For a single output.
     ccp_alpha : float, default=0.0
         Minimal cost-complexity pruning: subtrees that lower the impurity by less per leaf are cut off.
     monotonic_cst : array-like of int of shape (n_features,), dict of str to int, or None, default=None
@@ -88,8 +93,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     random_state : int, RandomState or None, default=None
         Seeds the bags and the draws of features.
     warm_start : bool, default=False
-        Whether `fit` adds members to those of the last fit (with its bins) until there are `n_estimators`. On the same
-        data it ends with the bits of a single fit.
+        Whether `fit` adds members to those of the last fit until there are `n_estimators`. It ends with the bits of a
+        single fit; other data, bags, bins or criteria than those of the last fit are refused.
 
     Attributes
     ----------
@@ -109,7 +114,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     n_outputs_ : int
         The number of outputs.
     history_ : dict of str to list
-        "n_leaves" of each member and, if out-of-bag answers are kept, "oob_score" after it.
+        "n_leaves" of each tree, or "n_features" that a member of another kind was given, and, if out-of-bag answers
+        are kept, "oob_score" after it.
     estimators_samples_ : list of ndarray of int
         The rows in each bag, as often as they were drawn, in ascending order; of equal rows one stands for all.
     oob_samples_ : list of ndarray of int
@@ -117,7 +123,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     oob_score_ : float
         The score of the out-of-bag answers. Only if `oob_score` is set or `n_estimators` is "auto".
     oob_curve_ : ndarray of shape (n_estimators,)
-        That score after each member. Only if `oob_score` is set or `n_estimators` is "auto".
+        That score after each member; NaN while the metric refuses the few rows that were out of a bag. Only if
+        `oob_score` is set or `n_estimators` is "auto".
     oob_decision_function_ : ndarray of shape (n_samples, n_classes), or a list of such
         The shares of classes that members give to rows out of their bags; NaN for rows that were in all. Only if
         `oob_score` is set or `n_estimators` is "auto".
@@ -226,9 +233,9 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         y = as_targets(y)
         if y.dtype.kind == "f":
             check_array(y, input_name="y")
+        found = [numbered(column, "y") for column in y.T]
         with np.errstate(invalid="ignore"):  # it turns floats into integers to see what they are
             check_classification_targets(y)
-        found = [np.unique(column, return_inverse=True) for column in y.T]
         classes = [labels for labels, _ in found]
         if going_on:
             known = self._all_classes()
@@ -237,7 +244,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         self.n_outputs_ = len(classes)
         self.classes_ = classes[0] if len(classes) == 1 else classes
         self.n_classes_ = len(classes[0]) if len(classes) == 1 else [len(labels) for labels in classes]
-        return np.column_stack([codes.reshape(-1) for _, codes in found])
+        return np.column_stack([codes for _, codes in found])
 
     def _all_classes(self):
         return [self.classes_] if self.n_outputs_ == 1 else self.classes_
@@ -252,16 +259,16 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     def _targets(self, training, bagging):
         first = self._first()
         y = np.ascontiguousarray((training.y[training.index] + first[:-1]).T, dtype=np.int32)
-        weights = np.ones(first[-1])
-        subsample = self.class_weight == "balanced_subsample" and self.bootstrap
-        if self.class_weight is not None:
-            weights = self._class_weights(training)
+        weights, subsample = self._weights_of_classes(training)
+        weights = np.ones(first[-1]) if weights is None else weights
         if len(self._monotonic(training.X.shape[1], self.n_outputs_)) and self.n_classes_ != 2:
             raise ValueError("monotonic_cst needs two classes: it is about the share of the second.")
         return Classes(y, first, weights, subsample), GINI if self.criterion == "gini" else ENTROPY
 
     def _kept_targets(self, training, grove):
-        return {} if grove.table is None else {"_codes_of_y": training.y[training.index].astype(np.int32)}
+        if grove.oob is None or grove.table is None:
+            return {}
+        return {"_codes_of_y": least(training.y[training.index]), "_table": grove.table}
 
     def _columns_of_y(self):
         first = self._first()
@@ -270,21 +277,39 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             out[np.arange(len(out)), begin + codes] = 1.0
         return out
 
+    def _weights_of_classes(self, training):
+        if self.class_weight is None:
+            return None, False
+        return self._class_weights(training), self.class_weight == "balanced_subsample" and self.bootstrap
+
     def _class_weights(self, training):
         if self.n_outputs_ > 1:
             raise ValueError("class_weight needs a single output; weight the rows by sample_weight.")
-        asked = "balanced" if self.class_weight == "balanced_subsample" else self.class_weight
-        if isinstance(asked, list):
+        if isinstance(self.class_weight, list):
             raise ValueError("class_weight must be a dict or a name; a list is for several outputs.")
-        if isinstance(asked, dict) and (unknown := [label for label in asked if label not in self.classes_.tolist()]):
+        if isinstance(self.class_weight, dict):
+            return self._asked_weights()
+        held = np.bincount(training.y[training.index][:, 0], training.merged, minlength=len(self.classes_))
+        return held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
+
+    def _asked_weights(self):
+        labels = self.classes_.tolist()
+        if unknown := [label for label in self.class_weight if label not in labels]:
             raise ValueError(f"class_weight names the classes {unknown}, which y does not have.")
-        if asked == "balanced":
-            held = np.bincount(training.y[training.index][:, 0], training.merged, minlength=len(self.classes_))
-            weights = held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
-        else:
-            weights = np.array([asked.get(label, 1.0) for label in self.classes_.tolist()], dtype=np.float64)
+        weights = np.array([self.class_weight.get(label, 1.0) for label in labels], dtype=np.float64)
         if not (np.all(np.isfinite(weights)) and np.all(weights >= 0) and np.any(weights > 0)):
             raise ValueError(f"class_weight must be numbers of at least 0, not all 0, got {self.class_weight}.")
+        return weights
+
+    def _counted(self, y, weights):
+        if not isinstance(self.class_weight, dict) or self.n_outputs_ > 1:
+            return weights
+        nothing = self._asked_weights()[y[:, 0]] == 0
+        if not nothing.any():
+            return weights
+        weights = np.where(nothing, 0.0, 1.0 if weights is None else weights)
+        if not weights.any():
+            raise ValueError("class_weight and sample_weight leave no row of any weight.")
         return weights
 
     def _strata(self, training, size):
@@ -320,8 +345,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             return self.classes_[parts.argmax(axis=1)]
         return np.column_stack([labels[part.argmax(axis=1)] for labels, part in zip(self.classes_, parts)])
 
-    def _voters(self):
-        return self._model.voting(self._first()) if self.voting == "hard" else self._model
+    def _voters(self, model):
+        return model.voting(self._first()) if self.voting == "hard" else model
 
     def predict_proba(self, X):
         """Return the shares of classes that the members give, on average.
@@ -337,7 +362,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             Of each output; with ``voting="hard"`` the shares of votes.
         """
         rows = self._rows(X)
-        return self._by_output(in_kind(self._voters().means(rows, self._n_threads()), rows))
+        return self._by_output(in_kind(self._voters(self._model).means(rows, self._n_threads()), rows))
 
     def predict_log_proba(self, X):
         """Return the logarithms of :meth:`predict_proba`; minus infinity for classes that no member names.
@@ -370,7 +395,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             Labels.
         """
         rows = self._rows(X)
-        return self._labels(self._voters().means(rows, self._n_threads()))
+        return self._labels(self._voters(self._model).means(rows, self._n_threads()))
 
     def staged_predict_proba(self, X):
         """Yield the shares of classes after each member.
@@ -386,7 +411,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             Of each output.
         """
         rows = self._rows(X)
-        for means in self._voters().staged(rows, self._n_threads()):
+        for means in self._voters(self._model).staged(rows, self._n_threads()):
             yield self._by_output(in_kind(means, rows))
 
     def staged_predict(self, X):
@@ -403,7 +428,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             Labels.
         """
         rows = self._rows(X)
-        for means in self._voters().staged(rows, self._n_threads()):
+        for means in self._voters(self._model).staged(rows, self._n_threads()):
             yield self._labels(means)
 
     def predict_uncertainty(self, X):
@@ -435,7 +460,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         rows = self._rows(X)
         if self.n_outputs_ > 1:
             raise ValueError(f"predict_uncertainty needs a single output; the forest has {self.n_outputs_}.")
-        parts = [part for _, part in entropies(self._voters().of_members(rows, self._n_threads()))]
+        parts = [part for _, part in entropies(self._voters(self._model).of_members(rows, self._n_threads()))]
         total, within, between = np.concatenate(parts, axis=1)
         return Bunch(total=total, within=within, between=between)
 
@@ -461,7 +486,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     ----------
     estimator : estimator, list of estimators or None, default=None
         What is bagged: None grows skml's own histogram trees; otherwise any regressor or pipeline, or several, taken in
-        turn. Members are given tables as they are; the parameters of trees don't concern them.
+        turn. Members are given tables as they are; of the parameters of trees `monotonic_cst` and
+        `categorical_features` are refused, and the others don't concern them.
     n_estimators : int or "auto", default=100
         How many members; "auto" adds them until the out-of-bag score has not risen by `tol` for `n_iter_no_change`
         members (1000 at most).
@@ -472,7 +498,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         The longest way down; None sets no limit.
     min_samples_split : int or float, default=2
         The least count of rows in a node that is split, drawn copies counted; a float is a share of all rows. Weights
-        that are no whole numbers count relative to their mean where nothing is drawn (``bootstrap=False``).
+        that are no whole numbers count relative to their mean where rows are not drawn one by one.
     min_samples_leaf : int or float, default=1
         The least count of rows in a leaf, in the same sense.
     min_weight_fraction_leaf : float, default=0.0
@@ -511,8 +537,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     random_state : int, RandomState or None, default=None
         Seeds the bags and the draws of features.
     warm_start : bool, default=False
-        Whether `fit` adds members to those of the last fit (with its bins) until there are `n_estimators`. On the same
-        data it ends with the bits of a single fit.
+        Whether `fit` adds members to those of the last fit until there are `n_estimators`. It ends with the bits of a
+        single fit; other data, bags, bins or criteria than those of the last fit are refused.
 
     Attributes
     ----------
@@ -528,7 +554,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     n_outputs_ : int
         The number of outputs.
     history_ : dict of str to list
-        "n_leaves" of each member and, if out-of-bag answers are kept, "oob_score" after it.
+        "n_leaves" of each tree, or "n_features" that a member of another kind was given, and, if out-of-bag answers
+        are kept, "oob_score" after it.
     estimators_samples_ : list of ndarray of int
         The rows in each bag, as often as they were drawn, in ascending order; of equal rows one stands for all.
     oob_samples_ : list of ndarray of int
@@ -536,7 +563,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     oob_score_ : float
         The score of the out-of-bag answers. Only if `oob_score` is set or `n_estimators` is "auto".
     oob_curve_ : ndarray of shape (n_estimators,)
-        That score after each member. Only if `oob_score` is set or `n_estimators` is "auto".
+        That score after each member; NaN while the metric refuses the few rows that were out of a bag. Only if
+        `oob_score` is set or `n_estimators` is "auto".
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         What members say, on average, of rows out of their bags; NaN for rows that were in all. Only if `oob_score` is
         set or `n_estimators` is "auto".
@@ -631,7 +659,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
 
     def _read_y(self, y, going_on):
         y = as_targets(y)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # it sums them
             y = check_array(y, dtype=np.float64, input_name="y")
         if self.criterion == "poisson" and np.any(y < 0):
             raise ValueError("Some value(s) of y are negative which is not allowed for Poisson regression.")
@@ -673,7 +701,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
             Rows; NaN means missing.
         quantiles : float, array-like of float of shape (n_quantiles,), or None, default=None
             Levels between 0 and 1; None predicts means. Each training row counts by its mean share of the leaves that
-            a row falls in [1]_; the quantile is the least target whose rows up to it weigh that much.
+            a row falls in [1]_; the quantile is the least target whose rows up to it weigh that much. The first call
+            finds which rows are in which leaf, and keeps 12 bytes per row and tree.
         return_std : bool, default=False
             Whether to return the standard deviation of that distribution as well.
 
@@ -703,7 +732,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
             return in_kind(found, rows)
         self._need_trees("return_std")
         codes = self._model.codes(rows, threads)
-        std = deviations(self._model.forest, codes, self._y, self._model.means(rows, threads), threads)
+        means = self._model.means(rows, threads)
+        std = deviations(self._model.forest, self._rows_of_leaves(), codes, self._y, means, threads)
         return in_kind(found, rows), in_kind(self._shaped(std), rows)
 
     def _quantiles(self, rows, asked):
@@ -712,9 +742,22 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         if levels.ndim > 1 or not np.all((levels >= 0) & (levels <= 1)):
             raise ValueError(f"quantiles must be numbers between 0 and 1, got {asked!r}.")
         threads = self._n_threads()
-        found = quantiles(self._model.forest, self._model.codes(rows, threads), self._y, np.atleast_1d(levels), threads)
+        asked = (self._model.codes(rows, threads), self._y, np.atleast_1d(levels), threads)
+        found = quantiles(self._model.forest, self._rows_of_leaves(), *asked)
         found = found[:, 0] if self.n_outputs_ == 1 else found
         return found[..., 0] if levels.ndim == 0 else found
+
+    def _rows_of_leaves(self):
+        """Return the training rows in each leaf: found when first asked for, and never pickled."""
+        if not hasattr(self, "_leaf_rows"):
+            parts = (self._model.forest, self._table, self._bags.bagging, self._n_threads())
+            self._leaf_rows = rows_of_leaves(*parts)
+        return self._leaf_rows
+
+    def __getstate__(self):
+        """Return what makes a copy: no more than it takes to find the rest."""
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_leaf_rows"}
 
     def predict_interval(self, X, coverage=0.9, method="quantile"):
         """Return an interval for the target of each row.
@@ -762,13 +805,9 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         return in_kind(self._jackknife(rows, 1 - coverage), rows)
 
     def _jackknife(self, rows, alpha):
-        outside = np.ones((self._model.n_members, len(self._residuals)))
-        for number in range(self._model.n_members):
-            outside[number, draw_bag(self._bags.bagging, number)[0]] = 0.0
-        usable = outside.any(axis=0)
         said = ((part, values[:, :, 0]) for part, values in self._model.of_members(rows, self._n_threads()))
-        weights = self._bags.bagging.weights[usable]
-        parts = jackknife_plus(said, outside[:, usable], self._residuals[usable], weights, alpha)
+        outside = rows_outside(self._bags.bagging, self._model.n_members)
+        parts = jackknife_plus(said, outside, self._residuals, self._bags.bagging.weights, alpha)
         return np.concatenate([intervals for _, intervals in parts])
 
     def staged_predict(self, X):
@@ -790,7 +829,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
 
     def _kept_targets(self, training, grove):
         y = np.ascontiguousarray(training.y[training.index].T)
-        kept = {"_y": y}
+        kept = {} if grove.table is None else {"_y": y, "_table": grove.table}
         if grove.oob is not None and self.n_outputs_ == 1:
             kept["_residuals"] = np.abs(y[0] - grove.oob.means()[:, 0])
         return kept

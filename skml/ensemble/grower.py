@@ -3,13 +3,14 @@
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 
 from skml import _kernels
 from skml.ensemble.binning import Table
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, POISSON
-from skml.ensemble.predictor import Forest
+from skml.ensemble.predictor import CATEGORIES, Forest
 from skml.ensemble.pruning import node_risks, pruned
 from skml.ensemble.sampling import Bagging, draw_bag, generator
 
@@ -48,6 +49,29 @@ class Rule:
     min_weight: float
     min_gain: float
     monotonic: np.ndarray
+
+
+def least_counts(split, leaf, total, unit):
+    """Return `min_samples_split` and `min_samples_leaf` as counts.
+
+    Parameters
+    ----------
+    split, leaf : int or float
+        As given; a float is a share.
+    total : float
+        How many rows there are, as weights count.
+    unit : float
+        What a count of 1 stands for.
+
+    Returns
+    -------
+    split, leaf : int
+        The least asks for nothing: any two rows may be split.
+    """
+    split = split if isinstance(split, Integral) else max(2, int(np.ceil(split * total)))
+    leaf = leaf if isinstance(leaf, Integral) else int(np.ceil(leaf * total))
+    split = max(split, 2 * leaf)
+    return 2 if split == 2 else int(np.ceil(split / unit)), 1 if leaf == 1 else int(np.ceil(leaf / unit))
 
 
 @dataclass(frozen=True)
@@ -132,18 +156,16 @@ class Grown:
     sets: np.ndarray
     leaf_begins: np.ndarray
     bounds: np.ndarray
-    importances: np.ndarray
+    gains: np.ndarray
 
 
-def room(n_leaves, n_features):
+def room(n_leaves):
     """Return room for a tree.
 
     Parameters
     ----------
     n_leaves : int
         At most so many leaves.
-    n_features : int
-        The number of features.
 
     Returns
     -------
@@ -159,7 +181,7 @@ def room(n_leaves, n_features):
         sets=np.empty((n_leaves, 8), np.uint32),
         leaf_begins=np.empty(n_leaves, np.int32),
         bounds=np.empty((n_leaves, 2)),
-        importances=np.zeros(n_features),
+        gains=np.empty(n_leaves),
     )
 
 
@@ -178,12 +200,32 @@ def fixed_point(y, total):
     targets : Numbers
         The same numbers.
     """
-    offsets = (y / y.shape[1]).sum(axis=1)  # divided first, for sums of huge numbers overflow
-    spread = np.abs(y / 2 - offsets[:, None] / 2).max(axis=1, initial=0) * 2
+    tamed, power = tame(y)
+    offsets = (tamed / y.shape[1]).sum(axis=1)
+    spread = np.abs(tamed / 2 - offsets[:, None] / 2).max(axis=1, initial=0) * 2
     units = np.where(spread > 0, spread / (2.0**61 / max(1, total)), 1.0)
     units = np.maximum(units, np.finfo(float).tiny)
-    fixed = np.rint((y - offsets[:, None]) / units[:, None]).astype(np.int64)
-    return Numbers(np.ascontiguousarray(y), fixed, units, offsets)
+    fixed = np.rint((tamed - offsets[:, None]) / units[:, None]).astype(np.int64)
+    return Numbers(np.ascontiguousarray(y), fixed, np.ldexp(units, power), np.ldexp(offsets, power))
+
+
+def tame(y):
+    """Return numbers whose squares can be summed: huge ones divided by a power of two, which costs no bit.
+
+    Parameters
+    ----------
+    y : ndarray
+        Finite.
+
+    Returns
+    -------
+    tamed : ndarray
+        ``y / 2**power``.
+    power : int
+        0 where nothing is huge.
+    """
+    power = max(0, int(np.frexp(np.abs(y).max(initial=0))[1]) - 480)
+    return (np.ldexp(y, -power) if power else y), power
 
 
 def grow_tree(problem, number):
@@ -209,7 +251,7 @@ def grow_tree(problem, number):
     rows, counts = draw_bag(problem.bagging, number)
     bag, total = rows.copy(), counts.sum(dtype=np.float64)
     n_features = len(problem.table.categorical)
-    grown = room(len(rows), n_features)
+    grown = room(len(rows))
     seed, features = _chances(problem, number, n_features)
     if isinstance(problem.targets, Classes):
         weights = _class_weights(problem.targets, rows, counts)
@@ -218,7 +260,8 @@ def grow_tree(problem, number):
     else:
         weights = None
         sizes = _grow_numbers(problem, rows, counts, (features, seed, grown), total)
-    return _as_forest(problem, grown, sizes, (rows, counts, weights)), grown.importances / total, bag
+    tree, importances = _as_forest(problem, grown, sizes, (rows, counts, weights))
+    return tree, importances / total, bag
 
 
 def _chances(problem, number, n_features):
@@ -243,7 +286,7 @@ def _weight(classes, rows, counts, weights):
 
 def _rule(problem, total):
     rule = problem.rule
-    return Rule(**{**vars(rule), "min_weight": rule.min_weight * total, "min_gain": rule.min_gain * total})
+    return replace(rule, min_weight=rule.min_weight * total, min_gain=rule.min_gain * total)
 
 
 def _grow_classes(problem, rows, counts, chances, total):
@@ -274,7 +317,7 @@ def _grow_numbers(problem, rows, counts, chances, total):
 
 
 def _as_forest(problem, grown, sizes, bag):
-    """Make a forest of one tree of what the kernel wrote."""
+    """Make a forest of one tree of what the kernel wrote; return what its features gain as well."""
     n_inner, n_sets, n_leaves = sizes
     rows, counts, class_weights = bag
     order = np.argsort(grown.leaf_begins[:n_leaves])
@@ -286,26 +329,33 @@ def _as_forest(problem, grown, sizes, bag):
     kinds = grown.kinds[:n_inner].astype(np.int32)
     bounds = np.where(kinds == 1, grown.codes[:n_inner] + np.int32(1), grown.codes[:n_inner])
     nodes = np.column_stack([children, grown.features[:n_inner], bounds | kinds << 8]).astype(np.int32)
-    begins, limits = grown.leaf_begins[:n_leaves][order], grown.bounds[:n_leaves][order]
+    begins, limits, gains = grown.leaf_begins[:n_leaves][order], grown.bounds[:n_leaves][order], grown.gains[:n_inner]
     if problem.ccp_alpha > 0 and n_inner:
-        nodes, kept = pruned(nodes, node_risks(problem, rows, counts, class_weights, begins), problem.ccp_alpha)
+        risks = node_risks(problem, rows, counts, class_weights, begins)
+        nodes, kept, stays = pruned(nodes, risks, problem.ccp_alpha)
+        gains = gains[stays]
         limits = np.column_stack([np.minimum.reduceat(limits[:, 0], kept), np.maximum.reduceat(limits[:, 1], kept)])
         begins = begins[kept]
     n_inner, n_leaves = len(nodes), len(begins)
     sizes = np.diff(np.append(begins, len(rows)))
     if class_weights is None:
-        said = (np.empty(0, np.int32), _means(problem, rows, counts, begins), 0)
+        mass, said = counts, (np.empty(0, np.int32), _means(problem, rows, counts, begins), 0)
         kept = (rows, counts, np.append(begins, len(rows)).astype(np.int64))
     else:
-        said = _shares(problem.targets, rows, counts * class_weights[problem.targets.y[0, rows]], begins, sizes)
+        mass = counts * class_weights[problem.targets.y[0, rows]]
+        said = _shares(problem.targets, rows, mass, begins, sizes)
         kept = (np.empty(0, np.int32), np.empty(0, np.int32), np.zeros(1, np.int64))
     if len(problem.rule.monotonic):
         said = _clipped(said, limits)
-    weights = np.add.reduceat(counts.astype(np.float64), begins).astype(np.float32)
+    weights = np.add.reduceat(mass.astype(np.float64), begins).astype(np.float32)
     ends = (np.array([0, n_inner]), np.array([0, n_leaves]))
     roots = np.array([0 if n_inner else -1], np.int32)
     sets = (grown.set_features[:n_sets].copy(), grown.sets[:n_sets].copy())
-    return Forest(nodes, roots, *ends, *sets, *said, weights, *kept)
+    asked = nodes[:, 2].copy()
+    by_set = nodes[:, 3] >> 8 == CATEGORIES
+    asked[by_set] = sets[0][asked[by_set]]
+    importances = np.bincount(asked, gains, minlength=len(problem.table.categorical))
+    return Forest(nodes, roots, *ends, *sets, *said, weights, *kept), importances
 
 
 def _means(problem, rows, counts, begins):
@@ -314,7 +364,9 @@ def _means(problem, rows, counts, begins):
     if problem.rule.criterion == ABSOLUTE:
         return np.column_stack([_medians(values, counts, begins) for values in y])
     total = np.add.reduceat(counts.astype(np.float64), begins)
-    return np.ascontiguousarray((np.add.reduceat(y * counts, begins, axis=1) / total).T)
+    tamed, power = tame(y)
+    means = np.ascontiguousarray((np.add.reduceat(tamed * counts, begins, axis=1) / total).T)
+    return np.ldexp(means, power) if power else means
 
 
 def _medians(y, counts, begins):

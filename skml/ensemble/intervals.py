@@ -1,15 +1,20 @@
 """What a forest of numbers knows beyond means: the whole conditional distribution, and intervals with a guarantee."""
 
 import numpy as np
+from sklearn import get_config
 
-from skml.base import chunk_slices
+from skml.base import chunk_slices, require_memory
+from skml.ensemble.grower import tame
 from skml.ensemble.predictor import leaves
+from skml.ensemble.sampling import draw_bag, whole
 
 # Sums of weights reach a quantile up to so much rounding.
 _SLACK = 1e-12
+# Bytes that it takes to sort a pair of a new row and a training row in its leaf.
+_PER_PAIR = 80
 
 
-def quantiles(forest, codes, y, levels, n_threads):
+def quantiles(forest, held, codes, y, levels, n_threads):
     """Return quantiles of the conditional distribution (Meinshausen 2006, equations 4 to 6).
 
     Row i has the weight w_i(x), the mean over trees of its share of the leaf that x falls in; the quantile is the
@@ -19,6 +24,8 @@ def quantiles(forest, codes, y, levels, n_threads):
     ----------
     forest : Forest
         Of numbers.
+    held : LeafRows
+        The training rows in its leaves.
     codes : ndarray of shape (n_rows, n_features), uint8, C-contiguous
         Binned rows.
     y : ndarray of shape (n_outputs, n_train)
@@ -34,17 +41,47 @@ def quantiles(forest, codes, y, levels, n_threads):
         Values of y.
     """
     out = np.empty((len(codes), len(y), len(levels)))
-    shares = forest.counts / np.repeat(forest.weights, np.diff(forest.row_starts)) / forest.n_trees
     ranks, ordered = _ranks(y)
-    held = len(forest.rows) / max(1, len(forest.weights))
-    for part in chunk_slices(len(codes), 64 * forest.n_trees * max(1.0, held)):
-        found = leaves(forest, codes[part], n_threads)
-        at, owner = _members(forest, found)
-        for o in range(len(y)):
-            keys = owner * y.shape[1] + ranks[o, forest.rows[at]]
-            order = np.argsort(keys, kind="stable")
-            out[part, o] = _reached(keys[order], shares[at][order], len(found), ordered[o], levels)
+    for rows in chunk_slices(len(codes), 8 * forest.n_trees):
+        found = leaves(forest, codes[rows], n_threads)
+        for part in _small_parts(np.diff(held.starts)[found].sum(axis=1), y.shape[1]):
+            at, shares, owner = _weights(held, found[part], y.shape[1])
+            for o in range(len(y)):
+                keys = owner * y.shape[1] + ranks[o, at]
+                order = np.argsort(keys, kind="stable")
+                asked = (keys[order], shares[order], part.stop - part.start, ordered[o], levels)
+                out[rows.start + part.start : rows.start + part.stop, o] = _reached(*asked)
     return out
+
+
+def _small_parts(sizes, n_train):
+    """Yield slices of new rows, as many as fit in memory with the training rows that share their leaves.
+
+    One that shares leaves with more rows than there are, counted by tree, is a part by itself.
+    """
+    room = get_config()["working_memory"] * 2**20 / _PER_PAIR
+    begin, used = 0, 0
+    for i, size in enumerate(sizes.tolist()):
+        if i > begin and (used + size > room or max(size, sizes[i - 1]) > n_train):
+            yield slice(begin, i)
+            begin, used = i, 0
+        used += size
+    yield slice(begin, len(sizes))
+
+
+def _weights(held, found, n_train):
+    """Return the training rows in the leaves of new rows, the shares that they have there, and whose they are."""
+    begins, sizes = held.starts[found], np.diff(held.starts)[found]
+    if len(found) == 1 and sizes.sum() > n_train:  # summed over the trees as they come
+        total = np.zeros(n_train)
+        for begin, size in zip(begins[0], sizes[0]):
+            total[held.rows[begin : begin + size]] += held.shares[begin : begin + size]
+        at = np.flatnonzero(total)
+        return at, total[at], np.zeros(len(at), int)
+    begins, sizes = begins.ravel(), sizes.ravel()
+    ends = np.cumsum(sizes)
+    at = np.arange(ends[-1]) + np.repeat(begins - (ends - sizes), sizes)
+    return held.rows[at], held.shares[at], np.repeat(np.repeat(np.arange(len(found)), found.shape[1]), sizes)
 
 
 def _ranks(y):
@@ -52,14 +89,6 @@ def _ranks(y):
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(y.shape[1])[None], axis=1)
     return ranks, np.take_along_axis(y, order, axis=1)
-
-
-def _members(forest, found):
-    """Return the places in ``forest.rows`` of the rows in the leaves found, and which row found them."""
-    begins, sizes = forest.row_starts[found].ravel(), np.diff(forest.row_starts)[found].ravel()
-    ends = np.cumsum(sizes)
-    at = np.arange(ends[-1]) + np.repeat(begins - (ends - sizes), sizes)
-    return at, np.repeat(np.repeat(np.arange(len(found)), found.shape[1]), sizes)
 
 
 def _reached(keys, shares, n, ordered, levels):
@@ -78,13 +107,15 @@ def _reached(keys, shares, n, ordered, levels):
     return out
 
 
-def deviations(forest, codes, y, means, n_threads):
+def deviations(forest, held, codes, y, means, n_threads):
     """Return the standard deviation of the conditional distribution whose weights `quantiles` uses.
 
     Parameters
     ----------
     forest : Forest
         Of numbers.
+    held : LeafRows
+        The training rows in its leaves.
     codes : ndarray of shape (n_rows, n_features), uint8, C-contiguous
         Binned rows.
     y : ndarray of shape (n_outputs, n_train)
@@ -99,21 +130,51 @@ def deviations(forest, codes, y, means, n_threads):
     std : ndarray of shape (n_rows, n_outputs)
         In the units of y.
     """
-    begins = forest.row_starts[:-1]
-    values, weights = y[:, forest.rows], forest.counts / np.repeat(forest.weights, np.diff(forest.row_starts))
-    centres = np.add.reduceat(values * weights, begins, axis=1)
-    gaps = values - np.repeat(centres, np.diff(forest.row_starts), axis=1)
-    spread = np.add.reduceat(gaps**2 * weights, begins, axis=1)
+    y, power = tame(y)
+    means = np.ldexp(means, -power)
+    centres, spread = np.empty((2, len(y), len(held.starts) - 1))
+    for number in range(forest.n_trees):
+        some = slice(forest.leaf_starts[number], forest.leaf_starts[number + 1])
+        sizes, here = np.diff(held.starts)[some], slice(*held.starts[[some.start, some.stop]])
+        leaf = np.repeat(np.arange(len(sizes)), sizes)
+        for values, centre, square in zip(y[:, held.rows[here]], centres[:, some], spread[:, some]):
+            centre[:] = np.bincount(leaf, values * held.shares[here], minlength=len(sizes))
+            square[:] = np.bincount(leaf, (values - centre[leaf]) ** 2 * held.shares[here], minlength=len(sizes))
     out = np.empty(means.shape)
     for part in chunk_slices(len(codes), 24 * forest.n_trees * len(y)):
         found = leaves(forest, codes[part], n_threads)
         for o in range(len(y)):
             squares = spread[o][found] + (centres[o][found] - means[part, o, None]) ** 2
             out[part, o] = np.sqrt(squares.mean(axis=1))
-    return out
+    return np.ldexp(out, power)
 
 
-def jackknife_plus(members, out_of_bag, residuals, weights, alpha):
+def rows_outside(bagging, n_members):
+    """Return which rows each bag misses, a bit each.
+
+    Parameters
+    ----------
+    bagging : Bagging
+        How bags are drawn.
+    n_members : int
+        How many there are.
+
+    Returns
+    -------
+    outside : ndarray of shape (n_members, ceil(n_train / 8)), uint8
+        For ``np.unpackbits``.
+    """
+    n_train = len(bagging.weights)
+    require_memory(n_members * n_train // 8, "What is out of each bag")
+    outside = np.empty((n_members, -(-n_train // 8)), np.uint8)
+    for number in range(n_members):
+        missed = np.ones(n_train, bool)
+        missed[draw_bag(bagging, number)[0]] = False
+        outside[number] = np.packbits(missed)
+    return outside
+
+
+def jackknife_plus(members, outside, residuals, weights, alpha):
     """Yield slices of rows and their intervals by the jackknife+ after bootstrap (Kim, Xu & Barber 2020).
 
     For each training row i, mu_i(x) is the mean of the members whose bags miss i; the interval reaches from the
@@ -123,12 +184,12 @@ def jackknife_plus(members, out_of_bag, residuals, weights, alpha):
     ----------
     members : iterable of (slice, ndarray of shape (n_chunk, n_members))
         What members say of new rows.
-    out_of_bag : ndarray of shape (n_members, n_train), float
-        1 where a row is out of a bag; each row is out of some.
+    outside : ndarray of shape (n_members, ceil(n_train / 8)), uint8
+        As :func:`rows_outside` gives it; training rows that are in all bags are left out.
     residuals : ndarray of shape (n_train,)
         R_i: the absolute error of mu_i at its own row.
     weights : ndarray of shape (n_train,)
-        How often each row counts.
+        How often each row counts; what isn't whole is relative to the mean.
     alpha : float
         Half of what may be missed at most: the guarantee is a coverage of 1 - 2 alpha.
 
@@ -139,14 +200,27 @@ def jackknife_plus(members, out_of_bag, residuals, weights, alpha):
     intervals : ndarray of shape (n_chunk, 2)
         Infinite where the level asks for more rows than there are.
     """
-    shares = out_of_bag / out_of_bag.sum(axis=0)
+    n_train = len(residuals)
+    usable = np.unpackbits(np.bitwise_or.reduce(outside, axis=0), count=n_train).astype(bool)
+    residuals, weights = residuals[usable], weights[usable]
+    weights = weights if whole(weights) else weights / weights.mean()
     for rows, said in members:
         intervals = np.empty((len(said), 2))
-        for some in chunk_slices(len(said), 40 * len(residuals)):
-            centres = said[some] @ shares
+        for some in chunk_slices(len(said), 56 * n_train):
+            centres = _means_outside(said[some], outside, n_train)[:, usable]
             intervals[some, 0] = -_weighted_rank(residuals - centres, weights, 1 - alpha)
             intervals[some, 1] = _weighted_rank(centres + residuals, weights, 1 - alpha)
         yield rows, intervals
+
+
+def _means_outside(said, outside, n_train):
+    """Return the mean of the members that have not seen each training row: (n_chunk, n_train)."""
+    means = np.empty((len(said), n_train))
+    for some in chunk_slices(outside.shape[1], 80 * len(outside)):
+        missed = np.unpackbits(outside[:, some], axis=1).astype(np.float64)
+        sums = said @ (missed / np.maximum(missed.sum(axis=0), 1))
+        means[:, 8 * some.start : 8 * some.stop] = sums[:, : n_train - 8 * some.start]
+    return means
 
 
 def _weighted_rank(values, weights, level):

@@ -40,10 +40,10 @@ def log_growth(n_samples, n_features, max_depth):
     Returns
     -------
     log_growth : float
-        Of (2 p (m + 1))^(2^depth - 1) 2^(2^depth): per split a feature, one of m + 1 places for the threshold, and the
-        side of missing values; per leaf a class.
+        Of (2 p (m + 1))^(L - 1) 2^L with L = min(2^depth, m) leaves, for more would be empty: per split a feature, one
+        of m + 1 places for the threshold, and the side of missing values; per leaf a class.
     """
-    leaves = 2.0**max_depth
+    leaves = float(min(2 ** min(max_depth, 62), n_samples))
     return (leaves - 1) * np.log(2 * n_features * (n_samples + 1)) + leaves * np.log(2)
 
 

@@ -11,8 +11,8 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter, validate_data
 
 from skml._sklearn import HasMethods
-from skml.base import check_sparse_structure, chunk_slices
-from skml.ensemble.sampling import draw_bag, generator
+from skml.base import check_sparse_structure, chunk_slices, require_memory
+from skml.ensemble.sampling import draw_bag, draw_copies, generator
 
 CONSTRAINTS = [HasMethods(["fit", "predict"])]
 
@@ -40,8 +40,6 @@ class Members:
     first: np.ndarray | None
     hard: bool
     width: int
-
-    n_leaves = 1
 
     @property
     def n_members(self):
@@ -141,6 +139,43 @@ def as_rows(owner, X, reset):
     return X
 
 
+def refuse_parameters_of_trees(owner):
+    """Raise if parameters are set that promise something only trees of ours can keep."""
+    for name, unset in (("monotonic_cst", None), ("categorical_features", "from_dtype")):
+        asked = getattr(owner, name)
+        if not (asked is None or (isinstance(asked, str) and asked == unset)):
+            raise ValueError(f"{name} is for trees of our own; set it in `estimator`, if that knows it.")
+
+
+def numbers_of(X):
+    """Return rows as `distinct_rows` compares them, or None where they are no numbers.
+
+    Parameters
+    ----------
+    X : DataFrame, ndarray or CSR matrix of shape (n_samples, n_features)
+        As members take it.
+
+    Returns
+    -------
+    numbers : ndarray or CSR matrix of float32 or float64, or None
+        Exactly the same values.
+    """
+    values = X if sp.issparse(X) else np.asarray(X)
+    kind = values.dtype.kind
+    if kind not in "biuf" or values.dtype.itemsize > 8:
+        return None
+    if values.dtype in (np.float32, np.float64):
+        numbers = values.copy() if sp.issparse(values) else np.ascontiguousarray(values)
+    else:
+        numbers = values.astype(np.float64, order="C") if not sp.issparse(values) else values.astype(np.float64)
+    held = [one.data if sp.issparse(one) else one for one in (numbers, values)]
+    if kind in "iu" and np.any(held[0].astype(values.dtype) != held[1]):
+        return None  # too large to be told apart
+    if sp.issparse(numbers):
+        numbers.sum_duplicates()
+    return numbers
+
+
 def rows_of_weight(n, weights):
     """Return what `distinct_rows` does, of rows that can't be compared: each stands for itself.
 
@@ -184,6 +219,10 @@ class Plan:
         Without members yet.
     n_threads : int
         How many are made at a time.
+    class_weights : ndarray of shape (n_classes,) or None
+        What rows of each class weigh more by.
+    balanced : bool
+        Whether each bag balances its classes by weights of its own.
     """
 
     templates: list
@@ -194,6 +233,8 @@ class Plan:
     n_columns: int
     model: Members
     n_threads: int
+    class_weights: np.ndarray | None = None
+    balanced: bool = False
 
     table = None
 
@@ -202,6 +243,11 @@ class Plan:
         parallel = Parallel(n_jobs=self.n_threads, prefer="threads", return_as="generator")
         return parallel(delayed(self._one)(number, wanted) for number in numbers)
 
+    def metrics(self, member):
+        """Return what the history keeps of a member."""
+        columns = member.columns[0]
+        return {"n_features": self.X.shape[1] if columns is None else len(columns)}
+
     def ask_again(self, model):
         """Yield the answers of members that were made before."""
         for number in range(model.n_members):
@@ -209,26 +255,32 @@ class Plan:
             yield self._out_of_bag(one, draw_bag(self.bagging, number)[0])
 
     def _one(self, number, wanted):
-        rows, counts = draw_bag(self.bagging, number)
+        rows, copies, weights = draw_copies(self.bagging, number)
+        y = self.y[self.index[rows]]
+        if self.class_weights is not None:
+            weights = weights * self._of_classes(y, weights)[y]
         rng = generator(self.bagging.entropy ^ 0x5851F42D4C957F2D, number)
         n_features, columns = self.X.shape[1], None
         if self.n_columns < n_features:
             columns = np.sort(rng.permutation(n_features)[: self.n_columns])
-        estimator = seeded(clone(self.templates[number % len(self.templates)]), rng)
+        estimator = seeded(clone(self.templates[number % len(self.templates)]), rng.integers)
         try:
-            fit_member(estimator, self._bag(rows, columns), self.y, self.index[rows], self._weights(counts))
+            fit_member(estimator, self._bag(rows, columns), y, copies, weights)
         except Exception as error:
             kind = ValueError if isinstance(error, (ValueError, TypeError)) else RuntimeError
             raise kind(f"Bag {number}: {type(estimator).__name__} could not be fitted: {error}") from error
         member = replace(self.model, estimators=(estimator,), columns=(columns,))
         return member, np.zeros(n_features), self._out_of_bag(member, rows) if wanted else None
 
+    def _of_classes(self, y, weights):
+        if not self.balanced:
+            return self.class_weights
+        held = np.bincount(y, weights, minlength=len(self.class_weights))
+        return held.sum() / (np.count_nonzero(held) * np.where(held > 0, held, 1.0))
+
     def _bag(self, rows, columns):
         X = take(self.X, self.index[rows])
         return X if columns is None else pick(X, columns)
-
-    def _weights(self, counts):
-        return counts.astype(np.float64) if self.bagging.bootstrap else self.bagging.weights
 
     def _out_of_bag(self, member, rows):
         out = np.setdiff1d(np.arange(len(self.index)), rows, assume_unique=True)
@@ -237,7 +289,7 @@ class Plan:
         return out, member.means(take(self.X, self.index[out]), 1)
 
 
-def fit_member(estimator, X, y, rows, weights):
+def fit_member(estimator, X, y, copies, weights):
     """Fit a member to its bag: by weights where it takes them, else by repeated rows.
 
     Parameters
@@ -246,28 +298,44 @@ def fit_member(estimator, X, y, rows, weights):
         Unfitted.
     X : DataFrame, ndarray or CSR matrix of shape (n_bag, n_features)
         The distinct rows of the bag.
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        All targets.
-    rows : ndarray of shape (n_bag,), int
-        Which of them belong to X.
+    y : ndarray of shape (n_bag,) or (n_bag, n_outputs)
+        Their targets.
+    copies : ndarray of shape (n_bag,), int
+        How often each row is in the bag.
     weights : ndarray of shape (n_bag,)
-        How often each row is in the bag, or its weight.
+        What each row weighs, its copies together.
     """
     if has_fit_parameter(estimator, "sample_weight"):
-        estimator.fit(X, y[rows], sample_weight=weights)
-    elif np.all(weights == 1):
-        estimator.fit(X, y[rows])
-    elif np.all(weights == np.rint(weights)):
-        again = np.repeat(np.arange(len(rows)), weights.astype(int))
-        estimator.fit(take(X, again), y[rows[again]])
+        estimator.fit(X, y, sample_weight=weights)
+    elif not np.array_equal(copies, weights):
+        raise ValueError(
+            "it takes no sample_weight; give it whole-number weights or bags that draw them, and no class_weight"
+        )
+    elif np.all(copies == 1):
+        estimator.fit(X, y)
     else:
-        raise ValueError("it takes no sample_weight; give it whole-number weights, or bootstrap=True, which draws them")
+        require_memory(8 * int(copies.sum()) * (1 + X.shape[1]), "The copies of the rows")
+        again = np.repeat(np.arange(len(copies)), copies)
+        estimator.fit(take(X, again), y[again])
 
 
-def seeded(estimator, rng):
-    """Return an estimator whose random states, its parts' too, are numbers of their own."""
+def seeded(estimator, draw):
+    """Set every random state that an estimator, or a part of it, has.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted.
+    draw : callable
+        ``draw(most)`` gives a whole number from 0 to below `most`.
+
+    Returns
+    -------
+    estimator : estimator
+        The same.
+    """
     names = sorted(name for name in estimator.get_params(deep=True) if name.rpartition("__")[2] == "random_state")
-    return estimator.set_params(**{name: int(rng.integers(2**31 - 1)) for name in names}) if names else estimator
+    return estimator.set_params(**{name: int(draw(2**31 - 1)) for name in names}) if names else estimator
 
 
 def templates(owner, estimator, kind):

@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import check_scoring, r2_score
 
+from skml.base import warn_caller
+
 
 @dataclass(frozen=True)
 class OutOfBag:
@@ -50,6 +52,13 @@ def add_answers(oob, rows, values):
     oob.times[rows] += 1
 
 
+def warn_of_rows_never_out(oob):
+    """Warn if some rows were in every bag."""
+    if np.any(oob.times == 0):
+        message = "Some inputs do not have OOB scores. This probably means too few trees were used to compute any "
+        warn_caller(message + "reliable OOB estimates.", UserWarning)
+
+
 def is_flat(curve, tol, patience):
     """Tell whether a curve has stopped rising.
 
@@ -72,6 +81,40 @@ def is_flat(curve, tol, patience):
         if score > best + tol:
             best, since = score, number
     return len(curve) - 1 - since >= patience
+
+
+def scored(score, groups, y, weights):
+    """Return the function that scores the answers so far.
+
+    Parameters
+    ----------
+    score : callable
+        From :func:`scorer`.
+    groups : ndarray of shape (n_samples,), int
+        Which of the distinct rows each row is.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Targets as the user wrote them.
+    weights : ndarray of shape (n_samples,) or None
+        Of the rows.
+
+    Returns
+    -------
+    scored : callable
+        ``scored(oob)``: 0 before two rows were out of some bag; NaN where the metric refuses the few rows that were.
+    """
+
+    def scored(found):
+        said = found.times[groups] > 0
+        if said.sum() < 2:
+            return 0.0
+        try:
+            return score(y[said], found.means()[groups[said]], None if weights is None else weights[said])
+        except (ValueError, ArithmeticError):
+            if said.all():
+                raise
+            return np.nan
+
+    return scored
 
 
 class _Said(BaseEstimator):

@@ -26,6 +26,8 @@ def pruned(nodes, risk_of, alpha):
         The smaller tree.
     leaves : ndarray of int
         The first of the old leaves in each new one.
+    kept : ndarray of shape (n_inner,), bool
+        Which inner nodes are left.
     """
     children = nodes[:, :2]
     first, last = _spans(children)
@@ -40,7 +42,7 @@ def pruned(nodes, risk_of, alpha):
     out = nodes[kept].copy()
     links = np.where(stays, number[np.where(inner, children, 0)], ~np.searchsorted(leaves, begins))
     out[:, :2] = links[kept]
-    return out, leaves
+    return out, leaves, kept
 
 
 def _spans(children):

@@ -4,8 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skml.base import require_memory
+
 # Weights that are no whole numbers are rounded to so many units in all.
 UNITS = 2**30
+# So many draws are drawn one by one, as those of copies are; of more (and four to a row) the counts alone.
+_LISTED = 2**20
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,68 @@ class Bagging:
     shares: np.ndarray | None = None
     groups: np.ndarray | None = None
 
+    @property
+    def weights_are_drawn(self):
+        """Whether draws follow the weights, so that a row counts as often as it is drawn."""
+        return self.bootstrap and self.groups is None
+
+    def __getstate__(self):
+        """Return the arrays in as few bytes as they need; of weights that are all the same, one."""
+        weights, state = self.weights, vars(self) | {"n_rows": len(self.weights)}
+        state["weights"] = weights[:1] if np.all(weights == weights[:1]) else weights
+        return state | {name: least(state[name]) for name in ("weights", "strata", "groups") if state[name] is not None}
+
+    def __setstate__(self, state):
+        """Take the arrays back."""
+        state = dict(state)
+        state["weights"] = np.zeros(state.pop("n_rows")) + state["weights"]
+        vars(self).update(state)
+
+
+@dataclass(frozen=True)
+class Bags:
+    """What it takes to tell which rows were in which bag.
+
+    Attributes
+    ----------
+    index : ndarray of shape (n_rows,), int
+        One row of each group of equal ones.
+    bagging : Bagging
+        How bags were drawn.
+    """
+
+    index: np.ndarray
+    bagging: Bagging
+
+    def rows(self, number):
+        """Return the rows in a bag, as often as they are, ascending."""
+        rows, copies, _ = draw_copies(self.bagging, number)
+        require_memory(16 * int(copies.sum()), "The rows of a bag")
+        return np.sort(np.repeat(self.index[rows].astype(int), copies))
+
+    def rows_out(self, number):
+        """Return the rows out of a bag, ascending."""
+        return np.sort(np.delete(self.index, draw_bag(self.bagging, number)[0])).astype(int)
+
+
+def least(values):
+    """Return numbers in the smallest type that holds them; fractions as they are."""
+    if len(values) == 0 or np.any(values != np.rint(values)):
+        return values
+    for kind in (np.uint8, np.uint16, np.int32):
+        if np.iinfo(kind).min <= values.min() and values.max() <= np.iinfo(kind).max:
+            return values.astype(kind)
+    return values
+
 
 def whole(weights):
     """Tell whether weights are numbers of copies."""
     return bool(np.all(weights == np.rint(weights)) and weights.sum() < UNITS)
+
+
+def total_weight(weights):
+    """Return what weights add up to: copies, or relative to a mean of 1."""
+    return float(weights.sum()) if whole(weights) else float(len(weights))
 
 
 def as_counts(weights):
@@ -94,25 +156,78 @@ def draw_bag(bagging, number):
     rows : ndarray of shape (n_bag,), int32
         The distinct rows in the bag, ascending.
     counts : ndarray of shape (n_bag,), int32
-        How often each counts.
+        What each counts, in whole numbers: how often it was drawn, or in units of its own its weight.
     """
-    n, rng = len(bagging.weights), generator(bagging.entropy, number)
-    if not bagging.bootstrap:
-        return np.arange(n, dtype=np.int32), as_counts(bagging.weights)[0]
-    if bagging.groups is not None:
-        drawn = np.bincount(rng.integers(bagging.groups.max() + 1, size=bagging.size))
-        times = np.zeros(bagging.groups.max() + 1, np.int64)
-        times[: len(drawn)] = drawn
-        counts = _bounded(as_counts(bagging.weights)[0] * times[bagging.groups])
-    elif bagging.strata is not None:
-        counts = np.zeros(n, np.int64)
-        for stratum, share in enumerate(bagging.shares):
-            members = np.flatnonzero(bagging.strata == stratum)
-            counts[members] = _drawn(bagging.weights[members], int(share), rng)
-    else:
-        counts = _drawn(bagging.weights, bagging.size, rng)
+    times = _times(bagging, number)
+    counts = times if bagging.weights_are_drawn else _bounded(as_counts(bagging.weights)[0] * times)
     rows = np.flatnonzero(counts)
     return rows.astype(np.int32), counts[rows].astype(np.int32)
+
+
+def draw_copies(bagging, number):
+    """Draw a bag, its weights told apart from its copies.
+
+    Parameters
+    ----------
+    bagging : Bagging
+        How.
+    number : int
+        Which one.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_bag,), int32
+        The rows of :func:`draw_bag`.
+    copies : ndarray of shape (n_bag,), int64
+        How often each is in the bag; a weight that isn't drawn is so many copies if all are whole.
+    weights : ndarray of shape (n_bag,)
+        What they weigh together.
+    """
+    times = _times(bagging, number)
+    rows = np.flatnonzero(times)
+    times, own = times[rows], np.ones(len(rows)) if bagging.weights_are_drawn else bagging.weights[rows]
+    copies = times * own.astype(np.int64) if whole(bagging.weights) else times
+    return rows.astype(np.int32), copies, times * own
+
+
+def unit_of(bagging, number, counts):
+    """Return what a count of a bag stands for in copies, or in mean weights where weights aren't whole.
+
+    Parameters
+    ----------
+    bagging : Bagging
+        How bags are drawn.
+    number : int
+        Which one.
+    counts : float
+        The sum of its counts.
+
+    Returns
+    -------
+    unit : float
+        1 where the counts are copies.
+    """
+    if bagging.weights_are_drawn or (whole(bagging.weights) and bagging.groups is None):
+        return 1.0
+    mean = 1.0 if whole(bagging.weights) else bagging.weights.mean()
+    return (draw_copies(bagging, number)[2] / mean).sum() / counts
+
+
+def _times(bagging, number):
+    """Return how often each row, or the group that it is in, is drawn."""
+    n, rng = len(bagging.weights), generator(bagging.entropy, number)
+    if not bagging.bootstrap:
+        return np.ones(n, np.int64)
+    if bagging.groups is not None:
+        n_groups = int(bagging.groups.max()) + 1
+        return _drawn(np.ones(n_groups), bagging.size, rng)[bagging.groups]
+    if bagging.strata is None:
+        return _drawn(bagging.weights, bagging.size, rng)
+    times = np.zeros(n, np.int64)
+    for stratum, share in enumerate(bagging.shares):
+        members = np.flatnonzero(bagging.strata == stratum)
+        times[members] = _drawn(bagging.weights[members], int(share), rng)
+    return times
 
 
 def _bounded(counts):
@@ -126,6 +241,8 @@ def _bounded(counts):
 def _drawn(weights, size, rng):
     """Return how often each row is among `size` draws in proportion to the weights."""
     n = len(weights)
+    if size > max(_LISTED, 4 * n):  # too many to draw one by one
+        return rng.multinomial(size, weights / weights.sum())
     if np.all(weights == weights[0]):  # even, like most: no table is needed
         return np.bincount(rng.integers(n, size=size), minlength=n)
     if whole(weights):

@@ -3,13 +3,22 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.utils.validation import check_is_fitted
 
 from skml.base import chunk_slices
 from skml.ensemble.binning import Bins, encode, row_codes
-from skml.ensemble.grower import Problem, grow_tree, in_order
+from skml.ensemble.grower import Problem, grow_tree
+from skml.ensemble.leaf_rows import without_rows
 from skml.ensemble.predictor import CATEGORIES, Forest, joined, leaf_values, leaves, member_values, part, sums
-from skml.ensemble.sampling import draw_bag
+from skml.ensemble.sampling import draw_bag, unit_of
+from skml.ensemble.side_by_side import in_order
+
+# What a forest keeps about its training rows or all of its trees, and one of them doesn't need.
+_OF_ALL_TREES = frozenset(
+    ("_table", "_bags", "_y", "_codes_of_y", "_residuals", "_leaf_rows", "_importance_sums", "_origin", "history_")
+    + ("oob_score_", "oob_curve_", "oob_prediction_", "oob_decision_function_")
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,14 @@ class BinnedForest:
 
     def means(self, X, n_threads):
         """Return what the trees say of rows, on average."""
-        found = [sums(self.forest, codes, n_threads) for _, codes in self._code_chunks(X, n_threads)]
-        return np.concatenate(found) / self.n_members
+        return np.concatenate([self._mean(codes, n_threads) for _, codes in self._code_chunks(X, n_threads)])
+
+    def _mean(self, codes, n_threads):
+        total = sums(self.forest, codes, n_threads)
+        if np.isfinite(total).all():
+            return total / self.n_members
+        shares = replace(self.forest, values=self.forest.values / self.n_members)  # huge numbers, divided first
+        return sums(shares, codes, n_threads)
 
     def leaves(self, X, n_threads):
         """Return the leaf of each row in each tree, counted on through the forest."""
@@ -85,6 +100,12 @@ class BinnedForest:
             total += sums(part(self.forest, np.array([number])), codes, n_threads)
             yield total / (number + 1)
 
+    def category_names(self, feature, left_codes, known):
+        """Return the categories of a feature whose codes go left; `known` names them, None: they are numbers."""
+        at = slice(self.bins.starts[feature], self.bins.starts[feature + 1])
+        values = self.bins.edges[at][left_codes[self.bins.category_codes[at]]]
+        return [f"{value:g}" if known is None else str(known[int(value)]) for value in values]
+
     def voting(self, first):
         """Return the model whose leaves vote for one class of each output."""
         forest = self.forest
@@ -95,6 +116,37 @@ class BinnedForest:
         return replace(self, forest=replace(forest, values=values))
 
 
+def lone_tree(forest, number):
+    """Return one tree of a forest as a forest that shares nothing with it.
+
+    Parameters
+    ----------
+    forest : Forest
+        Trees.
+    number : int
+        Which one.
+
+    Returns
+    -------
+    forest : Forest
+        Of a single tree.
+    """
+    (begin, end), (first, last) = forest.node_starts[number : number + 2], forest.leaf_starts[number : number + 2]
+    nodes, values, numbers = forest.nodes[begin:end].copy(), forest.values[first:last], forest.numbers[first:last]
+    nodes[:, :2] += np.where(nodes[:, :2] >= 0, -begin, first).astype(np.int32)
+    asks = nodes[:, 3] >> 8 == CATEGORIES
+    sets, nodes[asks, 2] = np.unique(nodes[asks, 2], return_inverse=True)
+    if len(numbers):
+        mixed = numbers >= forest.n_pure
+        said, places = np.unique(numbers[mixed] - forest.n_pure, return_inverse=True)
+        numbers, values = numbers.copy(), forest.values[said]
+        numbers[mixed] = forest.n_pure + places
+    kept = {"weights": forest.weights[first:last], "sets": forest.sets[sets], "set_features": forest.set_features[sets]}
+    ends = {"node_starts": np.array([0, end - begin]), "leaf_starts": np.array([0, last - first])}
+    roots = np.array([0 if end > begin else -1], np.int32)
+    return replace(without_rows(forest), nodes=nodes, roots=roots, numbers=numbers, values=values, **kept, **ends)
+
+
 @dataclass(frozen=True)
 class TreeMaker:
     """Makes the trees of a forest.
@@ -103,8 +155,6 @@ class TreeMaker:
     ----------
     problem : Problem
         What they learn.
-    bins : Bins
-        Where values are cut.
     n_threads : int
         How many trees grow at a time.
     voters : ndarray of shape (n_outputs + 1,) or None
@@ -112,7 +162,6 @@ class TreeMaker:
     """
 
     problem: Problem
-    bins: Bins
     n_threads: int
     voters: np.ndarray | None = None
 
@@ -126,10 +175,16 @@ class TreeMaker:
 
         def one(number):
             tree, importances, rows = grow_tree(self.problem, number)
-            member = BinnedForest(self.bins, tree)
+            unit = unit_of(self.problem.bagging, number, tree.weights.sum(dtype=np.float64))
+            tree = replace(without_rows(tree), weights=tree.weights * np.float32(unit))
+            member = BinnedForest(self.table.bins, tree)
             return member, importances, self._answers(tree, rows) if wanted else None
 
         return in_order(one, numbers, self.n_threads)
+
+    def metrics(self, member):
+        """Return what the history keeps of a tree."""
+        return {"n_leaves": member.n_leaves}
 
     def ask_again(self, model):
         """Yield the answers of trees that were made before."""
@@ -141,10 +196,10 @@ class TreeMaker:
         return in_order(one, range(model.n_members), self.n_threads)
 
     def _answers(self, tree, rows):
-        out = np.setdiff1d(np.arange(self.problem.table.n_rows), rows, assume_unique=True)
+        out = np.delete(np.arange(self.table.n_rows), rows)
         if self.voters is not None:
-            tree = BinnedForest(self.bins, tree).voting(self.voters).forest
-        return out, sums(tree, row_codes(self.problem.table, out), 1)
+            tree = BinnedForest(self.table.bins, tree).voting(self.voters).forest
+        return out, sums(tree, row_codes(self.table, out), 1)
 
 
 @dataclass(frozen=True)
@@ -162,9 +217,11 @@ class Shape:
     left_codes : ndarray of shape (n_nodes, 256), bool
         Which codes of the feature go left; 255 is a missing value.
     value : ndarray of shape (n_nodes, n_columns)
-        Shares of classes, or means.
+        Shares of classes, or numbers: what a leaf says; of an inner node the mean of what its leaves say, by weight.
+        That is what the rows of the node average to, but with absolute errors (where leaves say medians) and where
+        monotonic constraints have moved a leaf.
     weighted_n_node_samples : ndarray of shape (n_nodes,)
-        How often the rows of the bag in each node count.
+        How often the rows of the bag in each node count, class weights included.
     """
 
     children_left: np.ndarray
@@ -270,8 +327,23 @@ class ForestTree(BaseEstimator):
         self.number = number
 
     def __sklearn_is_fitted__(self):
-        """Tell that it is fitted: it is part of a fitted forest."""
-        return True
+        """Tell whether the forest is fitted: a clone's is not."""
+        return hasattr(self.owner, "_model")
+
+    def __getstate__(self):
+        """Return a copy's state: its owner has this tree alone, and nothing of the training rows."""
+        state = super().__getstate__()
+        if not hasattr(self.owner, "_model"):
+            return state
+        owner, model = clone(self.owner), self.owner._model
+        kept = {name: value for name, value in vars(self.owner).items() if name not in _OF_ALL_TREES}
+        vars(owner).update(kept | {"_model": replace(model, forest=lone_tree(model.forest, self.number))})
+        return state | {"owner": owner, "number": 0}
+
+    @property
+    def _model(self):
+        check_is_fitted(self.owner)
+        return self.owner._model
 
     @property
     def n_features_in_(self):
@@ -281,10 +353,10 @@ class ForestTree(BaseEstimator):
     @property
     def tree_(self):
         """The tree, node by node."""
-        return shape_of(self.owner._model, self.number)
+        return shape_of(self._model, self.number)
 
     def _answers(self, X):
-        model = self.owner._model
+        model = self._model
         tree = part(model.forest, np.array([self.number]))
         return sums(tree, model.codes(self.owner._rows(X), 1), 1)
 
@@ -301,7 +373,7 @@ class ForestTree(BaseEstimator):
         nodes : ndarray of shape (n_samples,)
             Leaves.
         """
-        model = self.owner._model
+        model = self._model
         found = leaves(part(model.forest, np.array([self.number])), model.codes(self.owner._rows(X), 1), 1)[:, 0]
         starts, ends = model.forest.leaf_starts, model.forest.node_starts
         return found - starts[self.number] + (ends[self.number + 1] - ends[self.number])
@@ -324,7 +396,7 @@ class ForestTree(BaseEstimator):
         n_leaves : int
             Leaves.
         """
-        starts = self.owner._model.forest.leaf_starts
+        starts = self._model.forest.leaf_starts
         return int(starts[self.number + 1] - starts[self.number])
 
     def export_text(self, feature_names=None, decimals=2, max_depth=10):
@@ -364,9 +436,7 @@ def rules(tree, feature_names, decimals, max_depth):
     line : str
         Of one side of a node, or a leaf.
     """
-    shape, names = tree.tree_, feature_names
-    if names is None:
-        names = getattr(tree.owner, "feature_names_in_", [f"feature_{i}" for i in range(tree.n_features_in_)])
+    shape, names = tree.tree_, names_of(tree, feature_names)
     pending = [(0, 0, "")]
     while pending:
         node, depth, said = pending.pop()
@@ -376,19 +446,46 @@ def rules(tree, feature_names, decimals, max_depth):
             what = "" if shape.children_left[node] < 0 else "truncated branch, "
             yield "|   " * depth + "|--- " + what + tree.describe(shape.value[node], decimals)
             continue
-        name = names[shape.feature[node]]
-        if np.isnan(shape.threshold[node]):
-            held = ", ".join(tree.owner.category_names(shape.feature[node], shape.left_codes[node]))
-            sides = (f"{name} in {{{held}}}", f"{name} not in {{{held}}}")
-        else:
-            cut = f"{shape.threshold[node]:.{decimals}f}"
-            missing = " or missing"
-            sides = (
-                f"{name} <= {cut}{missing if shape.missing_go_to_left[node] else ''}",
-                f"{name} >  {cut}{'' if shape.missing_go_to_left[node] else missing}",
-            )
-        pending.append((shape.children_right[node], depth + 1, sides[1]))
-        pending.append((shape.children_left[node], depth + 1, sides[0]))
+        left, right = sides_of(tree, shape, node, names, decimals)
+        pending.append((shape.children_right[node], depth + 1, right))
+        pending.append((shape.children_left[node], depth + 1, left))
+
+
+def names_of(tree, feature_names):
+    """Return the names of features: those given, or those of the training data, or numbers."""
+    if feature_names is not None:
+        return list(feature_names)
+    return list(getattr(tree.owner, "feature_names_in_", [f"feature_{i}" for i in range(tree.n_features_in_)]))
+
+
+def sides_of(tree, shape, node, names, decimals):
+    """Return in words which rows of an inner node go left, and which right.
+
+    Parameters
+    ----------
+    tree : ForestTree
+        The tree.
+    shape : Shape
+        Its nodes.
+    node : int
+        Which one.
+    names : list of str
+        Of the features.
+    decimals : int
+        How many decimals numbers have.
+
+    Returns
+    -------
+    left, right : str
+        As rules.
+    """
+    name = names[shape.feature[node]]
+    if np.isnan(shape.threshold[node]):
+        held = ", ".join(tree.owner.category_names(shape.feature[node], shape.left_codes[node]))
+        return f"{name} in {{{held}}}", f"{name} not in {{{held}}}"
+    cut, missing_left = f"{shape.threshold[node]:.{decimals}f}", shape.missing_go_to_left[node]
+    left, right = (" or missing", "") if missing_left else ("", " or missing")
+    return f"{name} <= {cut}{left}", f"{name} >  {cut}{right}"
 
 
 class ForestTreeClassifier(ClassifierMixin, ForestTree):

@@ -2,6 +2,7 @@
 
 Usage: python parallel.py digests   prints a JSON object of class: digest of a model fitted on large data
        python parallel.py forks     prints one of class: what a forked child that fits and answers again came to
+       python parallel.py jobs      prints the same of one whose n_jobs asks for two threads, where it has n_jobs
        python parallel.py answers   prints one of class: the answers after a small fit
 """
 
@@ -39,13 +40,13 @@ def digest(cls, params, X, y):
     return held.hexdigest()
 
 
-def fork(cls):
+def fork(cls, params=()):
     """Fit with all threads, fork, fit again in the child, and say what came of it."""
     X, y = large(cls)
-    before = digest(cls, {}, X, y)
+    before = digest(cls, dict(params), X, y)
     child = os.fork()
     if child == 0:
-        os._exit(0 if digest(cls, {}, X, y) == before else 3)
+        os._exit(0 if digest(cls, dict(params), X, y) == before else 3)
     deadline = time.monotonic() + FORK_SECONDS
     while time.monotonic() < deadline:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -57,13 +58,23 @@ def fork(cls):
     return "hangs"
 
 
+def fork_with_jobs(cls):
+    """Do the same with two jobs asked for in words, which a child must not believe."""
+    return fork(cls, {"n_jobs": 2}) if "n_jobs" in cls().get_params() else "takes no n_jobs"
+
+
 def small_answers(cls):
     """Return the answers of a small fit as lists."""
     X, y = data(cls, np.random.default_rng(0))
     return {name: [value.dtype.kind, value.tolist()] for name, value in answers(make(cls).fit(X, y), X).items()}
 
 
-COMMANDS = {"digests": lambda cls: digest(cls, {}, *large(cls)), "forks": fork, "answers": small_answers}
+COMMANDS = {
+    "digests": lambda cls: digest(cls, {}, *large(cls)),
+    "forks": fork,
+    "jobs": fork_with_jobs,
+    "answers": small_answers,
+}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

@@ -1,6 +1,7 @@
 """AdaBoost: rounds by hand, scikit-learn as oracle, other members, bad input, stopping and going on."""
 
 import copy
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -490,3 +491,15 @@ def test_the_display_names_the_extra_it_needs(rng, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"skml\[plot\]"):
         MarginDisplay([np.zeros(3)], ["a"]).plot()
+
+
+def test_votes_of_many_rounds_are_held_one_at_a_time(rng):
+    X, y = problem(rng, n=200, K=4)
+    boost = AdaBoost(DecisionTreeClassifier(max_depth=2), n_estimators=40, random_state=0).fit(X, y)
+    assert len(boost.estimators_) == 40
+    many = rng.normal(size=(20_000, 5))
+    tracemalloc.start()
+    boost.predict(many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * 20_000 * 4 * 8  # of 40 tallies

@@ -9,6 +9,7 @@ from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import balanced_accuracy_score
+from sklearn.naive_bayes import GaussianNB
 
 from skml.ensemble import (
     BaggingForest,
@@ -16,6 +17,7 @@ from skml.ensemble import (
     ImportanceDisplay,
     IntervalDisplay,
     OOBCurveDisplay,
+    TreeDisplay,
 )
 
 
@@ -218,3 +220,54 @@ def test_only_drawing_needs_matplotlib():
     said = run(["-c", WITHOUT_MATPLOTLIB]).strip().splitlines()
     assert len(said) == 3
     assert all(line.endswith("needs matplotlib; install it with: pip install 'skml[plot]'") for line in said)
+
+
+# ------------------------------------------------------------------------------------------ one tree
+
+
+def test_a_tree_is_drawn_whole(forest):
+    display = TreeDisplay.from_estimator(forest, number=2, max_depth=None)
+    tree = forest.estimators_[2].tree_
+    assert len(display.texts_) == tree.node_count
+    words = [text.get_text() for text in display.texts_]
+    assert words[0].startswith(f"{'abcdef'[tree.feature[0]]} <= {tree.threshold[0]:.2f}")
+    assert f"rows: {tree.weighted_n_node_samples[0]:g}" in words[0]
+    leaves = [word for word in words if word.startswith("class:")]
+    assert len(leaves) == forest.estimators_[2].get_n_leaves()
+    places = np.array([text.get_position() for text in display.texts_])
+    assert len(np.unique(places, axis=0)) == tree.node_count
+    assert places[:, 1].min() == -forest.estimators_[2].get_depth()
+    display.figure_.canvas.draw()
+
+
+def test_rows_that_say_yes_go_left(numbers):
+    forest = numbers[0]
+    display = TreeDisplay.from_estimator(forest[3], max_depth=1, decimals=1)
+    root, left, right = display.texts_
+    tree = forest[3].tree_
+    assert left.get_position()[0] < root.get_position()[0] < right.get_position()[0]
+    assert left.xy == right.xy == root.get_position()
+    for text, node in ((left, tree.children_left[0]), (right, tree.children_right[0])):
+        assert f"value: [{tree.value[node, 0]:.1f}]" in text.get_text()
+        assert text.get_text().startswith("(...)")
+
+
+def test_a_tree_in_the_callers_axes_with_names():
+    X = pd.DataFrame({"kind": pd.Categorical(["u", "v", "w"] * 30), "size": np.arange(90.0)})
+    y = np.where(X["kind"] == "v", ["yes"], ["no"])
+    forest = BaggingForest(n_estimators=1, bootstrap=False, max_features=None).fit(X, y)
+    ax = plt.subplots()[1]
+    display = TreeDisplay(forest[0], feature_names=["sort", "size"]).plot(ax, color="C3")
+    assert display.ax_ is ax
+    assert display.texts_[0].get_text().startswith("sort in {")
+    assert display.texts_[0].get_color() == "C3"
+    alone = TreeDisplay.from_estimator(BaggingForest(n_estimators=1).fit(X, ["only"] * 90))
+    assert len(alone.texts_) == 1
+
+
+def test_what_is_no_tree_of_ours_is_not_drawn():
+    X, y = make_classification(60, random_state=0)
+    with pytest.raises(NotFittedError):
+        TreeDisplay.from_estimator(BaggingForest())
+    with pytest.raises(ValueError, match="draws trees of our own; this is a GaussianNB"):
+        TreeDisplay.from_estimator(BaggingForest(GaussianNB(), n_estimators=2).fit(X, y))

@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.tree import DecisionTreeClassifier
 
-from skml import BaggingForest
+from skml import BaggingForest, BaggingForestRegressor
 
 ALONE = {"n_estimators": 1, "bootstrap": False, "feature_sampling": "none"}
 
@@ -428,6 +428,34 @@ def test_a_pickle_is_a_quarter_of_scikit_learns(rng):
         assert same_bits(again, ours, X)
 
 
+@pytest.mark.parametrize("max_leaf_nodes", [10, 30, 100])
+def test_so_is_one_of_small_trees(rng, max_leaf_nodes):
+    X, y = make_classification(3000, 10, n_informative=6, n_classes=3, random_state=int(rng.integers(1000)))
+    params = {"n_estimators": 50, "max_leaf_nodes": max_leaf_nodes, "random_state": 0}
+    ours, theirs = BaggingForest(**params).fit(X, y), RandomForestClassifier(**params).fit(X, y)
+    assert ours._model.n_leaves == sum(tree.get_n_leaves() for tree in theirs.estimators_)
+    for_all = len(pickle.dumps(ours._model.bins)) + 2 * len(X)  # the bins, and which rows are distinct
+    assert len(pickle.dumps(ours)) - for_all < len(pickle.dumps(theirs)) / 4
+
+
+@pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
+def test_a_members_pickle_holds_its_own_tree(rng, kind):
+    X = rng.normal(size=(800, 4))
+    X[:, 3] = rng.integers(0, 6, 800)
+    y = (X[:, 0] + (X[:, 3] % 2) + 0.3 * rng.normal(size=800) > 0.5) * 1
+    forest = kind(n_estimators=20, categorical_features=[3], min_samples_leaf=3, oob_score=True, random_state=0)
+    forest.fit(X, y)
+    size = len(pickle.dumps(forest))
+    for member in forest:
+        again = pickle.loads(pickle.dumps(member))
+        np.testing.assert_array_equal(again.predict(X), member.predict(X))
+        np.testing.assert_array_equal(again.apply(X), member.apply(X))
+        assert again.export_text() == member.export_text()
+        assert len(pickle.dumps(member)) < size / 4
+    assert len(pickle.dumps(forest)) == size
+    assert not clone(member).__sklearn_is_fitted__()
+
+
 def test_an_unfitted_forest_says_so():
     forest = BaggingForest()
     assert forest
@@ -440,3 +468,49 @@ def test_an_unfitted_forest_says_so():
             call([[0.0]])
     with pytest.raises(NotFittedError):
         len(forest)
+
+
+@pytest.mark.parametrize("zero", [{0: 0}, {0: 0, 1: 0}, {1: 0, 2: 5}])
+@pytest.mark.parametrize("params", [{}, {"oob_score": True}, {"bootstrap": False}, {"sampling": "balanced"}])
+def test_classes_that_weigh_nothing_are_in_no_bag(rng, zero, params):
+    X, y = data(rng)
+    forest = BaggingForest(n_estimators=25, class_weight=zero, max_depth=4, random_state=0, **params).fit(X, y)
+    nothing = [label for label, weight in zero.items() if weight == 0]
+    np.testing.assert_array_equal(forest.classes_, [0, 1, 2])
+    assert np.all(forest.predict_proba(X)[:, nothing] == 0)
+    np.testing.assert_allclose(forest.predict_proba(X).sum(axis=1), 1)
+    assert not np.isin(y[np.concatenate(forest.estimators_samples_)], nothing).any()
+    left = {label: weight for label, weight in zero.items() if weight}
+    kept = BaggingForest(n_estimators=25, class_weight=left or None, max_depth=4, random_state=0, **params)
+    kept.fit(X, y, sample_weight=~np.isin(y, nothing) * 1.0)
+    np.testing.assert_array_equal(forest.predict_proba(X), kept.predict_proba(X))
+
+
+def test_some_class_must_weigh_something(rng):
+    X, y = data(rng)
+    with pytest.raises(ValueError, match="leave no row of any weight"):
+        BaggingForest(n_estimators=2, class_weight={0: 0}).fit(X, y, sample_weight=(y == 0) * 1.0)
+
+
+def test_inner_nodes_weigh_classes(rng):
+    X, y = data(rng, classes=2)
+    params = {"class_weight": {0: 1, 1: 20}, "max_depth": 3}
+    shape = BaggingForest(**ALONE, **params).fit(X, y)[0].tree_
+    weights = np.where(y == 1, 20.0, 1.0)
+    assert shape.value[0, 1] == pytest.approx(np.average(y, weights=weights), abs=1e-6)
+    assert shape.weighted_n_node_samples[0] == pytest.approx(weights.sum())
+    at = shape.feature[0]
+    left = X[:, at] <= shape.threshold[0]
+    expected = np.average(y[left], weights=weights[left])
+    assert shape.value[shape.children_left[0], 1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_clone_of_a_tree_is_not_fitted(rng):
+    X, y = data(rng)
+    tree = BaggingForest(n_estimators=2, random_state=0).fit(X, y)[0]
+    assert tree.__sklearn_is_fitted__()
+    again = clone(tree)
+    assert not again.__sklearn_is_fitted__()
+    for ask in (again.predict, again.apply, lambda X: again.tree_):
+        with pytest.raises(NotFittedError):
+            ask(X)

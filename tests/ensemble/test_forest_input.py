@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skml import BaggingForest, BaggingForestRegressor
+from skml import AdaBoost, BaggingForest, BaggingForestRegressor
 
 KINDS = pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
 
@@ -352,3 +352,33 @@ def test_a_failed_fit_leaves_the_forest_as_it_was(rng, kind):
             call()
         np.testing.assert_array_equal(forest.predict(X), before)
         assert forest.n_features_in_ == 3
+
+
+@pytest.mark.parametrize("kind", [BaggingForest, AdaBoost])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a", None], r"no label in 30 rows .* row 1|NaN"),
+        (["a", np.nan], r"no label in 30 rows .* row 1|NaN"),
+        (["a", 1], "labels of several types, int, str; use one"),
+    ],
+)
+def test_labels_that_have_no_order_are_refused_in_words(rng, kind, labels, message):
+    X, _ = data(rng)
+    with pytest.raises(ValueError, match=message):
+        kind(n_estimators=2).fit(X, np.array(labels * 30, dtype=object))
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.zeros((60, 2)), "they have 2 dimensions"),
+        (np.array(["a", 1] * 30, dtype=object), "groups holds labels of several types"),
+        (np.array(["a", None] * 30, dtype=object), "groups has no label in 30 rows"),
+    ],
+)
+def test_bad_groups(rng, kind, groups, message):
+    X, y = data(rng)
+    with pytest.raises(ValueError, match=message):
+        kind(n_estimators=2).fit(X, y, groups=groups)

@@ -224,12 +224,20 @@ def test_single_precision_gives_single_precision(rng):
     np.testing.assert_array_equal(forest.predict(rows), forest.predict(rows.astype(float)).astype(np.float32))
 
 
-def test_a_pickle_is_a_quarter_of_scikit_learns(rng):
+@pytest.mark.parametrize("max_leaf_nodes", [None, 300, 30])
+def test_a_pickle_is_a_quarter_of_scikit_learns(rng, max_leaf_nodes):
     X, y = data(rng, n=2000)
-    ours = BaggingForestRegressor(n_estimators=20, random_state=0).fit(X, y)
-    theirs = RandomForestRegressor(n_estimators=20, random_state=0).fit(X, y)
-    assert len(pickle.dumps(ours)) < len(pickle.dumps(theirs)) / 4
-    assert same_bits(pickle.loads(pickle.dumps(ours)), ours, X)
+    params = {"n_estimators": 20, "max_leaf_nodes": max_leaf_nodes, "random_state": 0}
+    ours, theirs = BaggingForestRegressor(**params).fit(X, y), RandomForestRegressor(**params).fit(X, y)
+    ours.predict(X, quantiles=0.5)  # what it finds for them is not pickled
+    for_quantiles = (2 + 8 + X.shape[1]) * len(X)  # which rows are distinct, their targets, and a byte per value
+    for_all = for_quantiles + len(pickle.dumps(ours._model.bins)) if max_leaf_nodes else 0
+    assert len(pickle.dumps(ours)) - for_all < len(pickle.dumps(theirs)) / 4
+    again = pickle.loads(pickle.dumps(ours))
+    assert same_bits(again, ours, X)
+    np.testing.assert_array_equal(again.predict(X, quantiles=[0.1, 0.9]), ours.predict(X, quantiles=[0.1, 0.9]))
+    again.set_params(n_estimators=21, warm_start=True).fit(X, y)
+    assert again.predict(X, quantiles=[0.1]).shape == (2000, 1)
 
 
 @pytest.mark.parametrize(
@@ -245,3 +253,37 @@ def test_bad_targets(y, message):
 def test_poisson_needs_counts(y, message):
     with pytest.raises(ValueError, match=message):
         BaggingForestRegressor(n_estimators=1, criterion="poisson").fit([[0.0], [1], [2]], y)
+
+
+def test_monotonic_medians_are_bounded_by_medians(rng):
+    X = rng.normal(size=(1500, 2))
+    y = np.exp(X[:, 0] + 1.5 * rng.normal(size=1500))  # the median is exp(x), the mean three times that
+    params = {"criterion": "absolute_error", "min_samples_leaf": 20, "random_state": 0}
+    forest = BaggingForestRegressor(**ALONE, **params, monotonic_cst=[1, 0]).fit(X, y)
+    assert 0.7 < np.median(forest.predict(X)) < 1.4
+    theirs = DecisionTreeRegressor(**params, monotonic_cst=[1, 0]).fit(X, y)
+    assert np.abs(forest.predict(X) - y).mean() < 1.1 * np.abs(theirs.predict(X) - y).mean()
+
+
+@pytest.mark.parametrize("decrease", [0.02, 0.05, 0.2, 0.5])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_min_impurity_decrease_is_a_mean_over_outputs(rng, decrease, n_outputs):
+    X = rng.normal(size=(200, 2))
+    y = X[:, 0] + 0.1 * rng.normal(size=200)
+    y = y if n_outputs == 1 else np.column_stack([y] * n_outputs)
+    ours = BaggingForestRegressor(**ALONE, min_impurity_decrease=decrease).fit(X, y)
+    theirs = DecisionTreeRegressor(min_impurity_decrease=decrease, random_state=0).fit(X, y)
+    assert ours[0].get_n_leaves() == theirs.get_n_leaves()
+
+
+@pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
+def test_leaves_of_drawn_groups_hold_so_many_rows(rng, kind):
+    X = rng.normal(size=(600, 4))
+    y, groups = X[:, 0], np.repeat(np.arange(60), 10)
+    y = (y > 0) * 1 if kind is BaggingForest else y
+    params = {"n_estimators": 3, "min_samples_leaf": 50, "random_state": 0}
+    plain = kind(**params).fit(X, y, groups=groups)
+    halves = kind(**params).fit(X, y, groups=groups, sample_weight=np.full(600, 0.5))
+    assert [tree.get_n_leaves() for tree in halves] == [tree.get_n_leaves() for tree in plain]
+    for leaves, bag in zip(plain.apply(X).T, plain.estimators_samples_):
+        assert np.unique(leaves[bag], return_counts=True)[1].min() >= 50

@@ -347,6 +347,7 @@ def test_numbers_are_asked_for_as_they_are_needed():
 
 
 def test_room_is_for_as_many_leaves():
-    grown = room(7, 3)
-    assert {len(getattr(grown, name)) for name in ("features", "children", "codes", "kinds", "sets", "bounds")} == {7}
-    np.testing.assert_array_equal(grown.importances, np.zeros(3))
+    grown = room(7)
+    assert {
+        len(getattr(grown, name)) for name in ("features", "children", "codes", "kinds", "sets", "bounds", "gains")
+    } == {7}

@@ -1,11 +1,15 @@
 """Importances: by hand, summing to one, and what noise gets out of bag and in it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import accuracy_score, mean_squared_error
+from sklearn.tree import DecisionTreeRegressor
 
 from skml import BaggingForest, BaggingForestRegressor
+from skml.ensemble.importance import by_impurity
 
 pytestmark = pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 
@@ -125,7 +129,7 @@ def test_permutation_written_out(rng, sparse):
     X[:, 1] += rng.random(80) * (X[:, 1] > 0)
     forest = BaggingForest(n_estimators=3, max_features=None, oob_score=True, random_state=0)
     forest.fit(sp.csr_array(X) if sparse else X, y)
-    found = forest.oob_permutation_importance(n_repeats=200).importances
+    found = forest.oob_permutation_importance(n_repeats=2000).importances
     for tree, out, drops in zip(forest, forest.oob_samples_, found.T):
         right = accuracy_score(y[out], tree.predict(X[out]))
         for feature in range(2):
@@ -155,3 +159,51 @@ def test_bad_repeats(rng, n_repeats):
     forest = BaggingForest(n_estimators=2, oob_score=True).fit(X, y)
     with pytest.raises(ValueError, match="n_repeats must be an integer of at least 1"):
         forest.oob_permutation_importance(n_repeats=n_repeats)
+
+
+def test_impurity_out_of_bag_does_not_depend_on_the_zero_of_the_targets(rng):
+    X, y = noisy(rng)
+    forest = BaggingForestRegressor(n_estimators=10, oob_score=True, min_samples_leaf=5, random_state=0).fit(X, y)
+    expected = forest.oob_impurity_importance()
+    trees = forest._model.forest
+    moved = dataclasses.replace(forest._model, forest=dataclasses.replace(trees, values=trees.values + 1e5))
+    found = by_impurity(moved, forest._table, forest._bags.bagging, forest._columns_of_y() + 1e5, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
+@pytest.mark.parametrize("ask", ["oob_impurity_importance", "oob_permutation_importance"])
+def test_an_output_written_twice_changes_no_importance(rng, kind, ask):
+    X, y = noisy(rng)
+    X[:, 3] = rng.random(len(X))  # no two rows are equal: the bags are those of the groups
+    params = {"n_estimators": 6, "oob_score": True, "max_features": None, "random_state": 0}
+    groups = np.arange(len(y))
+    found = []
+    for targets in (y, np.column_stack([y, y])):
+        answer = getattr(kind(**params, min_samples_leaf=5).fit(X, targets, groups=groups), ask)()
+        found.append(answer.importances_mean if "permutation" in ask else answer)
+    # Shuffles follow the order of rows, which the targets decide; nothing else does.
+    np.testing.assert_allclose(found[1], found[0], atol=0.05 if "permutation" in ask else 1e-6)
+    assert found[0][0] > 0.03
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2, 100.0])
+def test_what_pruning_cuts_off_is_no_importance(rng, alpha):
+    X = rng.normal(size=(100, 2))
+    y = X[:, 0] + 0.1 * rng.normal(size=100)
+    ours = BaggingForestRegressor(n_estimators=1, bootstrap=False, ccp_alpha=alpha, random_state=0).fit(X, y)
+    theirs = DecisionTreeRegressor(ccp_alpha=alpha, random_state=0).fit(X, y)
+    np.testing.assert_allclose(ours.feature_importances_, theirs.feature_importances_, atol=1e-6)
+
+
+def test_permutation_counts_wrong_classes_whatever_the_leaves_are(rng):
+    X = rng.normal(size=(200, 2))
+    y = (X[:, 0] + 0.5 * rng.normal(size=200) > 0).astype(int)
+    params = {"n_estimators": 5, "oob_score": True, "max_depth": 3, "random_state": 0}
+    for forest in (
+        BaggingForest(**params, monotonic_cst=[1, 0]).fit(X, y),
+        BaggingForest(**params).fit(X, np.column_stack([y, 1 - y])),
+    ):
+        found = forest.oob_permutation_importance(n_repeats=1).importances
+        for drops, out in zip(found.T, forest.oob_samples_):
+            np.testing.assert_allclose(drops * 2 * len(out), np.rint(drops * 2 * len(out)), atol=1e-9)

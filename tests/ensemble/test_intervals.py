@@ -1,7 +1,10 @@
 """Quantiles against weights written out by hand, standard deviations, and the coverage of intervals."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+import sklearn
 from sklearn.linear_model import LinearRegression
 
 from skml import BaggingForestRegressor
@@ -58,6 +61,49 @@ def test_quantiles_by_hand():
     assert forest.predict([[0.0]], return_std=True)[1] == pytest.approx(np.std(y))
     weighted = BaggingForestRegressor(n_estimators=1, bootstrap=False).fit(X, y, sample_weight=[1, 1, 1, 5])
     np.testing.assert_array_equal(weighted.predict([[0.0]], quantiles=[0.125, 0.375, 0.376]), [[1, 3, 10]])
+
+
+def test_a_huge_leaf_fits_in_memory(rng):
+    X = rng.normal(size=(2000, 2))
+    y = np.where(X[:, 0] < 0, 0.0, 5 + rng.normal(size=2000))  # half of the rows are in a leaf of nearly every tree
+    forest = BaggingForestRegressor(n_estimators=40, random_state=0).fit(X, y)
+    rows = X[:200]
+    found = forest.predict(rows, quantiles=[0.5])  # which finds the rows of the leaves
+    with sklearn.config_context(working_memory=4):
+        tracemalloc.start()
+        again = forest.predict(rows, quantiles=[0.5])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 12e6
+    np.testing.assert_array_equal(again, found)
+    assert np.all(found[rows[:, 0] < 0] == 0)
+
+
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
+def test_the_jackknife_in_parts(rng):
+    X, y = data(rng, n=301)
+    forest = BaggingForestRegressor(n_estimators=30, oob_score=True, random_state=0).fit(X, y)
+    found = forest.predict_interval(X, method="jackknife+")
+    with sklearn.config_context(working_memory=0.05):
+        np.testing.assert_allclose(forest.predict_interval(X, method="jackknife+"), found, atol=1e-9)
+
+
+@pytest.mark.parametrize("criterion", ["squared_error", "absolute_error"])
+def test_rows_of_leaves_are_found_again(rng, criterion):
+    X, y = data(rng)
+    X[:, 2] = rng.integers(0, 5, len(X))
+    X[rng.random(X.shape) < 0.1] = np.nan
+    params = {"criterion": criterion, "categorical_features": [2], "ccp_alpha": 0.001, "random_state": 0}
+    forest = BaggingForestRegressor(n_estimators=8, **params).fit(X, y)
+    held, model = forest._rows_of_leaves(), forest._model.forest
+    sizes = np.diff(held.starts)
+    assert sizes.min() >= 1
+    assert sizes.sum() == sum(len(np.unique(bag)) for bag in forest.estimators_samples_)
+    leaf = np.repeat(np.arange(len(sizes)), sizes)
+    np.testing.assert_allclose(np.bincount(leaf, held.shares), 1)
+    if criterion == "squared_error":
+        means = np.bincount(leaf, held.shares * forest._y[0, held.rows])
+        np.testing.assert_allclose(means, model.values[:, 0], atol=1e-12)
 
 
 def test_quantiles_never_cross(rng):
@@ -168,3 +214,35 @@ def test_an_earlier_fit_leaves_no_residuals(rng):
     assert not hasattr(forest, "oob_score_")
     with pytest.raises(ValueError, match="fit with oob_score=True"):
         forest.predict_interval(X, method="jackknife+")
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.01])
+def test_the_jackknife_takes_fractional_weights_as_shares(rng, scale):
+    X, y = data(rng)
+    X = X.round(1)  # few values: the bins are exact
+    whole, scaled = (
+        BaggingForestRegressor(n_estimators=20, oob_score=True, random_state=0)
+        .fit(X, y, sample_weight=np.full(200, weight))
+        .predict_interval(X[:20], method="jackknife+")
+        for weight in (1.0, scale)
+    )
+    assert np.all(np.isfinite(scaled))
+    np.testing.assert_allclose(scaled, whole, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e307])
+@pytest.mark.parametrize("bootstrap", [True, False])
+def test_huge_targets_are_told_like_others(rng, scale, bootstrap):
+    X = rng.normal(size=(100, 3))
+    y = np.where(X[:, 0] > 0, 17.0, -17.0)
+    params = {"n_estimators": 30, "min_samples_leaf": 8, "bootstrap": bootstrap}
+    huge = BaggingForestRegressor(**params, random_state=0).fit(X, scale * y)
+    means, std = huge.predict(X, return_std=True)
+    assert np.all(np.isfinite(means) & np.isfinite(std))
+    # The distribution of each row by its quantiles, in the units of y
+    levels = (np.arange(200) + 0.5) / 200
+    drawn = huge.predict(X, quantiles=levels) / scale
+    np.testing.assert_allclose(means / scale, drawn.mean(axis=1), atol=0.3)
+    np.testing.assert_allclose(std / scale, drawn.std(axis=1), atol=0.6)
+    alone = BaggingForestRegressor(n_estimators=1, bootstrap=False).fit(X, np.sign(y) * 1.7e308)
+    np.testing.assert_allclose(alone.predict(X), np.sign(y) * 1.7e308)

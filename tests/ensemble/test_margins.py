@@ -120,3 +120,9 @@ def test_the_bound_says_what_it_does_not_know(rng):
     for other, rows, labels in others:
         with pytest.raises(ValueError, match="two classes, algorithm='SAMME' and the built-in members alone"):
             other.generalization_bound(rows, labels, 0.1, 0.05)
+
+
+def test_deep_trees_have_no_more_leaves_than_rows():
+    assert log_growth(50, 4, 2000) == log_growth(50, 4, 6)
+    assert log_growth(50, 4, 6) == pytest.approx(49 * np.log(8 * 51) + 50 * np.log(2))
+    assert log_growth(50, 4, 2) == pytest.approx(3 * np.log(8 * 51) + 4 * np.log(2))

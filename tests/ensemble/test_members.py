@@ -1,6 +1,9 @@
 """Bags of any estimators: what they are given, how they vote, and what is said when one fails."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn
@@ -74,13 +77,75 @@ def test_a_bag_is_its_rows_again_or_their_weights(rng):
     for forest in (BaggingForest(kind, n_estimators=4, random_state=0).fit(X, y) for kind in (Seen(), Weighed())):
         for member, rows in zip(forest, forest.estimators_samples_):
             if isinstance(member, Weighed):
-                distinct, counts = np.unique(rows, return_counts=True)
-                np.testing.assert_array_equal(member.X_, X[distinct])
-                np.testing.assert_array_equal(member.weights_, counts)
-                np.testing.assert_array_equal(forest.classes_[member.y_], y[distinct])
-            else:
-                np.testing.assert_array_equal(member.X_, X[rows])
-                np.testing.assert_array_equal(forest.classes_[member.y_], y[rows])
+                rows, counts = np.unique(rows, return_counts=True)
+                order = np.argsort(X[rows, 0])
+                np.testing.assert_array_equal(member.weights_[np.argsort(member.X_[:, 0])], counts[order])
+            order, theirs = np.argsort(X[rows, 0]), np.argsort(member.X_[:, 0])  # bags have an order of their own
+            np.testing.assert_array_equal(member.X_[theirs], X[rows][order])
+            np.testing.assert_array_equal(forest.classes_[member.y_[theirs]], y[rows][order])
+
+
+KINDS = [DecisionTreeClassifier(max_features=1), GaussianNB(), KNeighborsClassifier(2, weights="distance")]
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array, pd.DataFrame])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, int])
+def test_the_order_of_rows_and_copies_change_nothing(rng, container, dtype):
+    X, y = data(rng)
+    X = (3 * X).astype(dtype)
+    weights, new = rng.integers(1, 4, size=150), container(X[:40])
+    kinds = KINDS if container is not sp.csr_array else [KINDS[0], KINDS[2]]
+
+    def shares(rows, sample_weight=None):
+        forest = BaggingForest(kinds, n_estimators=6, oob_score=lambda a, b: 0, random_state=0)
+        return forest.fit(container(X[rows]), y[rows], sample_weight=sample_weight).predict_proba(new)
+
+    with warnings.catch_warnings(action="ignore"):
+        said, order = shares(np.arange(150), weights), rng.permutation(150)
+        np.testing.assert_array_equal(shares(order, weights[order]), said)
+        np.testing.assert_array_equal(shares(rng.permutation(np.repeat(np.arange(150), weights))), said)
+
+
+def test_large_integers_are_not_taken_for_each_other():
+    X = np.array([[2**60 + i] for i in range(20)])
+    forest = BaggingForest(Seen(), n_estimators=1, bootstrap=False).fit(X, [0, 1] * 10)
+    assert len(forest[0].X_) == 20
+
+
+@pytest.mark.parametrize("class_weight", [{"no": 1.0, "yes": 3.5}, "balanced", "balanced_subsample"])
+def test_class_weights_are_multiplied_into_the_weights(rng, class_weight):
+    X, y = data(rng)
+    y[rng.random(150) < 0.5] = "no"
+    forest = BaggingForest(Weighed(), n_estimators=4, class_weight=class_weight, random_state=0).fit(X, y)
+    plain = BaggingForest(Weighed(), n_estimators=4, random_state=0).fit(X, y)
+    for member, alone in zip(forest, plain):
+        factors = member.weights_ / alone.weights_
+        bag = y if class_weight == "balanced" else np.repeat(forest.classes_[alone.y_], alone.weights_.astype(int))
+        expected = (
+            class_weight if isinstance(class_weight, dict) else {k: 0.5 / np.mean(bag == k) for k in ("no", "yes")}
+        )
+        for code, label in enumerate(("no", "yes")):
+            np.testing.assert_allclose(factors[member.y_ == code], expected[label])
+    with pytest.raises(ValueError, match="Seen could not be fitted: it takes no sample_weight"):
+        BaggingForest(Seen(), n_estimators=1, class_weight=class_weight).fit(X, y)
+    with pytest.raises(ValueError, match="class_weight names the classes"):
+        BaggingForest(Weighed(), n_estimators=1, class_weight={"nonsense": 3}).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "params", [{"monotonic_cst": [1, 0, 0, 0]}, {"categorical_features": [0]}, {"categorical_features": ["nope"]}]
+)
+def test_parameters_that_only_trees_can_keep_are_refused(rng, params):
+    X, _ = data(rng)
+    for kind, member in ((BaggingForest, GaussianNB()), (BaggingForestRegressor, Ridge())):
+        with pytest.raises(ValueError, match=f"{next(iter(params))} is for trees of our own"):
+            kind(member, n_estimators=2, **params).fit(X, (X[:, 0] > 0) * 1)
+
+
+def test_the_history_tells_what_members_were_given(rng):
+    X, y = data(rng)
+    forest = BaggingForest(GaussianNB(), n_estimators=3, feature_sampling="tree", max_features=2).fit(X, y)
+    assert forest.history_ == {"n_features": [2, 2, 2]}
 
 
 def test_weights_are_drawn_into_the_bags(rng):
@@ -104,6 +169,28 @@ def test_without_bags_weights_are_handed_on(rng):
         BaggingForest(Seen(), **params).fit(X, y, sample_weight=weights)
     whole = BaggingForest(Seen(), **params).fit(X, y, sample_weight=rng.integers(1, 4, size=150))
     assert len(whole[0].X_) > 150
+
+
+def test_weights_of_groups_are_handed_on(rng):
+    X, y = data(rng)
+    weights, groups = rng.uniform(0.5, 2, size=150), np.arange(150) // 10
+    forest = BaggingForest(Weighed(), n_estimators=3, random_state=0).fit(X, y, sample_weight=weights, groups=groups)
+    for member, bag in zip(forest, forest.estimators_samples_):
+        times = np.bincount(bag, minlength=150)
+        assert times.sum() == 150
+        np.testing.assert_allclose(np.sort(member.weights_), np.sort((times * weights)[times > 0]))
+    with pytest.raises(ValueError, match="Bag 0: Seen could not be fitted: it takes no sample_weight"):
+        BaggingForest(Seen(), n_estimators=1).fit(X, y, sample_weight=weights, groups=groups)
+
+
+@pytest.mark.parametrize("estimator", [None, LogisticRegression()])
+def test_rows_are_in_a_bag_once_where_nothing_is_drawn(rng, estimator):
+    X, y = data(rng)
+    weights = rng.uniform(0.5, 2, size=150)
+    forest = BaggingForest(estimator, n_estimators=1, bootstrap=False).fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(forest.estimators_samples_[0], np.arange(150))
+    if estimator is None:
+        assert forest[0].tree_.weighted_n_node_samples[0] == pytest.approx(150, rel=1e-5)
 
 
 def test_each_member_has_columns_of_its_own(rng):

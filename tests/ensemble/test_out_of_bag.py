@@ -237,3 +237,32 @@ def test_members_of_other_kinds_go_on_too(rng):
     warm.set_params(n_estimators=6, oob_score=True).fit(X, y)
     np.testing.assert_array_equal(warm.oob_decision_function_, whole.oob_decision_function_)
     np.testing.assert_array_equal(warm.oob_curve_, whole.oob_curve_)
+
+
+@pytest.mark.parametrize("estimator", [None, LogisticRegression()])
+def test_rows_of_no_weight_are_voted_on_like_others(rng, estimator):
+    X, y = data(rng)
+    weights = np.where(np.arange(150) < 30, 0.0, 1.0)
+    params = {"voting": "hard", "max_depth": 2, "oob_score": True, "random_state": 0}
+    forest = BaggingForest(estimator, n_estimators=40, **params).fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(forest.oob_decision_function_[:30], forest.predict_proba(X[:30]), atol=1e-12)
+
+
+@QUIET
+def test_a_metric_that_refuses_the_first_few_rows_ends_no_fit(rng):
+    X, y = data(rng, n=40)
+
+    def metric(y, said):
+        if len(y) < 30:
+            raise ValueError("too few rows")
+        return accuracy_score(y, said)
+
+    forest = BaggingForest(n_estimators=20, oob_score=metric, random_state=0).fit(X, y)
+    assert np.isnan(forest.oob_curve_[0])
+    assert forest.oob_score_ == BaggingForest(n_estimators=20, oob_score=True, random_state=0).fit(X, y).oob_score_
+
+    def broken(y, said):
+        raise ValueError("never")
+
+    with pytest.raises(ValueError, match="never"):
+        BaggingForest(n_estimators=60, oob_score=broken, random_state=0).fit(X, y)

@@ -1,10 +1,14 @@
 """Bags: draws in proportion, exact strata, whole groups, and each bag its own."""
 
+import pickle
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from skml.ensemble.sampling import UNITS, Bagging, as_counts, draw_bag, generator, whole
+from skml import BaggingForest
+from skml.ensemble.sampling import UNITS, Bagging, as_counts, draw_bag, draw_copies, generator, unit_of, whole
 
 
 def counts_of(bagging, number):
@@ -135,3 +139,50 @@ def test_other_weights_are_rounded_to_a_billionth(rng, scale):
     np.testing.assert_allclose(counts * unit, weights / weights.mean(), rtol=1e-6)
     counts, _ = as_counts(np.array([1e-30, 0.7]))
     assert counts[0] == 1  # what has weight counts
+
+
+def test_many_draws_take_no_memory():
+    weights = np.append(np.full(599, 1e6), 3e6)
+    tracemalloc.start()
+    drawn = counts_of(Bagging(weights, 3, size=int(weights.sum())), 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
+    assert drawn.sum() == weights.sum()
+    assert stats.chisquare(drawn, weights).pvalue > 1e-4  # of a fixed seed
+
+
+def test_a_forest_of_great_weights(rng):
+    X = rng.normal(size=(600, 3))
+    for weight in (1e6, 2.0**30):  # copies, and more than can be copies
+        forest = BaggingForest(n_estimators=10, random_state=0).fit(X, X[:, 0] > 0, sample_weight=np.full(600, weight))
+        assert forest.score(X, X[:, 0] > 0) > 0.9
+
+
+def test_weights_that_are_not_drawn_are_no_copies(rng, seed):
+    weights, groups = rng.uniform(0.5, 2, 40), np.arange(40) // 4
+    whole_bag = Bagging(weights, seed, bootstrap=False)
+    rows, copies, weighed = draw_copies(whole_bag, 0)
+    np.testing.assert_array_equal(rows, np.arange(40))
+    np.testing.assert_array_equal(copies, 1)
+    np.testing.assert_array_equal(weighed, weights)
+    of_groups = Bagging(weights, seed, size=10, groups=groups)
+    rows, copies, weighed = draw_copies(of_groups, 3)
+    times = np.bincount(generator(seed, 3).integers(10, size=10), minlength=10)
+    np.testing.assert_array_equal(copies, times[groups][rows])
+    np.testing.assert_array_equal(weighed, copies * weights[rows])
+    for bagging in (whole_bag, of_groups):
+        counts = draw_bag(bagging, 3)[1]
+        unit = unit_of(bagging, 3, counts.sum(dtype=float))
+        np.testing.assert_allclose(counts * unit * weights.mean(), draw_copies(bagging, 3)[2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [np.ones(500), np.arange(500) % 7 + 1.0, np.linspace(0.1, 2, 500)])
+def test_a_bagging_is_pickled_in_few_bytes(weights, seed):
+    bagging = Bagging(weights, seed, size=300, strata=np.arange(500) % 3, shares=np.array([100, 100, 100]))
+    again = pickle.loads(pickle.dumps(bagging))
+    assert again.weights.dtype == np.float64
+    np.testing.assert_array_equal(again.weights, weights)
+    for ours, theirs in zip(draw_bag(again, 5), draw_bag(bagging, 5)):
+        np.testing.assert_array_equal(ours, theirs)
+    assert len(pickle.dumps(bagging)) < 1500 + (weights[0] < 1) * 4000 + (weights[-1] > 2) * 500

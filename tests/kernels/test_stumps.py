@@ -1,7 +1,10 @@
 """Splits and votes: compiled equals twin, splits equal a search of all, and the entries refuse what doesn't fit."""
 
+import sys
+
 import numpy as np
 import pytest
+from _contract.children import run
 
 from skml._kernels import stumps
 from skml._kernels.reference import stumps as twin
@@ -225,3 +228,21 @@ def test_the_other_entries_refuse_what_does_not_fit(rng):
     ]
     for at, value in worse:
         refused(stumps.tree_votes, *replaced(good, at, value))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
+def test_quantiles_that_run_out_of_memory_say_so():
+    program = (
+        "import resource\n"
+        "import numpy as np\n"
+        "from skml._kernels import stumps\n"
+        "values, weights = np.zeros(20_000_000), np.ones(20_000_000)\n"
+        "with open('/proc/self/statm') as sizes:\n"
+        "    used = int(sizes.read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))\n"
+        "try:\n"
+        "    stumps.weighted_quantiles(values, weights, np.array([0.5]), np.empty(1))\n"
+        "except MemoryError as error:\n"
+        "    print(error)\n"
+    )
+    assert "ran out of memory" in run(["-c", program], OMP_NUM_THREADS=1, SKML_KERNELS="")

@@ -35,7 +35,7 @@ def grow_numbers(table, rule, rows, weights, targets, units, offsets, features, 
     if not len(units) == len(offsets) == len(targets) > 0:
         raise ValueError("units, offsets and targets must agree in length.")
     learned = SimpleNamespace(cells=_number_cells, keys=_mean, by_rows=rule.criterion == ABSOLUTE)
-    learned.base = lambda sums: np.zeros(len(sums))
+    learned.medians, learned.base = partial(_both_medians, units[0], offsets[0]), lambda sums: np.zeros(len(sums))
     learned.score = partial(_less_error if learned.by_rows else _between, units)
     if rule.criterion == POISSON:
         learned.base = partial(_half_deviance, units, offsets)
@@ -123,12 +123,25 @@ def _less_error(units, codes, targets, weights, order, start):
 
 
 def _error(y, weights):
-    if len(y) == 0:
-        return 0
+    return int((weights * np.abs(y - _medians(y, weights)[0])).sum()) if len(y) else 0
+
+
+def _medians(y, weights):
+    """Return the lower and the upper median."""
     order = np.argsort(y, kind="stable")
     reached = np.cumsum(weights[order], dtype=np.int64)
-    median = y[order[np.searchsorted(2 * reached, reached[-1])]]
-    return int((weights * np.abs(y - median)).sum())
+    return y[order[np.searchsorted(2 * reached, reached[-1] + np.arange(2)).clip(max=len(y) - 1)]]
+
+
+def _both_medians(unit, offset, codes, targets, weights, order, start):
+    """Return what the left and the right would say, after each code of the order."""
+    found, left = np.zeros((2, len(order))), np.isin(codes, start)
+    for j, code in enumerate(order):
+        left |= codes == code
+        for side, inside in enumerate((left, ~left)):
+            lower, upper = _medians(targets[0][inside], weights[inside]) if inside.any() else (0, 0)
+            found[side, j] = (lower / 2 + upper / 2) * unit + offset
+    return found
 
 
 # ---------------------------------------------------------------------------------------- categories in order
@@ -187,43 +200,52 @@ def _check(table, rule, bag, features, grown):
         raise ValueError("a tree needs rows, weights and targets of one length, and features.")
     if np.any(np.diff(rows) <= 0) or rows[0] < 0 or rows[-1] >= table.n_rows or weights.min() < 1:
         raise ValueError("rows must ascend and be those of the table, weights be at least 1.")
+    if weights.sum(dtype=np.int64) >= 2**31:
+        raise ValueError("weights must add up to less than 2**31.")
     p = len(table.categorical)
     if not 0 <= features.min() <= features.max() < p == len(table.edge_starts) - 1 or len(rule.monotonic) not in (0, p):
         raise ValueError("features, monotonic and edge_starts must be those of the table.")
-    if min(len(room) for room in list(vars(grown).values())[:-1]) < len(rows) or len(grown.importances) != p:
+    if min(len(room) for room in vars(grown).values()) < len(rows):
         raise ValueError(f"grown must have room for {len(rows)} leaves.")
 
 
 # ------------------------------------------------------------------------------------------------- the splits
 
 
-def _allowed(tree, node, f, left, right):
+def _allowed(tree, node, f, left, right, values):
     rule, learned = tree.rule, tree.learned
     allowed = np.minimum(learned.count(left), learned.count(right)) >= rule.min_leaf
     allowed &= np.minimum(learned.weight(left), learned.weight(right)) >= rule.min_weight
     if len(rule.monotonic):
-        with np.errstate(invalid="ignore"):
-            l, r = learned.value(left), learned.value(right)
+        l, r = values
         allowed &= (l >= node.low) & (l <= node.high) & (r >= node.low) & (r <= node.high)
         allowed &= (r - l) * rule.monotonic[f] >= 0
     return allowed
+
+
+def _values(tree, sides):
+    """Return what both sides would say after each code, where monotonic constraints ask."""
+    if len(tree.rule.monotonic) == 0:
+        return np.zeros((2, len(sides[-2] if tree.learned.by_rows else sides[0])))
+    if tree.learned.by_rows:
+        return tree.learned.medians(*sides)
+    with np.errstate(invalid="ignore"):
+        return np.array([tree.learned.value(side) for side in sides])
 
 
 def _sweep(tree, node, f, seen, order, start):
     """Move codes from right to left, in their order; return after how many of them the best split yet is, or 0."""
     codes, cells = seen
     left = cells[start].sum(axis=0) + np.cumsum(cells[order], axis=0)
-    right = node.total - left
-    if tree.learned.by_rows:
-        here = slice(node.begin, node.end)
-        scores = tree.learned.score(codes, tree.targets[:, here], tree.weights[here], order, start)
-    else:
-        scores = tree.learned.score(left, right)
-    better, at = scores > node.split.bar, 0
-    for j in np.flatnonzero(better & _allowed(tree, node, f, left, right)) if np.any(better) else ():
+    right, here = node.total - left, slice(node.begin, node.end)
+    by_rows = tree.learned.by_rows
+    sides = (codes, tree.targets[:, here], tree.weights[here], order, start) if by_rows else (left, right)
+    scores, values, at = tree.learned.score(*sides), _values(tree, sides), 0
+    better = scores > node.split.bar
+    for j in np.flatnonzero(better & _allowed(tree, node, f, left, right, values)) if np.any(better) else ():
         if scores[j] > node.split.bar:
             node.split.score, node.split.bar = scores[j], scores[j] + TIE * abs(scores[j])
-            at = j + 1
+            at, node.split.between = j + 1, values[:, j].sum() / 2
     return at
 
 
@@ -332,7 +354,9 @@ def _find_split(tree, node):
 
 
 def _no_split():
-    return SimpleNamespace(score=-np.inf, bar=-np.inf, feature=-1, low=0, high=0, missing_left=False, left=None)
+    return SimpleNamespace(
+        score=-np.inf, bar=-np.inf, feature=-1, low=0, high=0, missing_left=False, left=None, between=0.0
+    )
 
 
 def _is_leaf(tree, node):
@@ -371,7 +395,7 @@ def _expand(tree, node):
     tree.n_inner += 1
     if node.parent >= 0:
         grown.children.reshape(-1)[node.parent] = inner
-    grown.importances[split.feature] += node.gain
+    grown.gains[inner] = node.gain
     if tree.table.categorical[split.feature]:
         grown.kinds[inner], grown.codes[inner], grown.features[inner] = 2, 0, tree.n_sets
         grown.sets[tree.n_sets] = np.packbits(split.left, bitorder="little").view("<u4")
@@ -391,19 +415,17 @@ def _branch(tree, node, inner):
         moved[here] = moved[here][order]
     codes = np.arange(node.end - node.begin) >= at - node.begin
     left, right = tree.learned.cells(codes.astype(np.uint8), tree.targets[:, here], tree.weights[here])[:2]
-    bounds = _bounds(tree, node, left, right)
+    bounds = _bounds(tree, node)
     left = _evaluated(tree, node.begin, at, 2 * inner, node.depth + 1, bounds[0], left)
     right = _evaluated(tree, at, node.end, 2 * inner + 1, node.depth + 1, bounds[1], right)
     _place(tree, right)
     _place(tree, left)
 
 
-def _bounds(tree, node, left, right):
+def _bounds(tree, node):
     """Return what monotonic constraints leave each side: half of the range, up to between their values."""
     sign = tree.rule.monotonic[node.split.feature] if len(tree.rule.monotonic) else 0
     if sign == 0:
         return (node.low, node.high), (node.low, node.high)
-    values = tree.learned.value(np.stack([left, right]))
-    between = (values[0] + values[1]) / 2
-    lower, upper = (node.low, between), (between, node.high)
+    lower, upper = (node.low, node.split.between), (node.split.between, node.high)
     return (lower, upper) if sign > 0 else (upper, lower)

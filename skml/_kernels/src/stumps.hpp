@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <vector>
 
 namespace skml_stumps {
 
@@ -25,6 +24,7 @@ template <class T> struct Search {
     ptrdiff_t n, m, p, K;
     double all, tolerance;
     double* sums;            // (p, K, BINS): weights per bin, then of all bins up to it
+    double* spare;           // (p, K)
     int* broken;             // out: set where `order` points outside
 };
 
@@ -139,7 +139,7 @@ static inline Split look_inside(const Search<T>& s, ptrdiff_t feature, ptrdiff_t
     const T* x = s.X + feature * s.n;
     const double* sums = s.sums + feature * s.K * BINS;
     Split found = {-std::numeric_limits<double>::infinity(), bin, -1, 0};
-    std::vector<double> left(s.K);
+    double* left = s.spare + feature * s.K;
     for (ptrdiff_t k = 0; k < s.K; k++) left[k] = bin ? sums[k * BINS + bin - 1] : 0.0;
     ptrdiff_t last = -1;
     for (ptrdiff_t q = offsets[bin]; q < offsets[bin + 1]; q++) {
@@ -195,10 +195,10 @@ template <class T> static inline Split first_split(const Search<T>& s, ptrdiff_t
     return {-std::numeric_limits<double>::infinity(), -1, -1, 0};
 }
 
-// The weight per side and class, of four rows at a time: additions to one sum would wait for each other.
+// The weight per side and class, of four rows at a time: additions to one sum would wait for each other. The 8 K parts
+// are zeros.
 static inline void add_sides(const int32_t* y, const double* weights, const uint8_t* left, ptrdiff_t n, ptrdiff_t K,
-                             double* sums) {
-    std::vector<double> parts(8 * K, 0.0);
+                             double* parts, double* sums) {
     for (ptrdiff_t i = 0; i < n; i++) parts[(i & 3) * 2 * K + (left[i] ? 0 : K) + y[i]] += weights[i];
     for (ptrdiff_t k = 0; k < 2 * K; k++)
         sums[k] = (parts[k] + parts[2 * K + k]) + (parts[4 * K + k] + parts[6 * K + k]);

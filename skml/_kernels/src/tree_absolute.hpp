@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 namespace skml_trees {
@@ -26,19 +27,32 @@ struct Ranked {
             sums[i] += wy;
         }
     }
+    // The ranks whose weight, twice, is less than so much, and what they add up to.
+    struct Below {
+        size_t ranks;
+        int64_t weight, sum;
+    };
+    Below below(int64_t twice) const {
+        Below found{0, 0, 0};
+        size_t step = 1;
+        while (2 * step < weights.size()) step *= 2;
+        for (; step; step /= 2) {
+            const size_t next = found.ranks + step;
+            if (next < weights.size() && 2 * (found.weight + weights[next]) < twice)
+                found = {next, found.weight + weights[next], found.sum + sums[next]};
+        }
+        return found;
+    }
     // The sum of w |y - median|: exact, for all of it is whole numbers.
     int64_t error(const std::vector<int64_t>& sorted) const {
-        size_t at = 0, step = 1;
-        int64_t below = 0, sum_below = 0;
-        while (2 * step < weights.size()) step *= 2;
-        for (; step; step /= 2)
-            if (at + step < weights.size() && 2 * (below + weights[at + step]) < weight) {
-                at += step;
-                below += weights[at];
-                sum_below += sums[at];
-            }
-        const int64_t median = sorted[std::min(at, sorted.size() - 1)];
-        return (median * below - sum_below) + ((sum - sum_below) - median * (weight - below));
+        const Below lower = below(weight);
+        const int64_t median = sorted[std::min(lower.ranks, sorted.size() - 1)];
+        return (median * lower.weight - lower.sum) + ((sum - lower.sum) - median * (weight - lower.weight));
+    }
+    // The middle of the lower and the upper median.
+    double median(const std::vector<int64_t>& sorted) const {
+        const size_t last = sorted.size() - 1;
+        return sorted[std::min(below(weight).ranks, last)] / 2.0 + sorted[std::min(below(weight + 1).ranks, last)] / 2.0;
     }
 };
 
@@ -107,6 +121,11 @@ struct Absolute {
                 outputs[o].right.add(outputs[o].ranks[i], -weights[i], -wy);
             }
         }
+    }
+
+    // Of the first output, on either side.
+    std::pair<double, double> medians() const {
+        return {outputs[0].left.median(outputs[0].sorted), outputs[0].right.median(outputs[0].sorted)};
     }
 
     double gain(const double* units) const {

@@ -1,5 +1,6 @@
 // One tree, grown node by node over the rows of its bag, which it sorts by leaf.
 #pragma once
+#include <chrono>
 #include <climits>
 #include <memory>
 #include <new>
@@ -12,7 +13,10 @@ struct Options {
     int64_t min_split;
     double min_gain;  // the least gain of a split, in units of weight
     uint64_t seed;
+    int (*breathe)();  // called every so often; not 0 if the tree is to end here
 };
+
+struct Stopped {};
 
 // What the caller allocates, for as many leaves as there are rows.
 struct Grown {
@@ -24,7 +28,7 @@ struct Grown {
     uint32_t* sets;     // eight words per set: the codes that go left
     int32_t* leaf_begins;
     double* bounds;     // two per leaf, for monotonic constraints
-    double* importances;  // per feature, added to
+    double* gains;      // per inner node
     int64_t n_inner = 0, n_sets = 0, n_leaves = 0;
 };
 
@@ -65,6 +69,8 @@ struct Grower {
     std::vector<const target_t*> here;
     std::vector<node_t> open, retired;
     uint64_t state;
+    ptrdiff_t work = 0;  // rows looked at since the clock was
+    std::chrono::steady_clock::time_point breath = std::chrono::steady_clock::now();
 
     Grower(const P& targets, const Table& table, const Limits& limits, const Options& options, int32_t* rows,
            int32_t* weights, target_t* first_plane, ptrdiff_t m, const int32_t* features, ptrdiff_t n_features,
@@ -119,6 +125,17 @@ struct Grower {
         out.n_leaves++;
     }
 
+    // Lets the caller see to others, twenty times a second.
+    void pause(ptrdiff_t m) {
+        work += m;
+        if (work < (1 << 18)) return;
+        work = 0;
+        const auto now = std::chrono::steady_clock::now();
+        if (now - breath < std::chrono::milliseconds(50)) return;
+        breath = now;
+        if (options.breathe()) throw Stopped();
+    }
+
     void evaluate(Node<P>& node) {
         const ptrdiff_t m = node.end - node.begin;
         const cell_t* total = node.total.data();
@@ -131,6 +148,7 @@ struct Grower {
         int32_t visited = 0, usable = 0;
         const int32_t n = (int32_t)features.size();
         for (; visited < n && (visited < options.max_features || !usable); visited++) {
+            pause(m);
             const uint32_t left = (uint32_t)(n - visited);
             std::swap(features[visited], features[visited + (((draw(state) >> 32) * left) >> 32)]);
             const int32_t f = features[visited];
@@ -164,7 +182,7 @@ struct Grower {
         const Split& split = node.split;
         const int64_t inner = out.n_inner++;
         if (node.parent >= 0) out.children[node.parent] = (int32_t)inner;
-        out.importances[split.feature] += node.gain;
+        out.gains[inner] = node.gain;
         if (table.categorical[split.feature]) {
             out.kinds[inner] = 2;
             out.codes[inner] = 0;
@@ -185,9 +203,9 @@ struct Grower {
         targets.add_all(left->total.data(), node.begin, at, planes.data(), weights);
         for (int s = 0; s < targets.size(); s++) right->total[s] = node.total[s] - left->total[s];
         if (limits.monotone && table.monotonic[node.split.feature]) {
-            const double between = (targets.value(left->total.data()) + targets.value(right->total.data())) / 2;
-            (table.monotonic[node.split.feature] > 0 ? left->high : left->low) = between;
-            (table.monotonic[node.split.feature] > 0 ? right->low : right->high) = between;
+            const bool rises = table.monotonic[node.split.feature] > 0;
+            (rises ? left->high : left->low) = node.split.between;
+            (rises ? right->low : right->high) = node.split.between;
         }
         evaluate(*left);
         evaluate(*right);
@@ -242,7 +260,7 @@ struct Grower {
     }
 };
 
-// Returns 0, or 1 where memory ran out.
+// Returns 0, 1 where memory ran out, or -1 where it was told to stop.
 template <class P>
 static int grow(const P& targets, const Table& table, const Limits& limits, const Options& options, int32_t* rows,
                 int32_t* weights, typename P::target_t* first_plane, ptrdiff_t m, const int32_t* features,
@@ -252,6 +270,8 @@ static int grow(const P& targets, const Table& table, const Limits& limits, cons
         return 0;
     } catch (const std::bad_alloc&) {
         return 1;
+    } catch (const Stopped&) {
+        return -1;
     }
 }
 }  // namespace skml_trees

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 #include <vector>
 #include "tree_absolute.hpp"
 #include "tree_table.hpp"
@@ -24,6 +25,7 @@ struct Split {
     double score = -INFINITY, bar = -INFINITY;  // a better split must pass the bar
     int32_t feature = -1;
     int low = 0, high = 0;      // the neighbouring codes between which a number is split
+    double between = 0;         // the middle of what the sides say, where constraints are monotonic
     bool missing_left = false;
     uint32_t left[8] = {};      // the codes that go left
     bool found() const { return feature >= 0; }
@@ -111,33 +113,32 @@ struct Splitter {
         }
     }
 
-    // Lists the codes that were seen, ascending, and forgets that they were.
-    int collect() {
-        int found = 0;
-        for (int at = 0; at < N_CODES; at += 8) {
-            uint64_t eight;
-            std::memcpy(&eight, seen + at, 8);
-            if (!eight) continue;
-            for (int code = at; code < at + 8; code++)
-                if (seen[code]) order[found++] = code;
-            std::memset(seen + at, 0, 8);
-        }
-        return found;
-    }
-
     void forget(int found) {
         const int size = targets.size();
         for (int j = 0; j < found; j++) std::fill_n(&cells[order[j] * size], size, cell_t(0));
     }
 
-    bool allowed(int32_t f, const cell_t* l, const cell_t* r, double low, double high) const {
+    // What the two sides say: means, shares or medians.
+    std::pair<double, double> values(const cell_t* l, const cell_t* r) const {
+        if constexpr (P::NUMBERS)
+            if (targets.criterion == ABSOLUTE) {
+                const auto [a, b] = absolute.medians();
+                return {a * targets.units[0] + targets.offsets[0], b * targets.units[0] + targets.offsets[0]};
+            }
+        return {targets.value(l), targets.value(r)};
+    }
+
+    bool allowed(int32_t f, const cell_t* l, const cell_t* r, double low, double high, double& between) const {
         if (limits.free) return true;
         if (targets.count(l) < limits.min_leaf || targets.count(r) < limits.min_leaf) return false;
         if (targets.weight(l) < limits.min_weight || targets.weight(r) < limits.min_weight) return false;
         if (!limits.monotone) return true;
-        const double a = targets.value(l), b = targets.value(r);
+        const auto [a, b] = values(l, r);
         const int sign = table.monotonic[f];
-        return a >= low && a <= high && b >= low && b <= high && (sign > 0 ? a <= b : sign < 0 ? a >= b : true);
+        if (!(a >= low && a <= high && b >= low && b <= high && (sign > 0 ? a <= b : sign < 0 ? a >= b : true)))
+            return false;
+        between = (a + b) / 2;
+        return true;
     }
 
     // Moves codes from right to left, in their order; returns after how many of them the best split yet is, or 0.
@@ -158,7 +159,7 @@ struct Splitter {
             }
             note(order[j]);
             const double score = this->score(l, r);
-            if (score > best.bar && allowed(f, l, r, low, high)) {
+            if (score > best.bar && allowed(f, l, r, low, high, best.between)) {
                 best.score = score;
                 best.bar = score + TIE * std::fabs(score);
                 at = j + 1;

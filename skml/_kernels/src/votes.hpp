@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <vector>
 
 namespace skml_votes {
@@ -45,8 +46,9 @@ static inline double select(std::vector<Weighted>& all, double wanted) {
 }
 
 // Weighted quantiles at increasing levels in (0, 1], of values in [-1, 1]: a histogram tells whom to look at.
-static inline void quantiles(const double* values, const double* weights, ptrdiff_t n, const double* levels,
-                             ptrdiff_t n_levels, double* found) {
+// Returns 0, or 1 where memory ran out.
+static inline int quantiles(const double* values, const double* weights, ptrdiff_t n, const double* levels,
+                            ptrdiff_t n_levels, double* found) noexcept try {
     const ptrdiff_t CELLS = 2048;
     std::vector<double> sums(CELLS, 0.0);
     std::vector<uint16_t> cells(n);
@@ -76,6 +78,9 @@ static inline void quantiles(const double* values, const double* weights, ptrdif
         std::vector<Weighted>& list = some[lists[cell_of[q]]];
         found[q] = list.empty() ? 0.0 : select(list, wanted[q]);
     }
+    return 0;
+} catch (const std::bad_alloc&) {
+    return 1;
 }
 
 struct Trees {

@@ -1,0 +1,46 @@
+"""Labels: strings, numbers or objects become 0, 1, 2..."""
+
+import numpy as np
+
+
+def numbered(labels, name):
+    """Return the distinct labels, ascending, and which of them each one is.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+        Of one type.
+    name : str
+        What they are called in errors.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        The labels.
+    codes : ndarray of shape (n,), int
+        ``classes[codes]`` is what was given.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, or of types that have no common order.
+    """
+    if labels.dtype.kind == "O":
+        absent = [i for i, label in enumerate(labels.tolist()) if _is_absent(label)]
+        if absent:
+            raise ValueError(
+                f"{name} has no label in {len(absent)} rows (None or NaN), the first is row {absent[0]}; drop those "
+                "rows, or give them a label of their own."
+            )
+    try:
+        classes, codes = np.unique(labels, return_inverse=True)
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in labels.tolist()})
+        raise ValueError(f"{name} holds labels of several types, {', '.join(kinds)}; use one.") from None
+    return classes, codes.reshape(-1)
+
+
+def _is_absent(label):
+    return (
+        label is None or type(label).__name__ in ("NAType", "NaTType") or (isinstance(label, float) and label != label)
+    )
