@@ -34,23 +34,19 @@ def rate_blocks(
 
 def rank_blocks(
     bpr, users, items, weights, order, starts, stops, members, member_starts, indptr, indices, U, V, user_bias,
-    item_bias, rates, n_negatives, key, losses, n_threads,
-):  # fmt: skip
+    item_bias, rates, n_negatives, key, losses, n_threads):  # fmt: skip
     """Go down the loss of each interaction and of unseen items of the same block drawn for it."""
     _check_blocks(order, starts, stops, len(users))
     _check_model(U, V, (user_bias, item_bias), ((), ()), rates)
     _check_data((users, items, weights), (U, V), (starts, losses))
     _check_drawing((members, member_starts, indptr, indices), (U, V), losses, n_negatives)
     sides = (U, user_bias, (), rates[1], rates[3]), (V, item_bias, (), rates[2], rates[4])
-    losses[:] = 0
     for b, (start, stop) in enumerate(zip(starts, stops)):
-        choice = members[member_starts[b] : member_starts[b + 1]]
+        drawn = _drawing(members[member_starts[b] : member_starts[b + 1]], (indptr, indices), key, n_negatives)
+        losses[b] = 0
         for t in range(start, stop):
             u, w = users[order[t]], weights[order[t]] if len(weights) else U.dtype.type(1)
-            draws = (
-                _drawn(choice, indices[indptr[u] : indptr[u + 1]], key, t * n_negatives + c) for c in range(n_negatives)
-            )
-            for loss in _implicit_steps(bpr, sides, (u, items[order[t]]), draws, rates[0] * w):
+            for loss in _implicit_steps(bpr, sides, (u, items[order[t]]), drawn(u, t), rates[0] * w):
                 losses[b] += w * loss, w
 
 
@@ -100,6 +96,17 @@ def _move(sides, pair, g, e):
 
 def _kept(g, pull, share, row):
     return max(g.dtype.type(0), 1 - g * pull * (share[row] if len(share) else g.dtype.type(1)))
+
+
+def _drawing(choice, seen, key, n_negatives):
+    """Return a function that draws the negatives of a user's interaction at a position."""
+    indptr, indices = seen
+
+    def drawn(u, t):
+        own = indices[indptr[u] : indptr[u + 1]]
+        return [_drawn(choice, own, key, t * n_negatives + c) for c in range(n_negatives)]
+
+    return drawn
 
 
 def _drawn(choice, seen, key, count):

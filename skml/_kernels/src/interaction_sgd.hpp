@@ -184,7 +184,8 @@ template <class T> SKML_INLINE void ask_row(const T* row, ptrdiff_t width) {
     for (ptrdiff_t c = 0; c < width; c += ROW_BYTES / (ptrdiff_t)sizeof(T)) __builtin_prefetch(row + c, 1);
 }
 
-template <class T> SKML_INLINE void ask_ahead(const Model<T>& m, const Interactions<T>& x, ptrdiff_t t, ptrdiff_t stop) {
+template <class T> SKML_INLINE void ask_ahead(const Model<T>& m, const Interactions<T>& x, ptrdiff_t t,
+                                             ptrdiff_t stop) {
     if (t + FAR < stop) {
         const int32_t o = x.order[t + FAR];
         __builtin_prefetch(x.users + o);
