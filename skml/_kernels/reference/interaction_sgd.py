@@ -68,21 +68,21 @@ def _logistic_step(sides, pair, target, g):
 def _ranking_step(sides, u, i, j, g):
     (U, _, share, pull, _), (V, bias, item_share, item_pull, bias_pull) = sides
     # x_uij = b_i - b_j + p_u . (q_i - q_j), and down -ln s(x_uij)
-    x = U[u] @ (V[i] - V[j]) + (bias[i] - bias[j] if len(bias) else 0)
+    x = U[u] @ (V[i] - V[j]) + (bias[i, 0] - bias[j, 0] if len(bias) else 0)
     e = g * g.dtype.type(1 / (1 + np.exp(np.float64(x))))
     p, gap = U[u].copy(), V[i] - V[j]
     U[u] = e * gap + _kept(g, pull, share, u) * p
     for item, sign in ((i, 1), (j, -1)):
         V[item] = sign * e * p + _kept(g, item_pull, item_share, item) * V[item]
         if len(bias):
-            bias[item] = sign * e + _kept(g, bias_pull, item_share, item) * bias[item]
+            bias[item, 0] = sign * e + _kept(g, bias_pull, item_share, item) * bias[item, 0]
     return np.logaddexp(0, -np.float64(x))
 
 
 def _said(sides, u, i):
     """Return r_ui = b_u + b_i + p_u . q_i."""
     (U, user_bias, *_), (V, item_bias, *_) = sides
-    return U[u] @ V[i] + (user_bias[u] + item_bias[i] if len(user_bias) else U.dtype.type(0))
+    return U[u] @ V[i] + (user_bias[u] + item_bias[i, 0] if len(user_bias) else U.dtype.type(0))
 
 
 def _move(sides, pair, g, e):
@@ -91,7 +91,8 @@ def _move(sides, pair, g, e):
     for (rows, bias, share, pull, bias_pull), row, other in zip(sides, pair, others):
         rows[row] = g * e * other + _kept(g, pull, share, row) * rows[row]
         if len(bias):
-            bias[row] = g * e + _kept(g, bias_pull, share, row) * bias[row]
+            own = bias if bias.ndim == 1 else bias[:, 0]
+            own[row] = g * e + _kept(g, bias_pull, share, row) * own[row]
 
 
 def _kept(g, pull, share, row):
@@ -151,6 +152,8 @@ def _check_codes(codes, n):
 def _check_model(U, V, biases, shares, rates):
     if U.shape[1] != V.shape[1] or not U.shape[1] or U.shape[1] * U.itemsize % 64 or not len(U) or not len(V):
         raise ValueError("Rows of factors must fill the same multiple of 64 bytes.")
+    if biases[1].shape[1] * biases[1].itemsize != 64:
+        raise ValueError("An item's bias must fill 64 bytes.")
     wrong = any(len(a) not in (0, len(rows)) for pair in (biases, shares) for a, rows in zip(pair, (U, V)))
     if wrong or (len(biases[0]) == 0) != (len(biases[1]) == 0) or len(rates) != 5:
         raise ValueError("Biases, shares or rates do not fit the factors.")
