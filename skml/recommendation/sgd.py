@@ -347,8 +347,8 @@ class _Model:
         scale = rating_scale(ratings) if descent.loss == "squared" else 1.0
         root, kind = 1 / math.sqrt(scale), start.user_factors.dtype.type
         fit_bias = start.user_bias is not None
-        none = np.empty(0, dtype=kind)
-        biases = [bias * kind(1 / scale) if fit_bias else none for bias in (start.user_bias, start.item_bias)]
+        biases = [start.user_bias, start.item_bias] if fit_bias else 2 * [np.empty(0, dtype=kind)]
+        biases = biases[0] * kind(1 / scale), padded(biases[1][:, None], 1 / scale)
         rows = padded(start.user_factors, root), padded(start.item_factors, root)
         return cls(*rows, *biases, start.user_factors.shape[1], fit_bias, scale)
 
@@ -359,7 +359,8 @@ class _Model:
         """Return a copy in the units of the ratings."""
         kind, k = self.U.dtype.type, self.n_components
         rows = [array[:, :k] * kind(math.sqrt(self.scale)) for array in (self.U, self.V)]
-        biases = [bias * kind(self.scale) if self.fit_bias else None for bias in (self.user_bias, self.item_bias)]
+        biases = self.user_bias, self.item_bias[:, 0]
+        biases = [bias * kind(self.scale) if self.fit_bias else None for bias in biases]
         return Factors(*rows, *biases, epoch)
 
     def rates(self, eta, penalty):
