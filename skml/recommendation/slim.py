@@ -19,7 +19,7 @@ from skml.base import Step, require_memory
 from skml.recommendation.similarity import gram
 
 _WORK_PER_CALL = 5e7  # entries of the Gram matrix, per thread: below half a second
-_ITEMS_PER_STEP = 256
+_ITEMS_PER_STEP = 64
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def slim_steps(ratings, net):
     Yields
     ------
     step : Step
-        One per 256 items; its state is a tuple of blocks of rows for :func:`slim_weights`, its metrics are the
+        One per 64 items; its state is a tuple of blocks of rows for :func:`slim_weights`, its metrics are the
         `objective` of these items, summed, and `n_sweeps`, the most that one of them took.
 
     Raises
