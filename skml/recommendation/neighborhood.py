@@ -18,6 +18,7 @@ from skml.recommendation.ease import ease_weights, linear_pairs, linear_reasons,
 from skml.recommendation.ids import named
 from skml.recommendation.neighbors import (
     Vote,
+    as_ratings,
     baseline_of,
     deviations,
     item_neighborhood,
@@ -128,7 +129,7 @@ class NeighborhoodFilter(BaseRecommender):
     feature_means_ : ndarray of shape (n_features,)
         Where they add nothing. Only if there are columns after user and item.
     history_ : dict of str to list of float
-        With "slim" `objective` and `n_sweeps` of the 64 items of each task; else empty.
+        With "slim" `objective` and `n_sweeps` of the items of each task, a hundredth of all; else empty.
     n_iter_ : int
         The most sweeps that an item took; 1 without "slim".
     n_features_in_ : int
@@ -263,7 +264,7 @@ class NeighborhoodFilter(BaseRecommender):
             if self.solver == "slim":
                 return fitted | self._learn_slim(context, opinions, extra)
             if self.solver == "ease":
-                return fitted | {"similarities_": ease_weights(opinions, self.alpha).T, "_neighborhood": None}
+                return fitted | {"_similar": ease_weights(opinions, self.alpha).T, "_neighborhood": None}
             return fitted | self._find_neighbors(opinions if self._of_deviations else ratings, opinions)
 
     def _fit_baseline(self, ratings):
@@ -280,18 +281,17 @@ class NeighborhoodFilter(BaseRecommender):
         """Return similarities, and who speaks by them."""
         vote = Vote(self.n_neighbors, not self._is_implicit, self.damping)
         if self.kind == "item":
-            similar = similarities(ratings, self._measure)
-            return {"similarities_": similar, "_neighborhood": item_neighborhood(similar, vote)}
+            neighborhood = item_neighborhood(similarities(ratings, self._measure), vote)
+            return {"_similar": neighborhood.back, "_neighborhood": neighborhood}
         similar = similarities(ratings.flipped()[0], self._measure)
-        return {"similarities_": similar, "_neighborhood": user_neighborhood(opinions, vote)}
+        return {"_similar": as_ratings(similar), "_neighborhood": user_neighborhood(opinions, vote)}
 
     def _learn_slim(self, context, opinions, extra):
         def attributes(blocks, history):
             weights = slim_weights(blocks, opinions.n_columns)
             neighborhood = item_neighborhood(weights, Vote(max(1, opinions.n_columns), mean=False))
             n_iter = max(1, int(max(history["n_sweeps"])))
-            shown = {"history_": history, "n_iter_": n_iter, "similarities_": weights, "_neighborhood": neighborhood}
-            return shown
+            return {"history_": history, "n_iter_": n_iter, "_similar": neighborhood.back, "_neighborhood": neighborhood}
 
         net = ElasticNet(
             self.alpha * self.l1_ratio, self.alpha * (1 - self.l1_ratio), self.positive, self.max_iter, self.tol
@@ -302,6 +302,14 @@ class NeighborhoodFilter(BaseRecommender):
         if fitted["n_iter_"] >= self.max_iter and run.stopped is None:
             warn_caller(f"Some items took max_iter={self.max_iter} sweeps; raise it, or tol.", ConvergenceWarning)
         return fitted
+
+    @property
+    def similarities_(self):
+        """In row j those who speak for j, and how similar they are, or what weight was learned for them."""
+        if not isinstance(self._similar, Ratings):
+            return self._similar
+        parts = (self._similar.data, self._similar.indices, self._similar.indptr)
+        return sp.csr_array(parts, shape=(self._similar.n_rows, self._similar.n_columns))
 
     @property
     def _bias_alphas(self):
@@ -333,7 +341,7 @@ class NeighborhoodFilter(BaseRecommender):
     def _states(self, users):
         bias = self._bias_of(users)
         if self.kind == "user":
-            return _People(bias, take_rows(_as_ratings(self.similarities_), users))
+            return _People(bias, take_rows(self._similar, users))
         return _People(bias, self._opinions(take_rows(self._ratings, users), bias))
 
     def _fold(self, ratings):
@@ -344,7 +352,7 @@ class NeighborhoodFilter(BaseRecommender):
         known = self._neighborhood.links if self._of_deviations else as_learned(self._ratings, self._is_implicit)
         with self._limits():
             similar = similarities_to(opinions if self._of_deviations else ratings, known, self._measure)
-        return _People(bias, _as_ratings(similar))
+        return _People(bias, as_ratings(similar))
 
     def _folded_bias(self, ratings):
         """Return the biases of users given those of items: where the baseline's equations have them."""
@@ -363,7 +371,7 @@ class NeighborhoodFilter(BaseRecommender):
     def _scores(self, states, items=None):
         with self._limits():
             if self.solver == "ease":
-                said = linear_scores(states.rows, self.similarities_.T, items)
+                said = linear_scores(states.rows, self._similar.T, items)
             elif items is None:
                 said = predict_rows(states.rows, self._neighborhood)
             else:
@@ -380,7 +388,7 @@ class NeighborhoodFilter(BaseRecommender):
         states = self._states(distinct).rows
         with self._limits():
             if self.solver == "ease":
-                predictions[known] += linear_pairs(states, self.similarities_.T, *pairs)
+                predictions[known] += linear_pairs(states, self._similar.T, *pairs)
             else:
                 predictions[known] += predict_pairs(states, self._neighborhood, *pairs)
         return predictions
@@ -412,15 +420,15 @@ class NeighborhoodFilter(BaseRecommender):
         return (similar, scores) if return_scores else similar
 
     def _most_similar(self, codes, n):
-        if sp.issparse(self.similarities_):
-            return largest(self.similarities_[codes], n)
+        if isinstance(self._similar, Ratings):
+            return largest(take_rows(self._similar, codes), n)
         own = np.arange(len(codes) + 1, dtype=np.int32), codes.astype(np.int32, copy=False)
-        return best_of_scores(self.similarities_[codes], n, own, self._n_threads)
+        return best_of_scores(self._similar[codes], n, own, self._n_threads)
 
     def _reasons(self, user, item):
         rows = self._states(np.array([user], np.int32)).rows
         if self.solver == "ease":
-            return linear_reasons(rows, self.similarities_.T, 0, item)[1]
+            return linear_reasons(rows, self._similar.T, 0, item)[1]
         past = self._ratings.indices[self._ratings.indptr[user] : self._ratings.indptr[user + 1]]
         found, contributions = np.zeros(len(past)), reasons(rows, self._neighborhood, 0, item)
         if self.kind == "user":
@@ -440,7 +448,3 @@ class NeighborhoodFilter(BaseRecommender):
         items = [items for items, _ in parts]
         terms = [share * contribution for (_, share), contribution in zip(parts, contributions)]
         return np.concatenate([np.empty(0, np.int32), *items]), np.concatenate([np.empty(0), *terms])
-
-
-def _as_ratings(similar):
-    return Ratings(similar.indptr, similar.indices, similar.data, None, similar.shape[1])

@@ -272,8 +272,8 @@ def largest(similar, n):
 
     Parameters
     ----------
-    similar : csr_array of shape (n_rows, n_columns)
-        What is not stored does not count.
+    similar : Ratings
+        Similarities, by row.
     n : int
         How many.
 
@@ -284,12 +284,11 @@ def largest(similar, n):
     values : ndarray of shape (n_rows, n)
         NaN where none is left.
     """
-    lengths = np.diff(similar.indptr)
-    rows = np.repeat(np.arange(len(lengths)), lengths)
+    rows = similar.rows()
     order = np.lexsort((similar.indices, -similar.data, rows))
     places = np.arange(len(rows)) - similar.indptr[:-1][rows]
     kept = places < n
-    columns = np.full((len(lengths), n), -1, np.int32)
+    columns = np.full((similar.n_rows, n), -1, np.int32)
     values = np.full(columns.shape, np.nan, similar.data.dtype)
     columns[rows[kept], places[kept]] = similar.indices[order][kept]
     values[rows[kept], places[kept]] = similar.data[order][kept]
