@@ -24,7 +24,6 @@ cdef extern from "slim.hpp" namespace "skml_slim" nogil:
         double* w
         double* q
         int32_t* members
-        int32_t* place
         Py_ssize_t most
     void descend(const Gram&, const Penalty&, Py_ssize_t, double, int32_t, double, const State&,
                  const Room&) noexcept
@@ -41,12 +40,12 @@ cdef inline State _state(double* w, double* q, int32_t* done, int32_t* n_sweeps)
 cdef inline Room _room(double* numbers, int32_t* codes, Py_ssize_t n, Py_ssize_t most) noexcept nogil:
     cdef Room r
     r.violation, r.part, r.w, r.q = numbers, numbers + n, numbers + n + most * most, numbers + n + most * most + most
-    r.members, r.place, r.most = codes, codes + n, most
+    r.members, r.most = codes, most
     return r
 
 
 def descend_columns(
-    const int32_t[::1] indptr,  # in: CSR, the symmetric Gram matrix G
+    const int32_t[::1] indptr,  # in: CSR, the symmetric Gram matrix G, indices ascending within a row
     const int32_t[::1] indices,
     const double[::1] data,
     const double[::1] diagonal,  # in: that of G
@@ -63,7 +62,7 @@ def descend_columns(
     int32_t[::1] done,  # in, out: (n_targets,), 1 where the violations are within the tolerance
     int32_t[::1] n_sweeps,  # in, out: (n_targets,), sweeps done
     double[:, ::1] numbers,  # out: (n_threads, n + most * (most + 2)), room
-    int32_t[:, ::1] codes,  # out: (n_threads, 2 n), room
+    int32_t[:, ::1] codes,  # out: (n_threads, n), room
     int n_threads,
 ):
     """Go on minimising 1/2 |x_j - X w|^2 + l2/2 |w|^2 + l1 |w|_1 with w_j = 0, for several j."""
@@ -78,7 +77,7 @@ def descend_columns(
     _check_indices(targets, "targets", 0, n)
     if most < 1 or min(numbers.shape[0], codes.shape[0]) < n_threads:
         raise ValueError("There must be room for one weight at least, and for each thread.")
-    if numbers.shape[1] < n + <Py_ssize_t>most * (most + 2) or codes.shape[1] < 2 * n:
+    if numbers.shape[1] < n + <Py_ssize_t>most * (most + 2) or codes.shape[1] < n:
         raise ValueError("numbers or codes are too small.")
     if n_targets == 0 or data.shape[0] == 0:
         done[:] = 1

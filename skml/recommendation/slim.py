@@ -21,6 +21,7 @@ from skml.base import Step, require_memory
 from skml.recommendation.similarity import gram
 
 _WORK_PER_CALL = 5e7  # entries of the Gram matrix, per thread: below half a second
+_ITEMS_PER_CALL = 16  # per thread
 _STEPS = 100  # about
 _ITEMS_PER_STEP = (4, 256)  # at least and at most
 _MOST = 1024  # of the weights that are swept together
@@ -119,13 +120,14 @@ def _solved(products, targets, net):
     start, n_threads = products[targets].toarray(), _kernels.n_threads()
     W, Q, n, most = np.zeros_like(start), start.copy(), start.shape[1], min(_MOST, start.shape[1])
     done, n_sweeps = np.zeros((2, len(targets)), dtype=np.int32)
-    room = np.empty((n_threads, n + most * (most + 2))), np.empty((n_threads, 2 * n), dtype=np.int32)
+    room = np.empty((n_threads, n + most * (most + 2))), np.empty((n_threads, n), dtype=np.int32)
     going = np.arange(len(targets))
     while len(going):
-        state = [part[going] for part in (W, Q, done, n_sweeps)]
-        work = _WORK_PER_CALL * n_threads / len(going)
-        _kernels.slim.descend_columns(*G, targets[going], *plan, work, most, *state, *room, n_threads)
-        W[going], Q[going], done[going], n_sweeps[going] = state
+        now = going[: _ITEMS_PER_CALL * n_threads]
+        state = [part[now] for part in (W, Q, done, n_sweeps)]
+        work = _WORK_PER_CALL * n_threads / len(now)
+        _kernels.slim.descend_columns(*G, targets[now], *plan, work, most, *state, *room, n_threads)
+        W[now], Q[now], done[now], n_sweeps[now] = state
         going = going[(done[going] == 0) & (n_sweeps[going] < net.max_iter)]
     return W, {"objective": _objective(G[3][targets], start, W, Q, net), "n_sweeps": n_sweeps.max()}
 

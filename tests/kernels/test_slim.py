@@ -20,7 +20,7 @@ def solve(module, G, plan, max_work, n_threads=1, most=None):
     parts = products.indptr.astype(np.int32), products.indices.astype(np.int32), products.data, np.diagonal(G).copy()
     W, Q, most = np.zeros((n, n)), G.copy(), most or max(n, 1)
     done, n_sweeps = np.zeros((2, n), dtype=np.int32)
-    room = np.empty((n_threads, n + most * (most + 2))), np.empty((n_threads, 2 * n), np.int32)
+    room = np.empty((n_threads, n + most * (most + 2))), np.empty((n_threads, n), np.int32)
     targets = np.arange(n, dtype=np.int32)
     for _ in range(10_000):
         module.descend_columns(*parts, targets, *plan, max_work, most, W, Q, done, n_sweeps, *room, n_threads)
@@ -69,7 +69,7 @@ def test_refuses_what_points_outside(module, broken):
     parts = np.array([0, 1, 2], np.int32), indices, np.ones(2), np.ones(2)
     targets = np.array([2 if broken == "targets" else 1], np.int32)
     state = np.zeros((1 + (broken == "sizes"), 2)), np.zeros((1, 2)), np.zeros(1, np.int32), np.zeros(1, np.int32)
-    room = np.empty((1, 9 if broken == "room" else 10)), np.empty((1, 4), np.int32)
+    room = np.empty((1, 9 if broken == "room" else 10)), np.empty((1, 2), np.int32)
     plan = 0.1, 0.1, True, 1e-4, 9, 1e3, 0 if broken == "none" else 2
     with pytest.raises(ValueError):
         module.descend_columns(*parts, targets, *plan, *state, *room, 2 if broken == "threads" else 1)

@@ -28,7 +28,7 @@ struct State {
 
 struct Room {
     double *violation, *part, *w, *q;  // of n, most * most, most, most
-    int32_t *members, *place;          // of n, n
+    int32_t* members;                  // of n
     ptrdiff_t most;                    // the most members of a working set
 };
 
@@ -69,19 +69,22 @@ static inline ptrdiff_t choose(const Gram& g, double tolerance, const State& s, 
     return most;
 }
 
+// Copies the rows and columns of the working set, symmetric as they are. Indices ascend, so that each is looked for
+// from the last one on, in strides that double.
 static inline double gather(const Gram& g, const State& s, const Room& r, ptrdiff_t m) {
-    double work = 0;
-    std::fill(r.place, r.place + g.n, -1);
-    std::fill(r.part, r.part + m * m, 0.0);
-    for (ptrdiff_t a = 0; a < m; a++) r.place[r.members[a]] = (int32_t)a;
     for (ptrdiff_t a = 0; a < m; a++) {
-        const int32_t k = r.members[a];
+        const int32_t k = r.members[a], *at = g.indices + g.indptr[k], *end = g.indices + g.indptr[k + 1];
         r.w[a] = s.w[k], r.q[a] = s.q[k];
-        for (int32_t t = g.indptr[k]; t < g.indptr[k + 1]; t++)
-            if (r.place[g.indices[t]] >= 0) r.part[a * m + r.place[g.indices[t]]] = g.data[t];
-        work += g.indptr[k + 1] - g.indptr[k];
+        for (ptrdiff_t b = a; b < m; b++) {
+            const int32_t wanted = r.members[b];
+            ptrdiff_t stride = 1;
+            while (stride < end - at && at[stride] < wanted) stride *= 2;
+            at = std::lower_bound(at + stride / 2, std::min(at + stride + 1, end), wanted);
+            const bool there = at < end && *at == wanted;
+            r.part[a * m + b] = r.part[b * m + a] = there ? g.data[at - g.indices] : 0.0;
+        }
     }
-    return work + m * m;
+    return (double)m * m;
 }
 
 // Sweeps once over the working set; returns the worst violation that it met.
