@@ -61,7 +61,7 @@ def descend_columns(
     double[:, ::1] Q,  # in, out: (n_targets, n), G_j - G w
     int32_t[::1] done,  # in, out: (n_targets,), 1 where the violations are within the tolerance
     int32_t[::1] n_sweeps,  # in, out: (n_targets,), sweeps done
-    double[:, ::1] numbers,  # out: (n_threads, n + most * (most + 2)), room
+    double[:, ::1] numbers,  # out: (n_threads, n + most^2 + 2 most), room
     int32_t[:, ::1] codes,  # out: (n_threads, n), room
     int n_threads,
 ):

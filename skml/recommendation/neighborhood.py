@@ -262,9 +262,9 @@ class NeighborhoodFilter(BaseRecommender):
         fitted |= {"history_": {}, "n_iter_": 1}
         with self._limits():
             if self.solver == "slim":
-                return fitted | self._learn_slim(context, opinions, extra)
+                return self._learn_slim(context, opinions, fitted, extra)
             if self.solver == "ease":
-                return fitted | {"_similar": ease_weights(opinions, self.alpha).T, "_neighborhood": None}
+                return fitted | {"_likeness": ease_weights(opinions, self.alpha).T, "_neighborhood": None}
             return fitted | self._find_neighbors(opinions if self._of_deviations else ratings, opinions)
 
     def _fit_baseline(self, ratings):
@@ -282,34 +282,35 @@ class NeighborhoodFilter(BaseRecommender):
         vote = Vote(self.n_neighbors, not self._is_implicit, self.damping)
         if self.kind == "item":
             neighborhood = item_neighborhood(similarities(ratings, self._measure), vote)
-            return {"_similar": neighborhood.back, "_neighborhood": neighborhood}
+            return {"_likeness": neighborhood.back, "_neighborhood": neighborhood}
         similar = similarities(ratings.flipped()[0], self._measure)
-        return {"_similar": as_ratings(similar), "_neighborhood": user_neighborhood(opinions, vote)}
+        return {"_likeness": as_ratings(similar), "_neighborhood": user_neighborhood(opinions, vote)}
 
-    def _learn_slim(self, context, opinions, extra):
+    def _learn_slim(self, context, opinions, fitted, extra):
         def attributes(blocks, history):
             weights = slim_weights(blocks, opinions.n_columns)
             neighborhood = item_neighborhood(weights, Vote(max(1, opinions.n_columns), mean=False))
             n_iter = max(1, int(max(history["n_sweeps"])))
-            return {"history_": history, "n_iter_": n_iter, "_similar": neighborhood.back, "_neighborhood": neighborhood}
+            learned = {"_likeness": neighborhood.back, "_neighborhood": neighborhood}
+            return {**fitted, **learned, "history_": history, "n_iter_": n_iter}
 
         net = ElasticNet(
             self.alpha * self.l1_ratio, self.alpha * (1 - self.l1_ratio), self.positive, self.max_iter, self.tol
         )
         steps = slim_steps(opinions, net)
         run = run_steps(self, context, steps, task="items", attributes=attributes, **extra.seen)
-        fitted = attributes(run.state, run.history)
-        if fitted["n_iter_"] >= self.max_iter and run.stopped is None:
+        learned = attributes(run.state, run.history)
+        if learned["n_iter_"] >= self.max_iter and run.stopped is None:
             warn_caller(f"Some items took max_iter={self.max_iter} sweeps; raise it, or tol.", ConvergenceWarning)
-        return fitted
+        return learned
 
     @property
     def similarities_(self):
         """In row j those who speak for j, and how similar they are, or what weight was learned for them."""
-        if not isinstance(self._similar, Ratings):
-            return self._similar
-        parts = (self._similar.data, self._similar.indices, self._similar.indptr)
-        return sp.csr_array(parts, shape=(self._similar.n_rows, self._similar.n_columns))
+        if not isinstance(self._likeness, Ratings):
+            return self._likeness
+        parts = (self._likeness.data, self._likeness.indices, self._likeness.indptr)
+        return sp.csr_array(parts, shape=(self._likeness.n_rows, self._likeness.n_columns))
 
     @property
     def _bias_alphas(self):
@@ -341,7 +342,7 @@ class NeighborhoodFilter(BaseRecommender):
     def _states(self, users):
         bias = self._bias_of(users)
         if self.kind == "user":
-            return _People(bias, take_rows(self._similar, users))
+            return _People(bias, take_rows(self._likeness, users))
         return _People(bias, self._opinions(take_rows(self._ratings, users), bias))
 
     def _fold(self, ratings):
@@ -371,7 +372,7 @@ class NeighborhoodFilter(BaseRecommender):
     def _scores(self, states, items=None):
         with self._limits():
             if self.solver == "ease":
-                said = linear_scores(states.rows, self._similar.T, items)
+                said = linear_scores(states.rows, self._likeness.T, items)
             elif items is None:
                 said = predict_rows(states.rows, self._neighborhood)
             else:
@@ -388,7 +389,7 @@ class NeighborhoodFilter(BaseRecommender):
         states = self._states(distinct).rows
         with self._limits():
             if self.solver == "ease":
-                predictions[known] += linear_pairs(states, self._similar.T, *pairs)
+                predictions[known] += linear_pairs(states, self._likeness.T, *pairs)
             else:
                 predictions[known] += predict_pairs(states, self._neighborhood, *pairs)
         return predictions
@@ -420,15 +421,15 @@ class NeighborhoodFilter(BaseRecommender):
         return (similar, scores) if return_scores else similar
 
     def _most_similar(self, codes, n):
-        if isinstance(self._similar, Ratings):
-            return largest(take_rows(self._similar, codes), n)
+        if isinstance(self._likeness, Ratings):
+            return largest(take_rows(self._likeness, codes), n)
         own = np.arange(len(codes) + 1, dtype=np.int32), codes.astype(np.int32, copy=False)
-        return best_of_scores(self._similar[codes], n, own, self._n_threads)
+        return best_of_scores(self._likeness[codes], n, own, self._n_threads)
 
     def _reasons(self, user, item):
         rows = self._states(np.array([user], np.int32)).rows
         if self.solver == "ease":
-            return linear_reasons(rows, self._similar.T, 0, item)[1]
+            return linear_reasons(rows, self._likeness.T, 0, item)[1]
         past = self._ratings.indices[self._ratings.indptr[user] : self._ratings.indptr[user + 1]]
         found, contributions = np.zeros(len(past)), reasons(rows, self._neighborhood, 0, item)
         if self.kind == "user":
