@@ -63,8 +63,8 @@ def slim_steps(ratings, net):
     Yields
     ------
     step : Step
-        About a hundred, each of some items; its state is a tuple of blocks of rows for :func:`slim_weights`, its metrics are the
-        `objective` of these items, summed, and `n_sweeps`, the most that one of them took.
+        About a hundred, each of as many items; its state is a tuple of blocks of rows for :func:`slim_weights`, its
+        metrics are the `objective` of these items, summed, and `n_sweeps`, the most that one of them took.
 
     Raises
     ------

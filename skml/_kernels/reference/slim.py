@@ -72,7 +72,7 @@ def _dense_row(indptr, indices, data, k):
 
 
 def _check(gram, targets, W, Q, states, room):
-    (indptr, indices, data, diagonal), (most, numbers, codes, n_threads), n = gram, room, len(gram[3])
+    (indptr, indices, data), (most, numbers, codes, n_threads), n = gram[:3], room, len(gram[3])
     if {len(targets)} != {len(W), len(Q), *map(len, states)} or {n} != {W.shape[1], Q.shape[1]}:
         raise ValueError("targets, W, Q and the states disagree in shape.")
     if len(indptr) - 1 != n or not indptr[-1] == len(indices) == len(data):
