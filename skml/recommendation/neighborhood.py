@@ -75,7 +75,7 @@ class NeighborhoodFilter(BaseRecommender):
         Similarities are multiplied by ``n / (n + shrinkage)`` with n common raters: few of them prove little.
     min_support : float, default=0.0
         With fewer common raters there is no similarity.
-    damping : float, default=0.0
+    damping : float, default=0.1
         Similarity with which the baseline itself takes part in the mean of neighbours.
     negative : bool, default=False
         Whether those who are unlike speak too, against their own deviation.
@@ -203,7 +203,7 @@ class NeighborhoodFilter(BaseRecommender):
         n_candidates=None,
         shrinkage=100.0,
         min_support=0.0,
-        damping=0.0,
+        damping=0.1,
         negative=False,
         baseline=1.0,
         solver="neighbors",

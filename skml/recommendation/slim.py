@@ -21,7 +21,7 @@ from skml.base import Step, require_memory
 from skml.recommendation.similarity import gram
 
 _WORK_PER_CALL = 5e7  # entries of the Gram matrix, per thread: below half a second
-_ITEMS_PER_CALL = 16  # per thread
+_ITEMS_PER_CALL = 8  # per thread
 _STEPS = 100  # about
 _ITEMS_PER_STEP = (4, 256)  # at least and at most
 _MOST = 1024  # of the weights that are swept together

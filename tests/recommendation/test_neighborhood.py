@@ -66,7 +66,7 @@ def dense(X, y):
 def test_by_hand():
     # Mean 3, no biases: deviations of item 0 are (2, -2, 1), of item 1 (1, -1). Their cosine is 1; shrunk, 2 / (2 + 2).
     X, y = [[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [3, 2]], [5.0, 1.0, 4.0, 4.0, 2.0, 2.0]
-    model = NeighborhoodFilter(baseline=None, shrinkage=2.0).fit(X, y)
+    model = NeighborhoodFilter(baseline=None, shrinkage=2.0, damping=0.0).fit(X, y)
     assert model.mean_ == 3
     np.testing.assert_allclose(model.similarities_.toarray(), [[0, 0.5, 0], [0.5, 0, 0], [0, 0, 0]])
     np.testing.assert_allclose(model.predict([[2, 1], [2, 2], [3, 0]]), [4, 3, 3])
@@ -284,7 +284,7 @@ def test_reasons_add_up_to_what_is_predicted(rng, params):
 def test_reasons_of_neighbours_are_what_makes_them_similar():
     # Ann and Bob agree on 0 and 1, on 1 twice as strongly; what he says of 2 is credited to these, one to four.
     X = [["ann", 0], ["ann", 1], ["ann", 3], ["bob", 0], ["bob", 1], ["bob", 2]]
-    model = NeighborhoodFilter(kind="user", baseline=None, shrinkage=0.0).fit(X, [1.0, 2.0, -3.0, 1.0, 2.0, -3.0])
+    model = NeighborhoodFilter(kind="user", baseline=None, shrinkage=0.0, damping=0.0).fit(X, [1.0, 2.0, -3.0, 1.0, 2.0, -3.0])
     assert model.mean_ == 0
     items, contributions = model.explain("ann", 2)
     assert items.tolist() == [3, 0, 1]
