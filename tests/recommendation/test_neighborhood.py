@@ -345,3 +345,27 @@ def test_the_smallest_data(params):
     assert np.isfinite(model.predict([["ann", "tea"], ["bob", "milk"]])).all()
     assert model.recommend(["ann"], 2, return_scores=False).tolist() == [[None, None]]
     assert np.isfinite(model.recommend(histories=[{}, {"tea": 1.0}], n=1, exclude_seen=False)[1]).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_shares_are_the_terms_of_the_similarity(rng, metric):
+    X, y = some_ratings(rng, share=0.8)
+    model = make(kind="user", metric=metric, n_neighbors=1, damping=0.0, shrinkage=0.0).fit(X, y)
+    R, S = dense(X, y), model.similarities_.toarray()
+    D = R - model.mean_ - model.user_bias_[:, None] - model.item_bias_
+    compared = {
+        "pearson_baseline": D,
+        "adjusted_cosine": R - np.nanmean(R, axis=0),
+        "jaccard": np.where(np.isnan(R), np.nan, 1.0),
+    }.get(metric, R)
+    user, item = 0, 5
+    rated = np.flatnonzero(~np.isnan(R[:, item]) & (S[user] > 0))
+    neighbor = rated[np.argmax(S[user, rated])]
+    common = np.flatnonzero(~np.isnan(R[user] + R[neighbor]))
+    a, b = compared[user, common], compared[neighbor, common]
+    if metric == "pearson":
+        a, b = a - a.mean(), b - b.mean()
+    expected = dict.fromkeys(X[X[:, 0] == user, 1].tolist(), 0.0)
+    expected |= dict(zip(common.tolist(), a * b / (a @ b) * D[neighbor, item]))
+    items, contributions = model.explain(user, item)
+    np.testing.assert_allclose(contributions, [expected[one] for one in items.tolist()], atol=1e-9)
