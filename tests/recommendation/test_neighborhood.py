@@ -284,7 +284,8 @@ def test_reasons_add_up_to_what_is_predicted(rng, params):
 def test_reasons_of_neighbours_are_what_makes_them_similar():
     # Ann and Bob agree on 0 and 1, on 1 twice as strongly; what he says of 2 is credited to these, one to four.
     X = [["ann", 0], ["ann", 1], ["ann", 3], ["bob", 0], ["bob", 1], ["bob", 2]]
-    model = NeighborhoodFilter(kind="user", baseline=None, shrinkage=0.0, damping=0.0).fit(X, [1.0, 2.0, -3.0, 1.0, 2.0, -3.0])
+    model = NeighborhoodFilter(kind="user", baseline=None, shrinkage=0.0, damping=0.0)
+    model.fit(X, [1.0, 2.0, -3.0, 1.0, 2.0, -3.0])
     assert model.mean_ == 0
     items, contributions = model.explain("ann", 2)
     assert items.tolist() == [3, 0, 1]
