@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from skml import _kernels
+
 _ACCURACY = 1e-12  # of the residual, relative to the right-hand side
 _MOST_STEPS = 2000
 
@@ -107,9 +109,10 @@ def fit_rows(codes, y, weights, shape, features, alphas, mean=None):
     mu = np.average(target, weights=w) if mean is None else mean / scale
     feature_means, deviations = _moments(features, w)
     X = (features - feature_means) / deviations
-    system = _system(codes, w, shape, X, np.asarray(alphas) / w_scale)
-    right = _right(codes, w, shape, X, target - mu)
-    solution = conjugate_gradient(system, right, system.diagonal())
+    with _kernels.blas_threads(1):  # its threads would change bits
+        system = _system(codes, w, shape, X, np.asarray(alphas) / w_scale)
+        right = _right(codes, w, shape, X, target - mu)
+        solution = conjugate_gradient(system, right, system.diagonal())
     user_bias, item_bias, beta = np.split(solution * scale, [shape[0], shape[0] + shape[1]])
     user_bias, item_bias = (bias.astype(y.dtype) for bias in (user_bias, item_bias))
     return Baseline(float(mu * scale), user_bias, item_bias, beta / deviations, feature_means)

@@ -17,6 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skml import _kernels
+from skml.recommendation.ratings import Ratings
 from skml.recommendation.similarity import sparse_rows, work_slices
 
 _TERMS_PER_CALL = 3e7  # per thread: below half a second
@@ -47,9 +48,9 @@ class Neighborhood:
 
     Attributes
     ----------
-    links : csr_array or Ratings
+    links : Ratings
         A row per neighbour: the targets it speaks on.
-    back : csr_array or Ratings
+    back : Ratings
         The same by target.
     state_says : bool
         Whether states hold opinions and `links` similarities (item-based), or the other way round (user-based).
@@ -88,7 +89,23 @@ def item_neighborhood(similar, vote):
     neighborhood : Neighborhood
         With a transposed copy of `similar`.
     """
-    return Neighborhood(sp.csr_array(similar.T), similar, True, vote)
+    return Neighborhood(as_ratings(sp.csr_array(similar.T)), as_ratings(similar), True, vote)
+
+
+def as_ratings(matrix):
+    """Return a sparse matrix as interactions of its rows with its columns.
+
+    Parameters
+    ----------
+    matrix : csr_array
+        Of int32 indices.
+
+    Returns
+    -------
+    ratings : Ratings
+        The same arrays.
+    """
+    return Ratings(matrix.indptr, matrix.indices, matrix.data, None, matrix.shape[1])
 
 
 def user_neighborhood(opinions, vote):

@@ -267,6 +267,65 @@ def work_slices(work, limit):
         start = stop
 
 
+def largest(similar, n):
+    """Return the n largest of each row, of equal ones the lower column first.
+
+    Parameters
+    ----------
+    similar : Ratings
+        Similarities, by row.
+    n : int
+        How many.
+
+    Returns
+    -------
+    columns : ndarray of shape (n_rows, n), int32
+        -1 where none is left.
+    values : ndarray of shape (n_rows, n)
+        NaN where none is left.
+    """
+    rows = similar.rows()
+    order = np.lexsort((similar.indices, -similar.data, rows))
+    places = np.arange(len(rows)) - similar.indptr[:-1][rows]
+    kept = places < n
+    columns = np.full((similar.n_rows, n), -1, np.int32)
+    values = np.full(columns.shape, np.nan, similar.data.dtype)
+    columns[rows[kept], places[kept]] = similar.indices[order][kept]
+    values[rows[kept], places[kept]] = similar.data[order][kept]
+    return columns, values
+
+
+def shares(ratings, one, other, metric):
+    """Return what share each common item has in the similarity of two users, in the sum over U of the metric.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        By user, as the metric compares them.
+    one, other : int
+        The users.
+    metric : str
+        Of :class:`Measure`.
+
+    Returns
+    -------
+    items : ndarray of shape (n_common,), int32
+        Ascending.
+    shares : ndarray of shape (n_common,)
+        float64; they add up to 1. Items that make the two unlike have negative ones.
+    """
+    parts = [slice(ratings.indptr[row], ratings.indptr[row + 1]) for row in (one, other)]
+    found = np.intersect1d(*(ratings.indices[part] for part in parts), assume_unique=True, return_indices=True)
+    items, rows = found[0], [np.arange(part.start, part.stop)[at] for part, at in zip(parts, found[1:])]
+    a, b = (ratings.data[row].astype(np.float64) for row in rows)
+    g = np.sqrt(np.prod([ratings.filled_weights()[row].astype(np.float64) for row in rows], axis=0))
+    if metric == "pearson":
+        a, b = a - np.average(a, weights=g), b - np.average(b, weights=g)
+    terms = g if metric == "jaccard" else g * a * b
+    total = terms.sum()
+    return items, terms / total if total else np.full(len(items), 1 / len(items))
+
+
 def _nearest(left, right, measure, same):
     """Return the rows of `right`, given by column, that are most similar to each row of `left`."""
     return _joined(list(_chunks(left, right, measure, same)), (left.n_rows, right.n_columns), left.data.dtype)

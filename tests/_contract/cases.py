@@ -36,6 +36,18 @@ VARIANTS = {
         {"solver": "sgd", "n_components": 3},
         {"solver": "exact", "n_components": 1, "tied": True},
     ],
+    "NeighborhoodFilter": [
+        {"kind": "user"},
+        *({"metric": name} for name in ("cosine", "pearson", "adjusted_cosine", "jaccard")),
+        {"kind": "user", "metric": "pearson", "min_support": 2.0, "n_neighbors": 5},
+        {"negative": True, "damping": 0.5, "baseline": (2.0, 0.5), "shrinkage": 0.0},
+        {"solver": "ease", "baseline": None},
+        {"solver": "slim", "alpha": 2.0, "tol": 1e-9},
+        {"solver": "slim", "alpha": 1.0, "positive": True, "tol": 1e-9},
+        {"feedback": "implicit", "metric": "cosine", "n_neighbors": 3},
+        {"feedback": "implicit", "kind": "user", "metric": "jaccard"},
+        {"feedback": "implicit", "solver": "ease"},
+    ],
     "PCA": [
         *({"svd_solver": name, "n_components": 3} for name in ("full", "covariance_eigh", "arpack", "randomized")),
         *({"svd_solver": name, "n_components": 3} for name in ("gram", "em")),
@@ -115,13 +127,21 @@ def data(cls, rng, n=90, p=8):
     centres = rng.normal(size=(5, p)) * 6
     # Unequal scales keep the directions apart: with nearly equal ones a rounding error could turn them.
     X = (centres[groups] + rng.normal(size=(n, p))) * 1.6 ** -np.arange(p)
+    X = with_recurring_ids(cls, X)
     if is_classifier(cls()):
         groups = np.where(rng.random(n) < 0.1, rng.integers(0, 5, size=n), groups)
     return X, target(cls, X, groups)
 
 
+def with_recurring_ids(cls, X):
+    """Return X whose users and items recur: if each row had its own, a recommender would have nothing to learn."""
+    return np.c_[np.rint(X[:, :2]), X[:, 2:]] if hasattr(cls, "recommend") else X
+
+
 def target(cls, X, groups):
-    """Return the y that suits an estimator: classes, numbers, or None."""
+    """Return the y that suits an estimator: classes, numbers that a confidence may be as well, or None."""
+    if hasattr(cls, "recommend"):
+        return 1 + np.abs(X @ np.ones(X.shape[1]))
     if is_classifier(cls()):
         return groups % 3
     if is_regressor(cls()):

@@ -15,18 +15,18 @@ def gram(rng, n):
     return X.T @ X
 
 
-def solve(module, G, plan, max_work, n_threads=1, calls=10_000):
+def solve(module, G, plan, max_work, n_threads=1, most=None):
     products, n = sp.csr_array(G), len(G)
     parts = products.indptr.astype(np.int32), products.indices.astype(np.int32), products.data, np.diagonal(G).copy()
-    W, Q, worst = np.zeros((n, n)), G.copy(), np.zeros(n)
-    status, place, n_sweeps = np.zeros((3, n), dtype=np.int32)
+    W, Q, most = np.zeros((n, n)), G.copy(), most or max(n, 1)
+    done, n_sweeps = np.zeros((2, n), dtype=np.int32)
+    room = np.empty((n_threads, n + most * (most + 2))), np.empty((n_threads, n), np.int32)
     targets = np.arange(n, dtype=np.int32)
-    for _ in range(calls):
-        state = (W, Q, worst, status, place, n_sweeps)
-        module.descend_columns(*parts, targets, *plan, max_work, *state, n_threads)
-        if np.all((status == 2) | (n_sweeps >= plan[-1])):
+    for _ in range(10_000):
+        module.descend_columns(*parts, targets, *plan, max_work, most, W, Q, done, n_sweeps, *room, n_threads)
+        if np.all(done | (n_sweeps >= plan[-1])):
             break
-    return W, Q, status, n_sweeps
+    return W, Q, done, n_sweeps
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 9, 30])
@@ -53,13 +53,23 @@ def test_the_twin_pauses_as_well(rng):
         assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("broken", ["targets", "indices", "place", "threads", "sizes"])
-def test_refuses_what_points_outside(broken):
+@pytest.mark.parametrize("most", [1, 3, 7])
+@pytest.mark.parametrize("module", [slim, twin])
+def test_a_small_working_set_finds_the_same_minimum(rng, module, most):
+    G = gram(rng, 9)
+    whole, small = (solve(module, G, (0.1, 0.5, False, 1e-9, 100_000), 1e9, most=m) for m in (None, most))
+    assert small[2].all()
+    assert_allclose(small[0], whole[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("module", [slim, twin])
+@pytest.mark.parametrize("broken", ["targets", "indices", "threads", "sizes", "room", "none"])
+def test_refuses_what_points_outside(module, broken):
     indices = np.array([0, 5 if broken == "indices" else 1], np.int32)
     parts = np.array([0, 1, 2], np.int32), indices, np.ones(2), np.ones(2)
     targets = np.array([2 if broken == "targets" else 1], np.int32)
-    place = np.array([2 if broken == "place" else 0], np.int32)
-    zero, W = np.zeros(1, np.int32), np.zeros((1 + (broken == "sizes"), 2))
-    state = W, np.zeros((1, 2)), np.zeros(1), zero, place, zero.copy()
+    state = np.zeros((1 + (broken == "sizes"), 2)), np.zeros((1, 2)), np.zeros(1, np.int32), np.zeros(1, np.int32)
+    room = np.empty((1, 9 if broken == "room" else 10)), np.empty((1, 2), np.int32)
+    plan = 0.1, 0.1, True, 1e-4, 9, 1e3, 0 if broken == "none" else 2
     with pytest.raises(ValueError):
-        slim.descend_columns(*parts, targets, 0.1, 0.1, True, 1e-4, 9, 1e3, *state, int(broken != "threads"))
+        module.descend_columns(*parts, targets, *plan, *state, *room, 2 if broken == "threads" else 1)

@@ -29,9 +29,10 @@ def R(rng):
 
 
 def learned(ratings, **net):
-    *_, last = slim_steps(ratings, ElasticNet(**net))
-    assert last.last
-    return slim_weights(last.state, ratings.n_columns), last
+    steps = list(slim_steps(ratings, ElasticNet(**net)))
+    assert [step.last for step in steps] == [False] * (len(steps) - 1) + [True]
+    objective = sum(step.metrics["objective"] for step in steps)
+    return slim_weights(steps[-1].state, ratings.n_columns), objective
 
 
 def violations(X, W, l1, l2, nonnegative):
@@ -78,10 +79,10 @@ def test_without_l1_and_bound_it_is_ease(R):
 @pytest.mark.parametrize("nonnegative", [False, True])
 def test_the_objective_is_the_one_told(R, nonnegative):
     l1, l2 = 0.3, 0.7
-    similar, step = learned(ratings_of(R), l1=l1, l2=l2, nonnegative=nonnegative)
+    similar, objective = learned(ratings_of(R), l1=l1, l2=l2, nonnegative=nonnegative)
     W = similar.toarray().T
     told = 0.5 * ((R - R @ W) ** 2).sum() + 0.5 * l2 * (W**2).sum() + l1 * np.abs(W).sum()
-    assert_allclose(step.metrics["objective"], told)
+    assert_allclose(objective, told)
 
 
 def test_a_large_l1_leaves_nothing(R):
@@ -89,15 +90,15 @@ def test_a_large_l1_leaves_nothing(R):
 
 
 def test_a_tighter_tolerance_finds_a_lower_minimum(R):
-    objectives = [learned(ratings_of(R), l1=0.1, tol=tol)[1].metrics["objective"] for tol in (1e-1, 1e-3, 1e-9)]
+    objectives = [learned(ratings_of(R), l1=0.1, tol=tol)[1] for tol in (1e-1, 1e-3, 1e-9)]
     assert objectives[0] >= objectives[1] >= objectives[2] - 1e-12
 
 
 def test_neither_threads_nor_pauses_nor_steps_change_a_bit(R, monkeypatch):
     results = []
-    for n_threads, work, items in ((1, 1e8, 256), (2, 1e8, 256), (3, 60, 5)):
+    for n_threads, work, steps in ((1, 1e8, 1), (2, 1e8, 1), (3, 60, 3)):
         monkeypatch.setattr(module, "_WORK_PER_CALL", work)
-        monkeypatch.setattr(module, "_ITEMS_PER_STEP", items)
+        monkeypatch.setattr(module, "_STEPS", steps)
         with threadpool_limits(n_threads, user_api="openmp"):
             results.append(learned(ratings_of(R))[0].toarray())
     assert_array_equal(results[0], results[1])
@@ -105,7 +106,7 @@ def test_neither_threads_nor_pauses_nor_steps_change_a_bit(R, monkeypatch):
 
 
 def test_what_is_learned_so_far_is_a_model(R, monkeypatch):
-    monkeypatch.setattr(module, "_ITEMS_PER_STEP", 5)
+    monkeypatch.setattr(module, "_STEPS", 3)
     whole = learned(ratings_of(R))[0].toarray()
     steps = list(slim_steps(ratings_of(R), ElasticNet()))
     assert [step.last for step in steps] == [False, False, True]
