@@ -286,11 +286,12 @@ def matrix_histories(estimator, R, implicit, n_items):
         allow = False if sp.issparse(R) else "allow-nan"
         R = check_array(R, dtype=[np.float64, np.float32], accept_sparse="csr", ensure_all_finite=allow, input_name="R")
         R = sorted_matrix(R)
-    if R.shape[1] != n_items:
+    if R.shape[1] != n_items and estimator._door != "matrix":
         raise ValueError(f"The matrix has {R.shape[1]} columns; expected {n_items}, one for each of item_ids_.")
     users = np.repeat(np.arange(R.shape[0], dtype=np.int32), np.diff(R.indptr))
     kept = _history_kept(R.data, implicit)
-    return merged(users[kept], R.indices[kept], R.data[kept], None, R.shape, "error")
+    # of items that came after the matrix nothing is said
+    return merged(users[kept], R.indices[kept], R.data[kept], None, (R.shape[0], n_items), "error")
 
 
 # ----------------------------------------------------------------------------------------------- histories

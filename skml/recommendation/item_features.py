@@ -86,9 +86,9 @@ def fit_item_features(
     rows = np.full(len(all_ids), -1)
     rows[codes] = np.arange(len(ids))
     own = rows[: len(item_ids)]
-    _check_absent(item_ids, own, absent)
+    check_absent(item_ids, own, absent)
     transformer = reader.fitted(_take(table, own[own >= 0]))
-    matrix = _with_zeros(_made(table, transformer, dtype), rows)
+    matrix = rows_or_zeros(_made(table, transformer, dtype), rows)
     return ItemFeatures(all_ids, matrix, _names(transformer, reader, matrix.shape[1]), transformer, reader)
 
 
@@ -258,8 +258,8 @@ def _check_ids(ids, n_rows):
         raise ValueError(f"item_features holds items more than once: {listed(twice)}.")
 
 
-def _check_absent(item_ids, rows, absent):
-    """Refuse items of training without a row, -1."""
+def check_absent(item_ids, rows, absent):
+    """Raise a ValueError if items have no row of attributes (-1), and that is to be an error."""
     if absent == "error" and (rows < 0).any():
         lost = item_ids[rows < 0].tolist()
         raise ValueError(
@@ -335,7 +335,7 @@ def _made(table, transformer, dtype):
     return matrix
 
 
-def _with_zeros(matrix, rows):
+def rows_or_zeros(matrix, rows):
     """Return rows of a matrix; zeros for -1."""
     if (rows >= 0).all():
         return matrix[rows]

@@ -24,6 +24,14 @@ VARIANTS = {
         {"estimator": GaussianNB(), "n_estimators": 5, "algorithm": "SAMME.R"},
         {"estimator": KNeighborsClassifier(3, algorithm="brute"), "n_estimators": 5},  # takes no weights
     ],
+    "ContentFilter": [
+        {"profile": "rocchio"},
+        {"profile": "rocchio", "threshold": 0.0, "gamma": 0.0},
+        {"alpha": 0.1, "bias_alpha": 0.0},
+        {"feedback": "implicit"},
+        {"feedback": "implicit", "profile": "rocchio"},
+        {"handle_unknown": "mean", "duplicates": "last"},
+    ],
     "KMeansPP": [
         *({"algorithm": name, "n_clusters": 5} for name in ("lloyd", "elkan", "hamerly", "exponion", "yinyang")),
         *({"init": name, "n_clusters": 5} for name in ("random", "farthest", "k-means||")),
