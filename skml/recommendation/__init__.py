@@ -21,7 +21,7 @@ _HOMES = {
     "recall_at_k": "skml.recommendation.metrics",
 }
 
-__all__ = sorted([*_HOMES, "interactions", "ratings_matrix"])
+__all__ = ["interactions", "ratings_matrix", *_HOMES]
 
 
 def __getattr__(name):

@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from skml._sklearn import HasMethods, Interval, StrOptions, check_feature_names_in
 from skml.base import fitting, require_memory
 from skml.recommendation.baseline import fit_baseline
-from skml.recommendation.doors import as_learned, matrix_histories, read_table
-from skml.recommendation.ids import find, look_up, merge_ids
+from skml.recommendation.doors import as_learned, ask_codes, matrix_histories, read_table
+from skml.recommendation.ids import find, merge_ids
 from skml.recommendation.interactions import merged
 from skml.recommendation.item_features import (
     check_absent,
@@ -533,7 +533,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         if self._door == "matrix":
             histories = matrix_histories(self, X, self._is_implicit, len(self.item_ids_))
             return self._profiles(self._fold(as_learned(histories, self._is_implicit)))
-        users = look_up(read_table(self, X, reset=False).users, self.user_ids_, USERS)
+        users, _ = ask_codes(read_table(self, X, reset=False), self.user_ids_, self.item_ids_)
         self._refuse_unknown(users, USERS)
         return rows_or_zeros(self.user_profiles_, users)
 

@@ -29,8 +29,7 @@ VARIANTS = {
         {"profile": "rocchio", "threshold": 0.0, "gamma": 0.0},
         {"alpha": 0.1, "bias_alpha": 0.0},
         {"feedback": "implicit"},
-        {"feedback": "implicit", "profile": "rocchio"},
-        {"handle_unknown": "mean", "duplicates": "last"},
+        {"handle_unknown": "mean"},
     ],
     "KMeansPP": [
         *({"algorithm": name, "n_clusters": 5} for name in ("lloyd", "elkan", "hamerly", "exponion", "yinyang")),
@@ -133,7 +132,8 @@ def target(cls, X, groups):
     if is_classifier(cls()):
         return groups % 3
     if is_regressor(cls()):
-        return X @ np.ones(X.shape[1])
+        y = X @ np.ones(X.shape[1])
+        return y - y.min() + 1 if hasattr(cls, "recommend") else y  # as confidences, too, they must be positive
     return None
 
 
