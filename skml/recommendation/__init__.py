@@ -3,7 +3,8 @@
 import importlib
 
 # At once: importing the module of that name would hide the function.
-from skml.recommendation.interactions import interactions, ratings_matrix
+from skml.recommendation.interactions import interactions as interactions
+from skml.recommendation.interactions import ratings_matrix as ratings_matrix
 
 _HOMES = {
     "ColdUserSplit": "skml.recommendation.splitters",
@@ -21,7 +22,7 @@ _HOMES = {
     "recall_at_k": "skml.recommendation.metrics",
 }
 
-__all__ = ["interactions", "ratings_matrix", *_HOMES]
+__all__ = sorted([*_HOMES, "interactions", "ratings_matrix"])
 
 
 def __getattr__(name):
