@@ -34,9 +34,9 @@ SUITABLE = {
     "NeighborhoodFilter": [
         {"shrinkage": 1.0},
         {"shrinkage": 1.0, "kind": "user"},
-        {"shrinkage": 1.0, "metric": "cosine"},
-        {"solver": "ease", "alpha": 1.0},
-        {"solver": "slim", "alpha": 0.1, "tol": 1e-9},
+        {"shrinkage": 1.0, "metric": "cosine", "n_neighbors": 4},
+        {"solver": "ease", "alpha": 20.0},
+        {"solver": "slim", "alpha": 5.0, "l1_ratio": 0.1, "tol": 1e-9},
         {"feedback": "implicit"},
         {"feedback": "implicit", "kind": "user"},
         {"feedback": "implicit", "solver": "ease", "alpha": 1.0},
