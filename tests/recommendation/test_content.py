@@ -350,7 +350,7 @@ def test_the_matrix_door(rng, params):
     np.testing.assert_allclose(model.predict(X), by_rows.predict(X), rtol=1e-12)
     np.testing.assert_allclose(model.transform(R), model.user_profiles_, atol=1e-9)
     assert model.transform(R[:3]).shape == (3, 4)
-    assert model.score(R) > (0.9 if params == SETTINGS[0] else 0.1)
+    assert model.score(R) > (0.7 if params == SETTINGS[0] else 0.1)
     ids, _ = model.recommend(histories=R[:2], n=4)
     np.testing.assert_array_equal(ids, model.recommend([0, 1], 4)[0])
     assert model.partial_fit(R[:5]).predict([[60, 1]]).shape == (1,)
