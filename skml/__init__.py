@@ -9,6 +9,7 @@ _HOMES = {
     "AdaBoost": "skml.ensemble",
     "BaggingForest": "skml.ensemble",
     "BaggingForestRegressor": "skml.ensemble",
+    "ContentFilter": "skml.recommendation",
     "KMeansPP": "skml.cluster",
     "LinearAutoencoder": "skml.decomposition",
     "NeighborhoodFilter": "skml.recommendation",

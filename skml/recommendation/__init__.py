@@ -2,13 +2,28 @@
 
 import importlib
 
+# At once: importing the module of that name would hide the function.
+from skml.recommendation.interactions import interactions as interactions
+from skml.recommendation.interactions import ratings_matrix as ratings_matrix
+
 _HOMES = {
+    "ColdUserSplit": "skml.recommendation.splitters",
+    "ContentFilter": "skml.recommendation.content",
+    "LeaveLastOut": "skml.recommendation.splitters",
     "NeighborhoodFilter": "skml.recommendation.neighborhood",
-    "interactions": "skml.recommendation.interactions",
-    "ratings_matrix": "skml.recommendation.interactions",
+    "PerUserKFold": "skml.recommendation.splitters",
+    "RankingScorer": "skml.recommendation.scorers",
+    "TimeSplit": "skml.recommendation.splitters",
+    "coverage": "skml.recommendation.metrics",
+    "get_scorer": "skml.recommendation.scorers",
+    "map_at_k": "skml.recommendation.metrics",
+    "mrr": "skml.recommendation.metrics",
+    "ndcg_at_k": "skml.recommendation.metrics",
+    "precision_at_k": "skml.recommendation.metrics",
+    "recall_at_k": "skml.recommendation.metrics",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, "interactions", "ratings_matrix"])
 
 
 def __getattr__(name):

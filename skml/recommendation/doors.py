@@ -9,7 +9,15 @@ from sklearn.utils.validation import validate_data
 
 from skml.base import validate_weights, validate_X
 from skml.recommendation.ids import as_objects, encode, look_up
-from skml.recommendation.interactions import LARGEST, confidence, matrix_ids, merged, require_small, sorted_matrix
+from skml.recommendation.interactions import (
+    LARGEST,
+    confidence,
+    matrix_ids,
+    merged,
+    refuse_large,
+    require_small,
+    sorted_matrix,
+)
 from skml.recommendation.ratings import Ratings
 from skml.recommendation.tables import (
     ITEMS,
@@ -241,6 +249,7 @@ def read_matrix(estimator, R, *, reset):
     R : CSR array of shape (n_users, n_items)
         float32 or float64, stored zeros kept.
     """
+    refuse_large(R)
     R = validate_X(estimator, R, reset=reset, accept_sparse=True, allow_nan=not sp.issparse(R))
     R = sorted_matrix(R)
     _not_too_large(R.data, "R")
@@ -283,14 +292,16 @@ def matrix_histories(estimator, R, implicit, n_items):
     if estimator._door == "matrix":
         R = read_matrix(estimator, R, reset=False)
     else:
+        refuse_large(R)
         allow = False if sp.issparse(R) else "allow-nan"
         R = check_array(R, dtype=[np.float64, np.float32], accept_sparse="csr", ensure_all_finite=allow, input_name="R")
         R = sorted_matrix(R)
-    if R.shape[1] != n_items:
+    if R.shape[1] != n_items and estimator._door != "matrix":
         raise ValueError(f"The matrix has {R.shape[1]} columns; expected {n_items}, one for each of item_ids_.")
     users = np.repeat(np.arange(R.shape[0], dtype=np.int32), np.diff(R.indptr))
     kept = _history_kept(R.data, implicit)
-    return merged(users[kept], R.indices[kept], R.data[kept], None, R.shape, "error")
+    # of items that came after the matrix nothing is said
+    return merged(users[kept], R.indices[kept], R.data[kept], None, (R.shape[0], n_items), "error")
 
 
 # ----------------------------------------------------------------------------------------------- histories

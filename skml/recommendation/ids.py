@@ -9,6 +9,8 @@ import numpy as np
 # Objects are numbered so many at a time: as Python objects all of them would take several times the memory.
 _AT_ONCE = 1 << 18
 
+_NAMED = 10  # how many offenders an error names
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -86,9 +88,9 @@ def look_up(column, ids, name):
     """
     if isinstance(column, np.ndarray) and is_numeric(column) and is_numeric(ids):
         _refuse_missing(column, name)
-        return _search(column, ids)
+        return find(column, ids)
     distinct, codes = encode(column, name)
-    return _search(distinct, ids)[codes]
+    return find(distinct, ids)[codes]
 
 
 def merge_ids(known, new, name, ordered=True):
@@ -115,7 +117,7 @@ def merge_ids(known, new, name, ordered=True):
     if is_numeric(known) != is_numeric(new):
         kinds = ["numbers" if is_numeric(ids) else "strings or objects" for ids in (known, new)]
         raise ValueError(f"The {name} were {kinds[0]} before and are {kinds[1]} now; use one type for all.")
-    found = _search(new, known)
+    found = find(new, known)
     if not ordered:
         found[found < 0] = len(known) + np.arange(np.sum(found < 0))
         ids = _joined(known, new[found >= len(known)])
@@ -194,7 +196,7 @@ def _unhashable_words(values, name):
 
 def _in_order(distinct, name):
     """Return distinct objects in order, and the place of each."""
-    if any(value is None or type(value).__name__ == "NAType" or value != value for value in distinct):
+    if any(map(is_missing, distinct)):
         raise ValueError(_missing_words(name))
     if all(isinstance(value, Number) for value in distinct):
         return _encode_numbers(_as_numbers(distinct, name), name)
@@ -231,23 +233,97 @@ def _missing_words(name):
     return f"{name} hold a missing id (NaN or None); leave out such rows, or give them an id of their own."
 
 
-def _search(values, ids):
-    """Return where distinct values are among the ids, -1 where they aren't."""
+def find(values, ids):
+    """Return where values are among known ids.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Ids asked for; None and NaN are nowhere.
+    ids : ndarray of shape (n_ids,)
+        Distinct, in any order.
+
+    Returns
+    -------
+    codes : ndarray of shape (n,), int32
+        Indices into `ids`, -1 for an id that is not among them.
+    """
     codes = np.full(len(values), -1, np.int32)
     if len(ids) == 0 or len(values) == 0:
         return codes
     if not (is_numeric(ids) and is_numeric(values)):
-        ids, values = ids.astype(object), values.astype(object)
-    try:
-        order = None if np.all(ids[:-1] < ids[1:]) else np.argsort(ids, kind="stable")
-        places = np.searchsorted(ids, values, sorter=order)
-    except TypeError:  # ids of another type than all known ones
-        return codes
+        where = {value: code for code, value in enumerate(ids.tolist())}
+        return np.fromiter((where.get(value, -1) for value in values.tolist()), np.int32, len(values))
+    order = None if np.all(ids[:-1] < ids[1:]) else np.argsort(ids, kind="stable")
+    places = np.searchsorted(ids, values, sorter=order)
     places[places == len(ids)] = 0
     places = places if order is None else order[places]
     same = ids[places] == values
     codes[same] = places[same]
     return codes
+
+
+def number(column, name):
+    """Return each id as a number from 0 in the order in which they first occur, whatever their type is.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n_rows,)
+        None missing; they need not have an order.
+    name : str
+        What to call the column in errors.
+
+    Returns
+    -------
+    numbers : ndarray of shape (n_rows,), int32
+        Equal for equal ids.
+    first : ndarray of shape (n_ids,), int
+        The row in which each number first occurs.
+    """
+    if not is_numeric(column):
+        distinct, numbers = _number_objects(column, name)
+        return numbers, _first_rows(numbers, len(distinct))
+    ids, codes = encode(column, name)
+    first = _first_rows(codes, len(ids))
+    order = np.argsort(first)
+    numbers = np.empty(len(ids), np.int32)
+    numbers[order] = np.arange(len(ids), dtype=np.int32)
+    return numbers[codes], first[order]
+
+
+def _first_rows(codes, n_codes):
+    first = np.empty(n_codes, np.intp)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several rows the last written, the first, stays
+    return first
+
+
+def missing(values):
+    """Return which entries of an array are None, NaN, NA or NaT.
+
+    Parameters
+    ----------
+    values : ndarray
+        Of any type.
+
+    Returns
+    -------
+    mask : ndarray of bool
+        Of the same shape.
+    """
+    if values.dtype.kind == "O":
+        return np.fromiter(map(is_missing, values.ravel().tolist()), bool, values.size).reshape(values.shape)
+    return values != values if values.dtype.kind in "fcmM" else np.zeros(values.shape, bool)
+
+
+def is_missing(value):
+    """Tell whether an object is None, NaN, NA or NaT."""
+    return value is None or type(value).__name__ == "NAType" or value != value
+
+
+def listed(values):
+    """Return the first few of some values, as an error names them."""
+    values = list(values)
+    return ", ".join(map(repr, values[:_NAMED])) + (", ..." if len(values) > _NAMED else "")
 
 
 def named(codes, ids):

@@ -171,6 +171,7 @@ def matrix_ids(R):
     """Return the ids of a matrix's rows and columns: a frame's index and column names, else 0, 1, 2..."""
     if not (sp.issparse(R) or hasattr(R, "shape")):
         R = np.asarray(R)
+    refuse_large(R)
     n_rows, n_columns = R.shape if len(R.shape) == 2 else (0, 0)
     users, items = np.arange(n_rows), np.arange(n_columns)
     if not is_frame(R):
@@ -203,6 +204,12 @@ def require_small(n_interactions, n_users=0, n_items=0):
     for size, what in ((n_interactions, "interactions"), (n_users, "users"), (n_items, "items")):
         if size > LARGEST:
             raise ValueError(f"There may be up to {LARGEST:,} {what} (32-bit indices), got {size:,}.")
+
+
+def refuse_large(R):
+    """Raise a ValueError if a matrix has more rows or columns than 32-bit integers count."""
+    if len(getattr(R, "shape", ())) == 2:
+        require_small(0, *R.shape)
 
 
 # ----------------------------------------------------------------------------------------------- duplicates

@@ -12,7 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skml.base import check_sparse_structure
-from skml.recommendation.columns import as_ids, column_names, listed, missing, positions
+from skml.recommendation.ids import listed, merge_ids, missing
+from skml.recommendation.tables import as_column, column_names, without_labels
 
 _DENSE_COLUMNS = 64  # so narrow a matrix is worked on as a dense one
 
@@ -81,12 +82,13 @@ def fit_item_features(
     """
     reader = _Reader(id_column, _columns_of(text), transformer, column_names(_split_pair(features)[1]))
     ids, table = reader.read(features)
-    rows = _rows_of(item_ids, ids, absent)
-    transformer = reader.fitted(_take(table, rows[rows >= 0]))
-    made = _made(table, transformer, dtype)
-    new = np.setdiff1d(np.arange(len(ids)), rows)
-    all_ids = np.concatenate([item_ids, ids[new].astype(item_ids.dtype) if _same_kind(ids, item_ids) else ids[new]])
-    matrix = _with_zeros(made, np.append(rows, new))
+    all_ids, _, codes = merge_ids(item_ids, ids, "ids of items", ordered=False)
+    rows = np.full(len(all_ids), -1)
+    rows[codes] = np.arange(len(ids))
+    own = rows[: len(item_ids)]
+    check_absent(item_ids, own, absent)
+    transformer = reader.fitted(_take(table, own[own >= 0]))
+    matrix = rows_or_zeros(_made(table, transformer, dtype), rows)
     return ItemFeatures(all_ids, matrix, _names(transformer, reader, matrix.shape[1]), transformer, reader)
 
 
@@ -158,7 +160,8 @@ class _Reader:
         table = self._in_order(table)
         if ids is None:
             ids, table = self._own_ids(table)
-        ids = as_ids(ids)
+        ids = without_labels(as_column(ids, "The ids of item_features"))
+        ids = as_column(ids.tolist(), "The ids of item_features") if ids.dtype == object else ids
         _check_ids(ids, table.shape[0])
         if self.given is not None or sp.issparse(table):
             return ids, table
@@ -255,11 +258,8 @@ def _check_ids(ids, n_rows):
         raise ValueError(f"item_features holds items more than once: {listed(twice)}.")
 
 
-def _rows_of(item_ids, ids, absent):
-    """Return the row of each item of training, -1 where there is none."""
-    order = np.arange(len(ids)) if ids.dtype.kind == "O" else np.argsort(ids)
-    at = positions(item_ids, ids[order])
-    rows = np.where(at >= 0, order[at] if len(order) else -1, -1)
+def check_absent(item_ids, rows, absent):
+    """Raise a ValueError if items have no row of attributes (-1), and that is to be an error."""
     if absent == "error" and (rows < 0).any():
         lost = item_ids[rows < 0].tolist()
         raise ValueError(
@@ -268,11 +268,6 @@ def _rows_of(item_ids, ids, absent):
         )
     if (rows < 0).all():
         raise ValueError("item_features has a row for no item of training; do its ids have another type?")
-    return rows
-
-
-def _same_kind(ids, item_ids):
-    return ids.dtype.kind in "iuf" and item_ids.dtype.kind in "iuf"
 
 
 # ---------------------------------------------------------------------------------------------- matrices
@@ -340,7 +335,7 @@ def _made(table, transformer, dtype):
     return matrix
 
 
-def _with_zeros(matrix, rows):
+def rows_or_zeros(matrix, rows):
     """Return rows of a matrix; zeros for -1."""
     if (rows >= 0).all():
         return matrix[rows]

@@ -11,7 +11,8 @@ from numbers import Integral
 import numpy as np
 import scipy.sparse as sp
 
-from skml.recommendation.columns import as_ids, distinct, missing, positions
+from skml.recommendation.ids import find, is_numeric, missing, number
+from skml.recommendation.tables import as_column, without_labels
 
 __all__ = ["coverage", "map_at_k", "mrr", "ndcg_at_k", "precision_at_k", "recall_at_k"]
 
@@ -43,7 +44,7 @@ class Hits:
     ideal: np.ndarray
 
 
-def match(recommended, users, items, gains):
+def match(recommended, users, items, gains, filled=None):
     """Compare recommended lists with relevant items.
 
     Parameters
@@ -56,6 +57,8 @@ def match(recommended, users, items, gains):
         The id of an item relevant to that user; of a pair that occurs twice the greatest gain counts.
     gains : ndarray of shape (n_relevant,) or None
         Non-negative; None means 1 everywhere.
+    filled : ndarray of shape (n_users, n), bool, or None, default=None
+        Where an item is recommended; what stands elsewhere is no item, whatever its id. None means everywhere.
 
     Returns
     -------
@@ -64,10 +67,11 @@ def match(recommended, users, items, gains):
     """
     n_users = len(recommended)
     gains = np.ones(len(users)) if gains is None else gains
-    ids = distinct(items)
-    width = max(1, len(ids))
-    keys, gains = _greatest(users * width + positions(items, ids), gains)
-    codes = positions(recommended, ids)
+    own, first = number(items, "The relevant items")
+    width = max(1, len(first))
+    keys, gains = _greatest(users * width + own, gains)
+    codes = _codes(recommended, items[first])
+    codes = codes if filled is None else np.where(filled, codes, -1)
     wanted = np.arange(n_users)[:, None] * width + codes
     at = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
     found = (codes >= 0) & _first_in_row(codes)
@@ -77,6 +81,14 @@ def match(recommended, users, items, gains):
     owners = keys // width
     best = np.lexsort((-gains, owners))
     return Hits(gained, found, np.bincount(owners, minlength=n_users), owners, gains[best])
+
+
+def _codes(recommended, ids):
+    """Return the place of each recommendation among distinct ids, -1 for one that is not there."""
+    for some, others in ((recommended, ids), (ids, recommended)):
+        if is_numeric(some) and some.size and others.size and all(isinstance(one, str) for one in others.flat):
+            raise ValueError("Ids that are numbers are compared with ids that are strings; use one type.")
+    return find(recommended.ravel(), ids).reshape(recommended.shape).astype(np.int64)
 
 
 def _greatest(keys, gains):
@@ -155,8 +167,8 @@ def _where_relevant(hits, values):
 
 def covered(recommended, catalogue):
     """Return the share of distinct catalogue items that stand in any list."""
-    items = distinct(catalogue)
-    at = positions(recommended, items)
+    items = catalogue[number(catalogue, "The catalogue")[1]]
+    at = _codes(recommended, items)
     return len(np.unique(at[at >= 0])) / len(items)
 
 
@@ -379,7 +391,7 @@ def coverage(recommended, catalogue, k=None):
     0.75
     """
     recommended = _lists(recommended)[:, : _checked(k)]
-    catalogue = np.arange(catalogue) if isinstance(catalogue, Integral) else as_ids(catalogue).ravel()
+    catalogue = np.arange(catalogue) if isinstance(catalogue, Integral) else _ids(catalogue, "catalogue")
     if catalogue.size == 0:
         raise ValueError("The catalogue holds no items.")
     return covered(recommended, catalogue)
@@ -403,6 +415,10 @@ def _compare(recommended, relevant, k, gains=None):
     return match(recommended, users, items, gains)
 
 
+def _ids(values, name):
+    return without_labels(as_column(values, name))
+
+
 def _checked(k):
     if k is not None and (isinstance(k, bool) or not isinstance(k, Integral) or k < 1):
         raise ValueError(f"k must be a positive integer, got {k!r}.")
@@ -414,7 +430,7 @@ def _lists(recommended):
         recommended = list(recommended)
         if len({len(row) for row in recommended}) > 1:
             raise ValueError("Rows of recommended differ in length; fill them with an id that no item has, like -1.")
-        flat = as_ids(list(chain.from_iterable(recommended)))
+        flat = _ids(list(chain.from_iterable(recommended)), "recommended")
         recommended = flat.reshape(len(recommended), -1) if len(flat) else np.empty((len(recommended), 0))
     recommended = np.asarray(recommended)
     if recommended.ndim != 2:
@@ -433,10 +449,10 @@ def _stored(relevant, gains):
 
 
 def _flat(relevant, gains):
-    rows = [as_ids(row) for row in relevant]
+    rows = [_ids(row, "relevant") for row in relevant]
     lengths = np.array([len(row) for row in rows], dtype=np.intp)
     users = np.repeat(np.arange(len(rows)), lengths)
-    items = as_ids(list(chain.from_iterable(row.tolist() for row in rows)))
+    items = _ids(list(chain.from_iterable(row.tolist() for row in rows)), "relevant")
     if gains is None:
         return users, items, None
     given = [np.asarray(row, dtype=np.float64) for row in gains]

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from skml._kernels import blas_threads
 from skml.base import chunk_slices, require_memory
+from skml.recommendation.baseline import conjugate_gradient
 
 _BATCH_BYTES = 2**25
 _SHARED_BYTES = 2**28  # the most that the products of all items with each other may take
@@ -209,6 +210,55 @@ def _products(attributes, items, shared):
     return a @ a.transpose(0, 2, 1)
 
 
+# --------------------------------------------------------------------------------- what all users share
+
+
+@dataclass(frozen=True)
+class _Gram:
+    """AᵀWA + α I, for products with vectors."""
+
+    attributes: object
+    weights: np.ndarray
+    alpha: float
+
+    def __matmul__(self, v):
+        return self.attributes.T @ (self.weights * (self.attributes @ v)) + self.alpha * v
+
+    def diagonal(self):
+        A = self.attributes
+        squares = A.multiply(A) if sp.issparse(A) else A * A
+        return squares.T @ self.weights + self.alpha
+
+
+@blas_threads(1)
+def common_profile(attributes, values, weights, alpha):
+    """Return what attributes are worth to everybody, by ridge regression of the items' values on them.
+
+    min_p Σ_i w_i (v_i - a_iᵀp)² + α ‖p‖².
+
+    Parameters
+    ----------
+    attributes : ndarray or CSR of shape (n_items, n_attributes)
+        Of the items.
+    values : ndarray of shape (n_items,)
+        Such as their biases.
+    weights : ndarray of shape (n_items,)
+        Such as how often they were rated.
+    alpha : float
+        The penalty, above 0.
+
+    Returns
+    -------
+    profile : ndarray of shape (n_attributes,)
+        Of the attributes' type.
+    """
+    A, w = attributes.astype(np.float64), weights.astype(np.float64)
+    scale = max(float(np.max(np.abs(values), initial=0)), np.finfo(np.float64).tiny)
+    system = _Gram(A, w, float(alpha))
+    solution = conjugate_gradient(system, A.T @ (w * (values / scale)), system.diagonal())
+    return (solution * scale).astype(attributes.dtype)
+
+
 # ----------------------------------------------------------------------------------------------- Rocchio
 
 
@@ -298,6 +348,35 @@ def _lengths(states, attributes):
 # ------------------------------------------------------------------------------------------------ scores
 
 
+@dataclass(frozen=True)
+class People:
+    """What is known of some users.
+
+    Attributes
+    ----------
+    bias : ndarray of shape (n_users,)
+        How much more than others each of them gives.
+    profiles : ndarray of shape (n_users, n_attributes), or CSR of shape (n_users, n_items)
+        Their states.
+    """
+
+    bias: np.ndarray
+    profiles: object
+
+    def __len__(self):
+        return len(self.bias)
+
+    def __getitem__(self, users):
+        return People(self.bias[users], self.profiles[users])
+
+    def among(self, n_items):
+        """Return the same with coefficients for as many items; further ones have none."""
+        if not sp.issparse(self.profiles):
+            return self
+        p = self.profiles
+        return People(self.bias, sp.csr_array((p.data, p.indices, p.indptr), shape=(len(self), n_items)))
+
+
 def profiles_of(states, attributes):
     """Return the profiles of users.
 
@@ -334,7 +413,8 @@ def content_scores(states, attributes, wanted):
         In chunks of users inside; the caller asks for as many as it can hold.
     """
     if not sp.issparse(states):
-        return states @ wanted.T
+        with blas_threads(1):  # a product's bits change with the number of threads
+            return states @ wanted.T
     scores = np.empty((states.shape[0], wanted.shape[0]), states.dtype)
     for rows in chunk_slices(states.shape[0], 16 * (wanted.shape[0] + wanted.shape[1])):
         scores[rows] = (wanted @ (states[rows] @ attributes).toarray().T).T

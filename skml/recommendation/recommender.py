@@ -197,10 +197,13 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         users, items = ask_codes(table, self.user_ids_, self.item_ids_)
         self._refuse_unknown(users, USERS)
         self._refuse_unknown(items, ITEMS)
+        return self._predict_rows(users, items, table.features).astype(self._dtype, copy=False)
+
+    def _predict_rows(self, users, items, features):
         predictions = self._predict_codes(users, items)
         if hasattr(self, "coef_"):
-            predictions = predictions + context(table.features, self.coef_, self.feature_means_)
-        return predictions.astype(self._dtype, copy=False)
+            predictions = predictions + context(features, self.coef_, self.feature_means_)
+        return predictions
 
     def _predict_codes(self, users, items):
         parts = [slice(start, start + _PAIRS) for start in range(0, len(users), _PAIRS)]

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sklearn import metrics as sklearn_metrics
 from sklearn.pipeline import Pipeline
 
-from skml.recommendation.columns import codes, column
+from skml.recommendation.ids import number
 from skml.recommendation.metrics import (
     covered,
     map_values,
@@ -18,6 +18,7 @@ from skml.recommendation.metrics import (
     precision_values,
     recall_values,
 )
+from skml.recommendation.tables import named_column
 
 __all__ = ["RankingScorer", "get_scorer"]
 
@@ -86,7 +87,8 @@ class RankingScorer:
         Parameters
         ----------
         estimator : estimator
-            Has a method ``recommend``; may stand at the end of a Pipeline, or be found by a search.
+            Has a method ``recommend`` that returns ids and scores, the latter NaN where no item is left; may stand at
+            the end of a Pipeline, or be found by a search.
         X : array-like or DataFrame of shape (n_samples, n_features)
             Interactions: column 0 holds users, column 1 items.
         y : array-like of shape (n_samples,) or None
@@ -102,11 +104,13 @@ class RankingScorer:
         """
         estimator, X = _recommender(estimator, X)
         if self.metric == "coverage":
-            users = column(X, 0, "user")
-            return float(covered(self._lists(estimator, users[codes(users)[1]]), np.asarray(estimator.item_ids_)))
+            users = named_column(X, 0, "user")
+            lists, filled = self._lists(estimator, users[number(users, "The users")[1]])
+            return float(covered(lists[filled], np.asarray(estimator.item_ids_)))
         users, items, gains = self._relevant(X, y, sample_weight)
-        rows, first = codes(users)
-        hits = match(self._lists(estimator, users[first]), rows, items, gains)
+        rows, first = number(users, "The users")
+        lists, filled = self._lists(estimator, users[first])
+        hits = match(lists, rows, items, gains, filled)
         values = _VALUES[self.metric](hits, self.k)
         known = ~np.isnan(values)
         if not known.any():
@@ -114,13 +118,13 @@ class RankingScorer:
         return float(values[known].mean())
 
     def _lists(self, estimator, users):
-        """Return what is recommended to distinct users."""
-        options = {"exclude_seen": self.exclude_seen, "return_scores": False}
-        return np.asarray(estimator.recommend(users, n=self.k, **options))
+        """Return what is recommended to distinct users, and where it is an item: what fills short rows may be an id."""
+        lists, scores = estimator.recommend(users, n=self.k, exclude_seen=self.exclude_seen)
+        return np.asarray(lists), ~np.isnan(scores)
 
     def _relevant(self, X, y, sample_weight):
         """Return users, items and gains (or None) of the rows that are relevant."""
-        users, items = column(X, 0, "user"), column(X, 1, "item")
+        users, items = named_column(X, 0, "user"), named_column(X, 1, "item")
         y = None if y is None else np.asarray(y, dtype=np.float64).ravel()
         if y is None and (self.threshold is not None or self.gains == "rating"):
             raise ValueError(f"{self!r} needs y.")

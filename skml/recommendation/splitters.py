@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state, indexable
 
-from skml.recommendation.columns import as_ids, codes, column, missing
+from skml.recommendation.ids import missing, number
+from skml.recommendation.tables import as_column, named_column, without_labels
 
 __all__ = ["ColdUserSplit", "LeaveLastOut", "PerUserKFold", "TimeSplit"]
 
@@ -234,7 +235,7 @@ class LeaveLastOut(BaseCrossValidator):
         self.user = user
 
     def _iter_test_masks(self, X, y=None, groups=None):
-        users, times = codes(column(X, self.user, "user"))[0], _times(X, groups, self.time)
+        users, times = _users(X, None, self.user), _times(X, groups, self.time)
         order = np.lexsort((times, users))
         sizes = np.bincount(users)
         from_end = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(users))
@@ -349,7 +350,7 @@ class TimeSplit(BaseCrossValidator):
         """
         X, y, groups = indexable(X, y, groups)
         window = _windows(_times(X, groups, self.time), self.n_splits + 1)
-        users = codes(column(X, self.user, "user"))[0] if self.known_users else None
+        users = _users(X, None, self.user) if self.known_users else None
         for i in range(1, self.n_splits + 1):
             test = window == i
             if self.known_users:
@@ -393,19 +394,21 @@ def _checked_splits(n_splits):
 
 def _users(X, groups, user):
     """Return the code of each row's user."""
-    values = column(X, user, "user") if groups is None else as_ids(groups)
-    if values.ndim != 1 or missing(values).any():
-        raise ValueError("groups must hold the user of each row, none of them missing.")
-    return codes(values)[0]
+    return number(named_column(X, user, "user") if groups is None else _given(groups, "user"), "The users")[0]
+
+
+def _given(groups, what):
+    values = without_labels(as_column(groups, "groups", times=True))
+    if missing(values).any():
+        raise ValueError(f"groups must hold the {what} of each row, none of them missing.")
+    return values
 
 
 def _times(X, groups, time):
     """Return the rank of each row's time; equal times have one rank."""
     if time is None and groups is None:
         raise ValueError("Times are needed: name their column in X (time=...), or pass groups=times.")
-    times = column(X, time, "time") if time is not None else as_ids(groups)
-    if times.ndim != 1 or missing(times).any():
-        raise ValueError("groups must hold the time of each row, none of them missing.")
+    times = named_column(X, time, "time") if time is not None else _given(groups, "time")
     try:
         return np.unique(times, return_inverse=True)[1]
     except TypeError:

@@ -1,11 +1,12 @@
 """Tables of interactions, column by column: arrays, lists, and the frames of pandas and polars."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
 
-from skml.recommendation.ids import Labels, as_objects, is_numeric
+from skml.recommendation.ids import Labels, as_objects, is_missing, is_numeric, listed, missing
 
 USERS, ITEMS = "The users in column 0 of X", "The items in column 1 of X"
 
@@ -88,15 +89,91 @@ def shape_of(table):
     return tuple(table.shape)
 
 
-def column_of(table, f):
-    """Return one column: an array of numbers, strings or objects, or Labels of a categorical one."""
+def column_of(table, f, *, times=False):
+    """Return one column: an array of numbers, strings or objects, or Labels of a categorical one.
+
+    Parameters
+    ----------
+    table : ndarray, DataFrame or list of ndarray
+        From :func:`as_table`.
+    f : int
+        Which column.
+    times : bool, default=False
+        Whether it may hold times; otherwise they are a TypeError.
+
+    Returns
+    -------
+    column : ndarray of shape (n_rows,) or Labels
+        As it came.
+    """
     if isinstance(table, list):
         return table[f]
-    if isinstance(table, np.ndarray):
-        return _no_times(table[:, f])
-    if hasattr(table, "iloc"):
-        return _of_pandas(table.iloc[:, f])
-    return _of_polars(table[:, f])
+    return _plainer(table.iloc[:, f] if hasattr(table, "iloc") else table[:, f], times)
+
+
+def _plainer(column, times=False):
+    if _is_time(column.dtype):
+        return np.asarray(column) if times else _no_time(column.dtype)
+    if hasattr(column, "iloc"):
+        return _of_pandas(column)
+    return _of_polars(column) if hasattr(column, "null_count") else np.asarray(column)
+
+
+def named_column(X, which, name):
+    """Return one column of a table by its place or name.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or list of rows of shape (n_samples, n_columns)
+        The table.
+    which : int or str
+        The column's index, or its name in a DataFrame.
+    name : str
+        The parameter that says which; for errors.
+
+    Returns
+    -------
+    values : ndarray of shape (n_samples,)
+        None missing; they may be times.
+
+    Raises
+    ------
+    ValueError
+        If X is no table of rows, has no such column, or the column has missing entries.
+    """
+    table = as_table(X)
+    if len(shape_of(table)) != 2:
+        raise ValueError(f"X must be a table of shape (n_samples, n_columns), got shape {shape_of(table)}.")
+    values = without_labels(column_of(table, _place_of(which, table, name), times=True))
+    if (lost := missing(values)).any():
+        raise ValueError(f"Column {which!r} of X ({name}) is missing in row {int(np.argmax(lost))}.")
+    return values
+
+
+def _place_of(which, table, name):
+    n_columns, names = shape_of(table)[1], column_names(table)
+    if isinstance(which, str):
+        if names is None or which not in names:
+            known = "X has no column names" if names is None else f"the columns of X are {listed(names)}"
+            raise ValueError(f"{name}={which!r} names no column: {known}.")
+        return names.index(which)
+    if isinstance(which, (bool, np.bool_)) or not isinstance(which, Integral):
+        raise ValueError(f"{name} must be the index or the name of a column of X, got {which!r}.")
+    if not -n_columns <= which < n_columns:
+        raise ValueError(f"{name}={which} is no column: X has {n_columns}.")
+    return int(which) % n_columns
+
+
+def column_names(X):
+    """Return the column names of a DataFrame as a list, None for anything else."""
+    return list(X.columns) if is_frame(X) else None
+
+
+def without_labels(column):
+    """Return a column as an array: of objects where it came as Labels, None for a missing one."""
+    if not isinstance(column, Labels):
+        return column
+    return np.append(column.values.astype(object), None)[column.codes]
 
 
 def refuse_times(table):
@@ -105,19 +182,17 @@ def refuse_times(table):
         _no_time(dtype)
 
 
-def _no_times(column):
-    _no_time(column.dtype)
-    return column
+def _is_time(dtype):
+    temporal = getattr(dtype, "is_temporal", None)  # polars
+    return getattr(dtype, "kind", "") in ("m", "M") or (callable(temporal) and temporal())
 
 
 def _no_time(dtype):
-    temporal = getattr(dtype, "is_temporal", None)  # polars
-    if getattr(dtype, "kind", "") in ("m", "M") or (callable(temporal) and temporal()):
+    if _is_time(dtype):
         raise TypeError(f"X holds times ({dtype}); convert them to numbers first, e.g. seconds since a date.")
 
 
 def _of_pandas(column):
-    _no_times(column)
     if hasattr(column, "cat"):
         return Labels(np.asarray(column.cat.codes), _plain(np.asarray(column.cat.categories)))
     if type(column.dtype).__name__ in ("StringDtype", "ArrowDtype") and not _counts(column):
@@ -136,7 +211,6 @@ def _counts(column):
 
 
 def _of_polars(column):
-    _no_times(column)
     if column.dtype.is_numeric() and column.null_count() == 0 and not column.dtype.is_decimal():
         return column.to_numpy()
     return as_objects(column.to_list())
@@ -188,18 +262,14 @@ def _numbers(column, f):
     try:
         if any(isinstance(value, (str, bytes)) for value in column.tolist()):
             raise ValueError
-        return np.array([np.nan if _is_missing(value) else value for value in column.tolist()], dtype=np.float64)
+        return np.array([np.nan if is_missing(value) else value for value in column.tolist()], dtype=np.float64)
     except TypeError as error:
         raise TypeError(f"{words} ({error})") from None
     except ValueError:
         raise ValueError(words) from None
 
 
-def _is_missing(value):
-    return value is None or type(value).__name__ == "NAType"
-
-
-def as_column(values, name):
+def as_column(values, name, *, times=False):
     """Return ids as :func:`column_of` does.
 
     Parameters
@@ -208,6 +278,8 @@ def as_column(values, name):
         Ids.
     name : str
         What to call them in errors.
+    times : bool, default=False
+        Whether times are allowed.
 
     Returns
     -------
@@ -216,10 +288,8 @@ def as_column(values, name):
     """
     if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
         raise ValueError(f"{name} must be a list or array of ids, got {values!r}; for one alone give [{values!r}].")
-    if hasattr(values, "iloc") and len(values.shape) == 1:
-        return _of_pandas(values)
-    if hasattr(values, "null_count") and hasattr(values, "to_list"):
-        return _of_polars(values)
+    if (hasattr(values, "iloc") and len(values.shape) == 1) or hasattr(values, "null_count"):
+        return _plainer(values, times)
     if not hasattr(values, "dtype"):
         numbers = all(isinstance(value, (int, float, np.number)) for value in values)
         values = np.array(values) if numbers and len(values) else as_objects(list(values))

@@ -24,6 +24,13 @@ VARIANTS = {
         {"estimator": GaussianNB(), "n_estimators": 5, "algorithm": "SAMME.R"},
         {"estimator": KNeighborsClassifier(3, algorithm="brute"), "n_estimators": 5},  # takes no weights
     ],
+    "ContentFilter": [
+        {"profile": "rocchio"},
+        {"profile": "rocchio", "threshold": 0.0, "gamma": 0.0},
+        {"alpha": 0.1, "bias_alpha": 0.0},
+        {"feedback": "implicit"},
+        {"handle_unknown": "mean"},
+    ],
     "KMeansPP": [
         *({"algorithm": name, "n_clusters": 5} for name in ("lloyd", "elkan", "hamerly", "exponion", "yinyang")),
         *({"init": name, "n_clusters": 5} for name in ("random", "farthest", "k-means||")),
@@ -145,7 +152,8 @@ def target(cls, X, groups):
     if is_classifier(cls()):
         return groups % 3
     if is_regressor(cls()):
-        return X @ np.ones(X.shape[1])
+        y = X @ np.ones(X.shape[1])
+        return y - y.min() + 1 if hasattr(cls, "recommend") else y  # as confidences, too, they must be positive
     return None
 
 

@@ -34,14 +34,15 @@ class Popular(RegressorMixin, BaseEstimator):
     def predict(self, X):
         return np.zeros(len(X))
 
-    def recommend(self, users, n=10, *, exclude_seen=True, return_scores=True):
-        assert not return_scores
+    def recommend(self, users, n=10, *, exclude_seen=True):
         lists = np.full((len(users), n), None if self.item_ids_.dtype.kind == "O" else -1, self.item_ids_.dtype)
-        for row, user in zip(lists, users.tolist()):
+        scores = np.full((len(users), n), np.nan)
+        for row, score, user in zip(lists, scores, users.tolist()):
             ranked = self.item_ids_[self.order_].tolist()
             kept = [item for item in ranked if not (exclude_seen and (user, item) in self.seen_)][:n]
             row[: len(kept)] = kept
-        return lists
+            score[: len(kept)] = -np.arange(len(kept))
+        return lists, scores
 
 
 TRAIN = np.array([[0, 1], [1, 1], [2, 1], [0, 2], [1, 2], [0, 3]])  # 1 is liked more than 2, and 2 more than 3
