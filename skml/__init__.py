@@ -11,11 +11,12 @@ _HOMES = {
     "BaggingForestRegressor": "skml.ensemble",
     "KMeansPP": "skml.cluster",
     "LinearAutoencoder": "skml.decomposition",
+    "MatrixFactorization": "skml.recommendation",
     "PCA": "skml.decomposition",
     "all_estimators": "skml.inspection",
     "show_versions": "skml.inspection",
 }
-_PACKAGES = ("base", "callback", "cluster", "decomposition", "ensemble", "inspection")
+_PACKAGES = ("base", "callback", "cluster", "decomposition", "ensemble", "inspection", "recommendation")
 
 __all__ = sorted(["__version__", *_HOMES])
 

@@ -95,6 +95,13 @@ ITERATIVE = {
         {"solver": "als", "n_components": 2, "tol": 0.0},
         {"solver": "sgd", "n_components": 2, "max_iter": 20},
     ],
+    "MatrixFactorization": [
+        {"n_components": 2, "tol": 0.0, "max_iter": 5},
+        {"n_components": 2, "tol": 0.0, "max_iter": 5, "inner": "cg"},
+        {"n_components": 2, "solver": "ccd", "tol": 0.0, "max_iter": 5},
+        {"n_components": 2, "solver": "svd", "tol": 0.0, "max_iter": 5},
+        {"n_components": 2, "solver": "sgd", "tol": None, "max_iter": 5},
+    ],
     "PCA": [{"svd_solver": "em", "n_components": 2}],
 }
 iterative = pytest.mark.parametrize(

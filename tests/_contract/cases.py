@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import is_classifier, is_clusterer, is_regressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import get_tags
@@ -35,6 +35,19 @@ VARIANTS = {
         {"solver": "als", "n_components": 3, "max_iter": 10_000},
         {"solver": "sgd", "n_components": 3},
         {"solver": "exact", "n_components": 1, "tied": True},
+    ],
+    "MatrixFactorization": [
+        {"n_components": 3, "inner": "cg", "weighted_alpha": True, "alpha": 0.02},
+        {"n_components": 3, "init": "random", "fit_bias": False, "alpha": {"users": 0.1, "items": 0.2}},
+        {"n_components": 3, "feedback": "implicit"},
+        {"n_components": 3, "solver": "sgd", "max_iter": 10},
+        {"n_components": 3, "solver": "sgd", "max_iter": 10, "average": 3, "weighted_alpha": True, "init": "random"},
+        {"n_components": 3, "solver": "sgd", "feedback": "implicit", "loss": "bpr", "max_iter": 10},
+        {"n_components": 3, "solver": "sgd", "feedback": "implicit", "loss": "logistic", "max_iter": 10},
+        {"n_components": 3, "solver": "svd"},
+        {"n_components": 3, "solver": "ccd"},
+        {"n_components": 3, "solver": "ccd", "constraint": "nonnegative"},
+        {"n_components": 3, "solver": "ccd", "constraint": "orthogonal"},
     ],
     "PCA": [
         *({"svd_solver": name, "n_components": 3} for name in ("full", "covariance_eigh", "arpack", "randomized")),
@@ -125,7 +138,8 @@ def target(cls, X, groups):
     if is_classifier(cls()):
         return groups % 3
     if is_regressor(cls()):
-        return X @ np.ones(X.shape[1])
+        y = X @ np.ones(X.shape[1])
+        return y - y.min() + 1 if hasattr(cls, "recommend") else y  # as confidences, too, they must be positive
     return None
 
 
@@ -135,7 +149,7 @@ def answers(estimator, X, rows=None):
     said = {name: getattr(estimator, name)(X) for name in ROW_METHODS if hasattr(estimator, name)}
     if hasattr(estimator, "inverse_transform"):
         # Codes are what transform or, for a quantizer, predict gives.
-        code = said["predict"] if "predict" in said else said["transform"]
+        code = said["predict"] if is_clusterer(estimator) else said["transform"]
         said["inverse_transform"] = estimator.inverse_transform(code)
     return {name: dense(value) for name, value in said.items()}
 

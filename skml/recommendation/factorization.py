@@ -1,0 +1,400 @@
+"""Matrix factorization: users and items as vectors whose products are ratings, or preferences."""
+
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skml._sklearn import Interval, StrOptions
+from skml.base import fitting, require_memory, run_steps, validate_codes, warn_caller
+from skml.recommendation.combinations import check_combination, resolved_alphas
+from skml.recommendation.continuing import carried, with_newcomers
+from skml.recommendation.doors import as_learned, matrix_histories, read_table
+from skml.recommendation.factors import Factors
+from skml.recommendation.holdout import error_on, hold_out, ranking_on, watched
+from skml.recommendation.hybrid import kept_attributes, widened
+from skml.recommendation.ids import look_up
+from skml.recommendation.item_features import fit_item_features
+from skml.recommendation.ranking import take_rows
+from skml.recommendation.reasons import reasons
+from skml.recommendation.recommender import BaseRecommender
+from skml.recommendation.reconstruction import reconstruction_error, row_products
+from skml.recommendation.solvers import Settings, make_solver
+from skml.recommendation.tables import USERS
+
+
+class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRecommender):
+    r"""Matrix factorization: users and items as vectors whose products are ratings, or preferences.
+
+    DOC
+    """
+
+    _parameter_constraints = {
+        **BaseRecommender._parameter_constraints,
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "solver": [StrOptions({"als", "sgd", "svd", "ccd"})],
+        "constraint": [StrOptions({"nonnegative", "orthogonal"}), None],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left"), dict],
+        "weighted_alpha": ["boolean"],
+        "fit_bias": ["boolean", StrOptions({"auto"})],
+        "global_mean": ["boolean", StrOptions({"auto"})],
+        "confidence": [Interval(Real, 0, None, closed="neither"), None],
+        "inner": [StrOptions({"cholesky", "cg"})],
+        "cg_steps": [Interval(Integral, 1, None, closed="left")],
+        "loss": [StrOptions({"squared", "bpr", "logistic"})],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cosine"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "average": [Interval(Integral, 0, None, closed="left")],
+        "n_negatives": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "init": [StrOptions({"svd", "random"})],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_components=20,
+        *,
+        solver="als",
+        feedback="explicit",
+        constraint=None,
+        alpha="auto",
+        weighted_alpha=False,
+        fit_bias="auto",
+        global_mean="auto",
+        confidence=None,
+        inner="cholesky",
+        cg_steps=3,
+        loss="squared",
+        learning_rate="cosine",
+        learning_rate_init=0.05,
+        power_t=0.25,
+        average=0,
+        n_negatives=1,
+        max_iter=50,
+        tol=1e-4,
+        init="svd",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
+        duplicates="mean",
+        handle_unknown="bias",
+        n_jobs=None,
+        warm_start=False,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.solver = solver
+        self.feedback = feedback
+        self.constraint = constraint
+        self.alpha = alpha
+        self.weighted_alpha = weighted_alpha
+        self.fit_bias = fit_bias
+        self.global_mean = global_mean
+        self.confidence = confidence
+        self.inner = inner
+        self.cg_steps = cg_steps
+        self.loss = loss
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.average = average
+        self.n_negatives = n_negatives
+        self.max_iter = max_iter
+        self.tol = tol
+        self.init = init
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.duplicates = duplicates
+        self.handle_unknown = handle_unknown
+        self.n_jobs = n_jobs
+        self.warm_start = warm_start
+        self.random_state = random_state
+
+    # ---------------------------------------------------------------------------------------------- fitting
+
+    @fitting
+    def fit(self, X, y=None, sample_weight=None, item_features=None):
+        """Learn from interactions, or from a matrix of ratings.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or sparse matrix
+            With y, or with implicit feedback: interactions of shape (n_samples, 2 or more), the columns being user,
+            item and numeric features. Without y: ratings of shape (n_users, n_items), dense with NaN or sparse with
+            unstored entries for missing ones; with implicit feedback sparse ones, the confidences.
+        y : array-like of shape (n_samples,), default=None
+            Ratings; with implicit feedback confidences, None meaning 1.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight k means the same as k copies of the row, weight 0 that it isn't there.
+        item_features : DataFrame, array-like or sparse matrix, or pair (ids, table), default=None
+            Attributes of the items, for a hybrid model (``solver="als"``): a row for each item of X. The ids are a
+            pandas DataFrame's index, or the first of the pair; without either, row j is the item whose id is the
+            integer j. Numbers are standardised, categories one-hot; a sparse matrix is taken as it is. Rows of items
+            that X doesn't have make these items known, so that they are recommended.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        check_combination(self, item_features is not None)
+        return self._fit(X, y, sample_weight, side={"item_features": item_features})
+
+    @fitting
+    def partial_fit(self, X, y=None, sample_weight=None, item_features=None):
+        """Take in more interactions, users and items, and go on from the factors there are.
+
+        New users and items start where fold-in puts them; then up to `max_iter` sweeps over all interactions follow.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or sparse matrix
+            As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
+            known ones.
+        y : array-like of shape (n_samples,), default=None
+            As for :meth:`fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for :meth:`fit`.
+        item_features : DataFrame, array-like or sparse matrix, or pair (ids, table), default=None
+            Attributes of new items, with the columns of :meth:`fit`'s; new items without any have zeros.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        check_combination(self, item_features is not None)
+        more = hasattr(self, "_ratings")
+        return self._fit(X, y, sample_weight, more=more, side={"item_features": item_features})
+
+    def _learn(self, context, ratings, extra):
+        ratings = self._with_attributes(self._confident(ratings), extra)
+        settings = self._resolved(ratings)
+        solver, features = make_solver(settings), self._item_features
+        kept, measure = (ratings, None) if not self.early_stopping else self._held_out(ratings, settings)
+        start, history = self._start(solver, kept, extra)
+        steps = solver.steps(kept, start, *([] if features is None else [features.matrix]))
+        if measure is not None:
+            steps = watched(steps, *measure, self.n_iter_no_change, self.tol or 0.0)
+        task = "epoch" if self.solver == "sgd" else "sweep"
+        attributes = self._attributes_of(ratings, settings)
+        run = run_steps(self, context, steps, task=task, attributes=attributes, history=history, **extra.seen)
+        self._warn_unless_converged(run)
+        return attributes(run.state, run.history)
+
+    def _confident(self, ratings):
+        if not self._is_implicit or self.confidence is None:
+            return ratings
+        a = ratings.data.dtype.type(self.confidence)
+        return ratings.with_data(1 + a * ratings.data)
+
+    def _with_attributes(self, ratings, extra):
+        """Set the attributes of items, and return the ratings with the items that only these know."""
+        given, known = extra.side.get("item_features"), getattr(self, "_item_features", None)
+        if extra.new is not None and known is not None:
+            self._item_features = kept_attributes(known, extra.old_items, self.item_ids_, given)
+            return ratings
+        if extra.new is not None and given is not None:
+            raise ValueError("partial_fit takes item_features only if fit had some.")
+        self._item_features = None
+        if given is None:
+            return ratings
+        features = self._item_features = fit_item_features(given, self.item_ids_, dtype=ratings.data.dtype)
+        if self._door == "matrix" and len(features.ids) > len(self.item_ids_):
+            raise ValueError("item_features has items that are no columns of R; give R empty columns for them.")
+        self.item_ids_, self._ratings = features.ids, widened(self._ratings, len(features.ids))
+        return widened(ratings, len(features.ids))
+
+    def _resolved(self, ratings):
+        model = {name: getattr(self, name) for name in ("n_components", "solver", "constraint", "inner", "cg_steps")}
+        descent = {name: getattr(self, name) for name in ("loss", "learning_rate", "power_t", "average", "n_negatives")}
+        implicit, biases = self._is_implicit, self._has_biases
+        return Settings(
+            **model,
+            **descent,
+            implicit=implicit,
+            alphas=resolved_alphas(self, ratings),
+            weighted=self.weighted_alpha,
+            fit_bias=biases if self.fit_bias == "auto" else self.fit_bias,
+            global_mean=(biases and not implicit) if self.global_mean == "auto" else self.global_mean,
+            eta0=self.learning_rate_init,
+            n_iter_no_change=self.n_iter_no_change,
+            max_iter=self.max_iter,
+            tol=None if self.early_stopping else self.tol,
+            init=self.init,
+            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+            n_threads=self._n_threads,
+        )
+
+    @property
+    def _has_biases(self):
+        """Whether there are biases unless somebody says otherwise."""
+        return self.constraint != "nonnegative" and (not self._is_implicit or self.loss != "squared")
+
+    def _held_out(self, ratings, settings):
+        kept, held = hold_out(ratings, self.validation_fraction, settings.seed)
+        if self._is_implicit:
+            return kept, (ranking_on(held, kept, settings.n_threads), "validation_ndcg")
+        return kept, (error_on(held, settings.n_threads), "validation_rmse")
+
+    def _start(self, solver, ratings, extra):
+        """Return the factors to start from, and what earlier fits recorded."""
+        goes_on = extra.old_users is not None
+        same = goes_on and self.item_factors_.shape[1] == self.n_components
+        if goes_on and not same and extra.new is not None:
+            raise ValueError("partial_fit cannot go on: n_components was changed since the last fit.")
+        if not same or self.item_factors_.dtype != ratings.data.dtype:
+            return solver.start(ratings), None
+        shape = ratings.n_rows, ratings.n_columns
+        factors, new_users, new_items = carried(self._factors, extra.old_users, extra.old_items, shape)
+        factors = replace(factors, mean=solver.settings.mean_of(ratings))
+        if not solver.settings.fit_bias:
+            factors = Factors.unbiased(factors.users, factors.items, factors.mean)
+        new_items = np.union1d(new_items, np.arange(len(extra.old_items), shape[1]) if extra.new is None else [])
+        history = self.history_ if extra.new is not None else None
+        return with_newcomers(solver, ratings, factors, new_users, new_items.astype(np.int64)), history
+
+    def _attributes_of(self, ratings, settings):
+        def attributes(factors, history):
+            return {
+                "user_factors_": factors.users,
+                "item_factors_": factors.items,
+                "user_bias_": factors.user_bias,
+                "item_bias_": factors.item_bias,
+                "mean_": factors.mean,
+                "alpha_": settings.alphas,
+                "reconstruction_err_": reconstruction_error(ratings, factors, settings),
+                "history_": history,
+                "n_iter_": len(history["objective"]),
+                "_settings": settings,
+                "_map": factors.attributes,
+            }
+
+        return attributes
+
+    def _warn_unless_converged(self, run):
+        falls = run.history["objective"][-2:]
+        if run.stopped or self.solver == "sgd" or self.early_stopping or self.tol is None:
+            return
+        if len(run.history["objective"]) >= self.max_iter and not falls[0] - falls[-1] <= self.tol * abs(falls[-1]):
+            message = f"MatrixFactorization(solver={self.solver!r}) did not converge in {self.max_iter} sweeps; "
+            warn_caller(message + "increase max_iter or tol, or set tol=None.", ConvergenceWarning)
+
+    # ------------------------------------------------------------------------------------------------ codes
+
+    def transform(self, X):
+        """Return users as vectors, with their bias as a last number where there are biases.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or sparse matrix
+            Interactions as for :meth:`predict`: each row gives the vector of its user, zeros for an unknown one. After
+            ``fit(R)`` a matrix of ratings: its rows are people who need not be known, folded in.
+
+        Returns
+        -------
+        U : ndarray of shape (n_samples, n_components) or (n_samples, n_components + 1)
+            Vectors.
+        """
+        check_is_fitted(self)
+        if self._door == "matrix":
+            ratings = matrix_histories(self, X, self._is_implicit, len(self.item_ids_))
+            return self._fold(as_learned(ratings, self._is_implicit))
+        users = look_up(read_table(self, X, reset=False).users, self.user_ids_, USERS)
+        states = self._states(np.maximum(users, 0))
+        states[users < 0] = 0
+        return states
+
+    def inverse_transform(self, X):
+        """Return the ratings of all items that vectors of users stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components) or (n_samples, n_components + 1)
+            As :meth:`transform` returns them.
+
+        Returns
+        -------
+        R : ndarray of shape (n_samples, n_items)
+            Predictions, features aside.
+        """
+        check_is_fitted(self)
+        states = validate_codes(X, self._n_features_out, self.item_factors_.dtype)
+        n_bytes = len(states) * len(self.item_ids_) * states.itemsize
+        require_memory(n_bytes, f"Predictions of {len(self.item_ids_)} items for {len(states)} users")
+        return self._scores(states)
+
+    @property
+    def components_(self):
+        """The items' factors, a column for each."""
+        return self.item_factors_.T
+
+    @property
+    def _n_features_out(self):
+        return self._settings.n_components + self._settings.fit_bias
+
+    # ------------------------------------------------------------------------------------------------ hooks
+
+    @property
+    def _factors(self):
+        arrays = self.user_factors_, self.item_factors_, self.user_bias_, self.item_bias_
+        return Factors(*arrays, self.mean_, self._map)
+
+    @property
+    def _solver(self):
+        return make_solver(replace(self._settings, n_threads=self._n_threads))
+
+    def _states(self, users):
+        return self._joined(self.user_factors_[users], self.user_bias_[users])
+
+    def _joined(self, factors, bias):
+        return np.column_stack([factors, bias]) if self._settings.fit_bias else factors
+
+    def _fold(self, ratings):
+        return self._joined(*self._solver.fold_users(self._confident(ratings), self._factors))
+
+    def _scores(self, states, items=None):
+        items = slice(None) if items is None else items
+        V, k = self.item_factors_[items], self._settings.n_components
+        shift = self.item_bias_[items] + V.dtype.type(self.mean_)
+        scores = row_products(states[:, :k], V, self._n_threads)
+        scores += shift
+        if self._settings.fit_bias:
+            scores += states[:, k:]
+        return scores
+
+    def _pairs(self, users, items):
+        known_users, known_items = users >= 0, items >= 0
+        u, i = np.maximum(users, 0), np.maximum(items, 0)
+        products = np.einsum("ij,ij->i", self.user_factors_[u], self.item_factors_[i])
+        products *= known_users & known_items
+        products += self.user_bias_[u] * known_users + self.item_bias_[i] * known_items
+        return products + products.dtype.type(self.mean_)
+
+    def _item_vectors(self):
+        return self.item_factors_
+
+    def _user_vectors(self):
+        return self.user_factors_
+
+    def _reasons(self, user, item):
+        past = take_rows(as_learned(self._ratings, self._is_implicit), np.array([user]))
+        return reasons(self._confident(past), (user, item), self._solver, self._factors)
+
+    def __sklearn_tags__(self):
+        """Return the tags."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
