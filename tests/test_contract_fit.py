@@ -16,6 +16,7 @@ from _contract.cases import (
     label,
     make,
     state,
+    with_recurring_ids,
 )
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
@@ -73,7 +74,7 @@ def is_step(context):
 def hard_data(cls, rng, params=None):
     """Return data on which an iterative fit takes more than two steps: groups that overlap, missing values for EM."""
     X, y = data(cls, rng, n=240)
-    X = X + rng.normal(size=X.shape) * 6
+    X = with_recurring_ids(cls, X + rng.normal(size=X.shape) * 6)
     if params and params.get("svd_solver") == "em":
         X[rng.random(X.shape) < 0.1] = np.nan
     return X, y
@@ -99,7 +100,7 @@ ITERATIVE = {
         {"n_components": 2, "tol": 0.0, "max_iter": 5},
         {"n_components": 2, "tol": 0.0, "max_iter": 5, "inner": "cg"},
         {"n_components": 2, "solver": "ccd", "tol": 0.0, "max_iter": 5},
-        {"n_components": 2, "solver": "svd", "tol": 0.0, "max_iter": 5},
+        {"n_components": 2, "solver": "svd", "alpha": 0.1, "tol": 0.0, "max_iter": 5},
         {"n_components": 2, "solver": "sgd", "tol": None, "max_iter": 5},
     ],
     "PCA": [{"svd_solver": "em", "n_components": 2}],

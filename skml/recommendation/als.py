@@ -117,7 +117,7 @@ def initial_factors(ratings, plan, seed, mean=0.0):
     return Factors.unbiased(users, np.zeros((n_items, plan.n_components), dtype), mean)
 
 
-def als_steps(ratings, start, plan, attributes=None):
+def als_steps(ratings, start, plan, attributes=None, before=np.inf):
     """Alternate: items, the map from attributes, users.
 
     Parameters
@@ -130,6 +130,8 @@ def als_steps(ratings, start, plan, attributes=None):
         What to minimise, and how.
     attributes : ndarray or CSR matrix of shape (n_items, n_attributes) or None
         Finite numbers.
+    before : float, default=inf
+        J at the start, where another run has led to it.
 
     Yields
     ------
@@ -137,8 +139,7 @@ def als_steps(ratings, start, plan, attributes=None):
         One per sweep; its state is :class:`Factors`, its metric J, "objective", and "rmse" where explicit.
     """
     alternation = _Alternation(ratings, start, plan, attributes)
-    last, before = False, np.inf
-    n_iter = 0
+    last, n_iter = False, 0
     while not last:
         n_iter += 1
         metrics = alternation.sweep()

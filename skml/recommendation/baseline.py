@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from skml._kernels import blas_threads
+
 _ACCURACY = 1e-12  # of the residual, relative to the right-hand side
 _MOST_STEPS = 2000
 
@@ -38,6 +40,7 @@ class Baseline:
         return context(features, self.coef, self.feature_means)
 
 
+@blas_threads(1)
 def context(features, coef, feature_means):
     """Return (x - mean)' beta for each row, of the features' type."""
     return ((features - feature_means) @ coef).astype(features.dtype)
@@ -66,6 +69,7 @@ def fit_baseline(ratings, alphas=(0.0, 0.0), mean=None):
     return fit_rows(codes, ratings.data, ratings.weights, shape, features, (*alphas, 0.0), mean)
 
 
+@blas_threads(1)
 def fit_rows(codes, y, weights, shape, features, alphas, mean=None):
     r"""Minimise a weighted ridge regression on users, items and features (Koren 2010, equation 1).
 

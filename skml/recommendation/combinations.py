@@ -81,12 +81,19 @@ def _check_alpha(alpha):
             raise InvalidParameterError(f"alpha[{key!r}] must be a number that is {least}, got {value!r}.")
 
 
+def _kind(estimator):
+    if estimator.feedback == "implicit":
+        return "implicit" if estimator.loss == "squared" else "ranking"
+    if estimator.constraint == "orthogonal":
+        return "orthogonal"
+    return "weighted" if estimator.weighted_alpha else "explicit"
+
+
 def resolved_alphas(estimator, ratings):
     """Return the penalties of users, items, biases and attributes for some ratings."""
     alpha = estimator.alpha
     if isinstance(alpha, Real):
         return {**dict.fromkeys(KEYS[:3], float(alpha)), "attributes": 1.0}
-    ranks, implicit = estimator.loss != "squared", estimator.feedback == "implicit"
-    auto = auto_alphas(ratings, implicit, ranks, estimator.weighted_alpha)
+    auto = auto_alphas(ratings, _kind(estimator))
     given = alpha if isinstance(alpha, dict) else {}
     return {**auto, **{key: float(value) for key, value in given.items()}}

@@ -1,5 +1,6 @@
 """How a factorisation goes on when users and items have come and gone."""
 
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +35,13 @@ def carried(factors, old_users, old_items, shape):
         arrays.append(moved)
     new = [np.setdiff1d(np.arange(size), at) for at, size in zip(places, shape)]
     return replace(Factors(*arrays), mean=factors.mean), *new
+
+
+def fingerprint(ratings):
+    """Return a number that other ratings hardly share."""
+    arrays = ratings.indptr, ratings.indices, ratings.data, ratings.filled_weights()
+    sums = [zlib.crc32(np.ascontiguousarray(array).view(np.uint8)) for array in arrays]
+    return hash((ratings.n_columns, *sums))
 
 
 def with_newcomers(solver, ratings, factors, new_users, new_items):

@@ -12,19 +12,17 @@ from sklearn.utils.validation import check_is_fitted
 from skml._sklearn import Interval, StrOptions
 from skml.base import fitting, require_memory, run_steps, validate_codes, warn_caller
 from skml.recommendation.combinations import check_combination, resolved_alphas
-from skml.recommendation.continuing import carried, with_newcomers
-from skml.recommendation.doors import as_learned, matrix_histories, read_table
+from skml.recommendation.continuing import carried, fingerprint, with_newcomers
+from skml.recommendation.doors import as_learned, ask_codes, matrix_histories, read_table
 from skml.recommendation.factors import Factors
 from skml.recommendation.holdout import error_on, hold_out, ranking_on, watched
 from skml.recommendation.hybrid import kept_attributes, widened
-from skml.recommendation.ids import look_up
 from skml.recommendation.item_features import fit_item_features
 from skml.recommendation.ranking import take_rows
 from skml.recommendation.reasons import reasons
 from skml.recommendation.recommender import BaseRecommender
 from skml.recommendation.reconstruction import reconstruction_error, row_products
-from skml.recommendation.solvers import Settings, make_solver
-from skml.recommendation.tables import USERS
+from skml.recommendation.solvers import Past, Settings, make_solver
 
 
 class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRecommender):
@@ -184,13 +182,15 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         settings = self._resolved(ratings)
         solver, features = make_solver(settings), self._item_features
         kept, measure = (ratings, None) if not self.early_stopping else self._held_out(ratings, settings)
-        start, history = self._start(solver, kept, extra)
-        steps = solver.steps(kept, start, *([] if features is None else [features.matrix]))
+        start, past = self._start(solver, kept, extra)
+        attributes = self._attributes_of(ratings, settings)
+        if past.n_iter and (past.n_iter >= self.max_iter or self._has_converged(past.history)):
+            return attributes(start, past.history)
+        steps = solver.steps(kept, start, past, *([] if features is None else [features.matrix]))
         if measure is not None:
             steps = watched(steps, *measure, self.n_iter_no_change, self.tol or 0.0)
         task = "epoch" if self.solver == "sgd" else "sweep"
-        attributes = self._attributes_of(ratings, settings)
-        run = run_steps(self, context, steps, task=task, attributes=attributes, history=history, **extra.seen)
+        run = run_steps(self, context, steps, task=task, attributes=attributes, history=past.history, **extra.seen)
         self._warn_unless_converged(run)
         return attributes(run.state, run.history)
 
@@ -250,23 +250,27 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return kept, (error_on(held, settings.n_threads), "validation_rmse")
 
     def _start(self, solver, ratings, extra):
-        """Return the factors to start from, and what earlier fits recorded."""
+        """Return the factors to start from, and what has led to them."""
         goes_on = extra.old_users is not None
         same = goes_on and self.item_factors_.shape[1] == self.n_components
         if goes_on and not same and extra.new is not None:
             raise ValueError("partial_fit cannot go on: n_components was changed since the last fit.")
         if not same or self.item_factors_.dtype != ratings.data.dtype:
-            return solver.start(ratings), None
+            return solver.start(ratings), Past()
         shape = ratings.n_rows, ratings.n_columns
         factors, new_users, new_items = carried(self._factors, extra.old_users, extra.old_items, shape)
         factors = replace(factors, mean=solver.settings.mean_of(ratings))
         if not solver.settings.fit_bias:
             factors = Factors.unbiased(factors.users, factors.items, factors.mean)
         new_items = np.union1d(new_items, np.arange(len(extra.old_items), shape[1]) if extra.new is None else [])
-        history = self.history_ if extra.new is not None else None
-        return with_newcomers(solver, ratings, factors, new_users, new_items.astype(np.int64)), history
+        start = with_newcomers(solver, ratings, factors, new_users, new_items.astype(np.int64))
+        if extra.new is None and self._fingerprint == fingerprint(ratings):  # the same data: go on as if not cut short
+            return start, Past(self.n_iter_, self.history_["objective"][-1], self.history_)
+        return start, Past()
 
     def _attributes_of(self, ratings, settings):
+        seal = fingerprint(ratings)
+
         def attributes(factors, history):
             return {
                 "user_factors_": factors.users,
@@ -280,15 +284,22 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 "n_iter_": len(history["objective"]),
                 "_settings": settings,
                 "_map": factors.attributes,
+                "_fingerprint": seal,
             }
 
         return attributes
 
+    def _has_converged(self, history):
+        """Tell whether the last sweep changed next to nothing; epochs and early stopping have ends of their own."""
+        if self.solver == "sgd" or self.early_stopping or self.tol is None:
+            return False
+        objectives = history["objective"]
+        return len(objectives) > 1 and objectives[-2] - objectives[-1] <= self.tol * abs(objectives[-1])
+
     def _warn_unless_converged(self, run):
-        falls = run.history["objective"][-2:]
         if run.stopped or self.solver == "sgd" or self.early_stopping or self.tol is None:
             return
-        if len(run.history["objective"]) >= self.max_iter and not falls[0] - falls[-1] <= self.tol * abs(falls[-1]):
+        if len(run.history["objective"]) >= self.max_iter and not self._has_converged(run.history):
             message = f"MatrixFactorization(solver={self.solver!r}) did not converge in {self.max_iter} sweeps; "
             warn_caller(message + "increase max_iter or tol, or set tol=None.", ConvergenceWarning)
 
@@ -312,7 +323,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if self._door == "matrix":
             ratings = matrix_histories(self, X, self._is_implicit, len(self.item_ids_))
             return self._fold(as_learned(ratings, self._is_implicit))
-        users = look_up(read_table(self, X, reset=False).users, self.user_ids_, USERS)
+        users, _ = ask_codes(read_table(self, X, reset=False), self.user_ids_, self.item_ids_)
         states = self._states(np.maximum(users, 0))
         states[users < 0] = 0
         return states

@@ -19,6 +19,7 @@ from skml.recommendation.ratings import Ratings
 # themselves are in units of its root: the model is then the same for ratings in other units. Biases need no unit.
 AUTO = {
     "explicit": {"users": 3.0, "items": 3.0, "biases": 1.0, "attributes": 1.0},
+    "orthogonal": {"users": 0.05, "items": 0.05, "biases": 1.0, "attributes": 1.0},
     "weighted": {"users": 0.05, "items": 0.05, "biases": 0.01, "attributes": 1.0},
     "implicit": {"users": 5.0, "items": 5.0, "biases": 5.0, "attributes": 1.0},
     "ranking": {"users": 0.005, "items": 0.005, "biases": 0.005, "attributes": 1.0},
@@ -90,13 +91,32 @@ class Settings:
         return float(np.average(ratings.data, weights=ratings.weights)) if self.global_mean else 0.0
 
 
-def auto_alphas(ratings, implicit, ranks, weighted):
-    """Return the penalties of alpha="auto" for ratings."""
-    if implicit:
-        return AUTO["ranking" if ranks else "implicit"]
+@dataclass(frozen=True)
+class Past:
+    """What has led to where a fit starts.
+
+    Attributes
+    ----------
+    n_iter : int
+        Sweeps or epochs, of which `max_iter` is the limit.
+    objective : float
+        J at the start, if it is known.
+    history : dict or None
+        The figures of all steps so far.
+    """
+
+    n_iter: int = 0
+    objective: float = math.inf
+    history: dict | None = None
+
+
+def auto_alphas(ratings, kind):
+    """Return the penalties of alpha="auto" for ratings; `kind` is a key of AUTO."""
+    if kind in ("implicit", "ranking", "orthogonal"):  # there is no unit, or rows of X = PQ' are what is penalised
+        return AUTO[kind]
     mean = np.average(ratings.data, weights=ratings.weights)
     deviation = math.sqrt(np.average(np.square(ratings.data - mean, dtype=np.float64), weights=ratings.weights))
-    alphas = dict(AUTO["weighted" if weighted else "explicit"])
+    alphas = AUTO[kind]
     return {**alphas, **{side: alphas[side] * (deviation or 1.0) for side in ("users", "items")}}
 
 
@@ -144,9 +164,10 @@ class ALS:
             return _spectral(ratings, self.settings, mean)
         return als.initial_factors(ratings, self.plan, self.settings.seed, mean)
 
-    def steps(self, ratings, start, attributes=None):
+    def steps(self, ratings, start, past, attributes=None):
         """Yield steps whose states are Factors."""
-        return als.als_steps(ratings, start, self.plan, attributes)
+        plan = replace(self.plan, max_iter=self.settings.max_iter - past.n_iter)
+        return als.als_steps(ratings, start, plan, attributes, past.objective)
 
     def fold_users(self, ratings, factors):
         """Return factors and biases of users given by their ratings of known items."""
@@ -173,7 +194,7 @@ class SGD:
         shape = ratings.n_rows, ratings.n_columns
         return sgd.random_factors(shape, s.n_components, ratings.data.dtype, init_scale=scale, seed=s.seed, mean=mean)
 
-    def steps(self, ratings, start, attributes=None):
+    def steps(self, ratings, start, past):
         """Yield steps whose states are Factors."""
         s = self.settings
         if s.ranks:
@@ -194,7 +215,7 @@ class SGD:
             seed=s.seed,
             n_threads=s.n_threads,
         )
-        return sgd.sgd_steps(ratings, start, descent)
+        return sgd.sgd_steps(ratings, start, descent, past.n_iter)
 
     def ranking(self, factors):
         """Return what people rank items by, under a ranking loss."""
@@ -258,14 +279,14 @@ class CCD:
         sides = (rng.random((size, s.n_components)) * unit for size in (ratings.n_rows, ratings.n_columns))
         return Factors.unbiased(*(side.astype(dtype) for side in sides))
 
-    def steps(self, ratings, start, attributes=None):
+    def steps(self, ratings, start, past):
         """Yield steps whose states are Factors."""
         s = self.settings
         if s.constraint == "nonnegative":
             start = replace(start, users=np.maximum(start.users, 0), items=np.maximum(start.items, 0))
         options = {"constraint": s.constraint, "fit_bias": s.fit_bias, "n_threads": s.n_threads}
-        tol = -math.inf if s.tol is None else s.tol
-        steps = coordinate.coordinate_steps(ratings, start, self.penalties, max_iter=s.max_iter, tol=tol, **options)
+        options |= {"max_iter": s.max_iter - past.n_iter, "tol": -math.inf if s.tol is None else s.tol}
+        steps = coordinate.coordinate_steps(ratings, start, self.penalties, **options)
         return (Step(step.state.factors, step.metrics, step.last) for step in steps)
 
     def fold_users(self, ratings, factors):
@@ -302,7 +323,7 @@ class SVD:
         baseline = fit_baseline(ratings, (s.alphas["biases"],) * 2, mean)
         return replace(start, user_bias=baseline.user_bias, item_bias=baseline.item_bias)
 
-    def steps(self, ratings, start, attributes=None):
+    def steps(self, ratings, start, past):
         """Yield steps whose states are Factors."""
         s, rows = self.settings, np.diff(ratings.indptr)
         base = self.start(ratings)
@@ -313,7 +334,7 @@ class SVD:
             alpha=self.alpha,
             start=_orthonormal(start) if start.users.any() else None,
             seed=s.seed,
-            max_iter=s.max_iter,
+            max_iter=s.max_iter - past.n_iter,
             tol=-math.inf if s.tol is None else s.tol,
             n_threads=s.n_threads,
         )

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn.base import is_classifier, is_clusterer, is_regressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 import skml
@@ -37,7 +38,7 @@ VARIANTS = {
         {"solver": "exact", "n_components": 1, "tied": True},
     ],
     "MatrixFactorization": [
-        {"n_components": 3, "inner": "cg", "weighted_alpha": True, "alpha": 0.02},
+        {"n_components": 3, "inner": "cg", "weighted_alpha": True, "alpha": 0.05, "tol": 1e-3},
         {"n_components": 3, "init": "random", "fit_bias": False, "alpha": {"users": 0.1, "items": 0.2}},
         {"n_components": 3, "feedback": "implicit"},
         {"n_components": 3, "solver": "sgd", "max_iter": 10},
@@ -128,18 +129,25 @@ def data(cls, rng, n=90, p=8):
     centres = rng.normal(size=(5, p)) * 6
     # Unequal scales keep the directions apart: with nearly equal ones a rounding error could turn them.
     X = (centres[groups] + rng.normal(size=(n, p))) * 1.6 ** -np.arange(p)
+    X = with_recurring_ids(cls, X)
     if is_classifier(cls()):
         groups = np.where(rng.random(n) < 0.1, rng.integers(0, 5, size=n), groups)
     return X, target(cls, X, groups)
 
 
+def with_recurring_ids(cls, X):
+    """Return X whose users and items recur: if each row had its own, a recommender would have nothing to learn."""
+    return np.c_[np.rint(X[:, :2]), X[:, 2:]] if hasattr(cls, "recommend") else X
+
+
 def target(cls, X, groups):
-    """Return the y that suits an estimator: classes, numbers, or None."""
+    """Return the y that suits an estimator: classes, numbers that a confidence may be as well, or None."""
+    if hasattr(cls, "recommend"):
+        return 1 + np.abs(X @ np.ones(X.shape[1]))
     if is_classifier(cls()):
         return groups % 3
     if is_regressor(cls()):
-        y = X @ np.ones(X.shape[1])
-        return y - y.min() + 1 if hasattr(cls, "recommend") else y  # as confidences, too, they must be positive
+        return X @ np.ones(X.shape[1])
     return None
 
 
@@ -147,11 +155,16 @@ def answers(estimator, X, rows=None):
     """Return what each method of a fitted estimator says about X, or some rows of it."""
     X = X if rows is None else X[rows]
     said = {name: getattr(estimator, name)(X) for name in ROW_METHODS if hasattr(estimator, name)}
-    if hasattr(estimator, "inverse_transform"):
+    if hasattr(estimator, "inverse_transform") and not _recommends_last(estimator):
         # Codes are what transform or, for a quantizer, predict gives.
         code = said["predict"] if is_clusterer(estimator) else said["transform"]
         said["inverse_transform"] = estimator.inverse_transform(code)
     return {name: dense(value) for name, value in said.items()}
+
+
+def _recommends_last(estimator):
+    # The codes of a recommender stand for ratings of all items, which the steps before it cannot undo.
+    return isinstance(estimator, Pipeline) and hasattr(estimator[-1], "recommend")
 
 
 def dense(value):
