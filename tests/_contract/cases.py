@@ -39,7 +39,7 @@ VARIANTS = {
     ],
     "MatrixFactorization": [
         {"n_components": 3, "inner": "cg", "weighted_alpha": True, "alpha": 0.05, "tol": 1e-3},
-        {"n_components": 3, "init": "random", "fit_bias": False, "alpha": {"users": 0.1, "items": 0.2}},
+        {"n_components": 3, "init": "random", "fit_bias": False, "alpha": {"users": 0.5, "items": 1.0}, "tol": 1e-2},
         {"n_components": 3, "feedback": "implicit"},
         {"n_components": 3, "solver": "sgd", "max_iter": 10},
         {"n_components": 3, "solver": "sgd", "max_iter": 10, "average": 3, "weighted_alpha": True, "init": "random"},
@@ -48,7 +48,7 @@ VARIANTS = {
         {"n_components": 3, "solver": "svd"},
         {"n_components": 3, "solver": "ccd"},
         {"n_components": 3, "solver": "ccd", "constraint": "nonnegative"},
-        {"n_components": 3, "solver": "ccd", "constraint": "orthogonal"},
+        {"n_components": 3, "solver": "ccd", "constraint": "orthogonal", "alpha": 1.0},
     ],
     "PCA": [
         *({"svd_solver": name, "n_components": 3} for name in ("full", "covariance_eigh", "arpack", "randomized")),
