@@ -15,14 +15,13 @@ from skml.recommendation.factors import Factors
 from skml.recommendation.newcomers import Ranking, fold_rankers, ranking_reasons
 from skml.recommendation.ratings import Ratings
 
-# The penalties of alpha="auto". Those of factors are in units of the ratings' standard deviation, as the factors
-# themselves are in units of its root: the model is then the same for ratings in other units. Biases need no unit.
+# The penalties of alpha="auto"; see auto_alphas for the units of some.
 AUTO = {
-    "explicit": {"users": 3.0, "items": 3.0, "biases": 1.0, "attributes": 1.0},
-    "orthogonal": {"users": 0.05, "items": 0.05, "biases": 1.0, "attributes": 1.0},
-    "weighted": {"users": 0.05, "items": 0.05, "biases": 0.01, "attributes": 1.0},
-    "implicit": {"users": 5.0, "items": 5.0, "biases": 5.0, "attributes": 1.0},
-    "ranking": {"users": 0.005, "items": 0.005, "biases": 0.005, "attributes": 1.0},
+    "explicit": {"users": 0.35, "items": 0.35, "biases": 1.0, "attributes": 1.0},
+    "weighted": {"users": 0.05, "items": 0.05, "biases": 0.02, "attributes": 1.0},
+    "orthogonal": {"users": 0.3, "items": 0.0, "biases": 1.0, "attributes": 1.0},
+    "implicit": {"users": 0.35, "items": 0.35, "biases": 1.0, "attributes": 1.0},
+    "ranking": {"users": 0.02, "items": 0.02, "biases": 0.02, "attributes": 1.0},
 }
 
 
@@ -111,13 +110,36 @@ class Past:
 
 
 def auto_alphas(ratings, kind):
-    """Return the penalties of alpha="auto" for ratings; `kind` is a key of AUTO."""
-    if kind in ("implicit", "ranking", "orthogonal"):  # there is no unit, or rows of X = PQ' are what is penalised
-        return AUTO[kind]
-    mean = np.average(ratings.data, weights=ratings.weights)
-    deviation = math.sqrt(np.average(np.square(ratings.data - mean, dtype=np.float64), weights=ratings.weights))
+    """Return the penalties of alpha="auto".
+
+    Those of factors are in units of the ratings' standard deviation, as factors are in units of its root: in other
+    units ratings then lead to the same model. Without weighted penalties they are also in units of the singular values
+    of noise, which grow with the roots of the numbers of ratings per user and per item (what is lost of a singular value
+    is twice the penalty); so are those of confidences.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        What is learned from.
+    kind : str
+        A key of AUTO.
+
+    Returns
+    -------
+    alphas : dict of str to float
+        For "users", "items", "biases" and "attributes".
+    """
     alphas = AUTO[kind]
-    return {**alphas, **{side: alphas[side] * (deviation or 1.0) for side in ("users", "items")}}
+    if kind in ("orthogonal", "ranking"):
+        return alphas
+    unit, total = 1.0, float(ratings.data.sum(dtype=np.float64))
+    if kind != "implicit":
+        weights = ratings.filled_weights().astype(np.float64)
+        mean, total = np.average(ratings.data, weights=weights), weights @ weights
+        unit = math.sqrt(np.average(np.square(ratings.data - mean, dtype=np.float64), weights=weights)) or 1.0
+    if kind != "weighted":
+        unit *= math.sqrt(total / ratings.n_rows) + math.sqrt(total / ratings.n_columns)
+    return {**alphas, **{side: alphas[side] * unit for side in ("users", "items")}}
 
 
 def make_solver(settings):
@@ -207,7 +229,7 @@ class SGD:
             eta0=s.eta0,
             power_t=s.power_t,
             max_iter=s.max_iter,
-            tol=s.tol,
+            tol=None if s.learning_rate == "cosine" else s.tol,  # which has an end of its own
             n_iter_no_change=s.n_iter_no_change,
             average=s.average,
             fit_bias=s.fit_bias,

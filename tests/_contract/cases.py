@@ -38,7 +38,7 @@ VARIANTS = {
         {"solver": "exact", "n_components": 1, "tied": True},
     ],
     "MatrixFactorization": [
-        {"n_components": 3, "inner": "cg", "weighted_alpha": True, "alpha": 0.05, "tol": 1e-3},
+        {"n_components": 3, "inner": "cg", "weighted_alpha": True, "alpha": 0.2, "tol": 1e-2},
         {"n_components": 3, "init": "random", "fit_bias": False, "alpha": {"users": 0.5, "items": 1.0}, "tol": 1e-2},
         {"n_components": 3, "feedback": "implicit"},
         {"n_components": 3, "solver": "sgd", "max_iter": 10},
