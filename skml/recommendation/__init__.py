@@ -2,17 +2,16 @@
 
 import importlib
 
-_HOMES = {
-    "MatrixFactorization": "skml.recommendation.factorization",
-    "interactions": "skml.recommendation.interactions",
-    "ratings_matrix": "skml.recommendation.interactions",
-}
+# Not on first use: by then a module has taken the name.
+from skml.recommendation.interactions import interactions, ratings_matrix
 
-__all__ = sorted(_HOMES)
+_HOMES = {"MatrixFactorization": "skml.recommendation.factorization"}
+
+__all__ = sorted([*_HOMES, "interactions", "ratings_matrix"])
 
 
 def __getattr__(name):
-    """Import a public name on first use (PEP 562)."""
+    """Import an estimator on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'skml.recommendation' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -28,7 +28,169 @@ from skml.recommendation.solvers import Past, Settings, make_solver
 class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRecommender):
     r"""Matrix factorization: users and items as vectors whose products are ratings, or preferences.
 
-    DOC
+    A rating is explained by
+
+    .. math:: r_{ui} \approx \mu + b_u + b_i + p_u^T q_i
+
+    and the parameters minimise
+
+    .. math:: J = \tfrac12 \sum w_{ui} (r_{ui} - \mu - b_u - b_i - p_u^T q_i)^2
+        + \lambda_U \|P\|^2 + \lambda_V \|Q\|^2 + \lambda_b (\|b_U\|^2 + \|b_I\|^2)
+
+    over the known ratings [1]_; with ``feedback="implicit"``, over all pairs of users and items, the confidences being
+    weights and what is fitted being 1 where there is an interaction, else 0 [2]_. A row of X is an interaction: a user,
+    an item, perhaps numeric features, and y its rating; or X is a matrix of ratings, users x items, NaN being missing.
+
+    Parameters
+    ----------
+    n_components : int, default=20
+        The length of the vectors.
+    solver : {"als", "sgd", "svd", "ccd"}, default="als"
+        "als" alternates exact least squares of items and users, for ratings and confidences. "sgd" descends one
+        interaction at a time [1]_, also under losses of ranking. "svd" is the singular value decomposition of what mean
+        and biases leave over; missing entries are filled by iteration (soft-impute [3]_). "ccd" is coordinate descent
+        (CCD++ [4]_), which takes the constraints.
+    feedback : {"explicit", "implicit"}, default="explicit"
+        Whether y, or the matrix, holds ratings, or confidences that a user likes an item (how often it was played, say).
+    constraint : {"nonnegative", "orthogonal"} or None, default=None
+        For ``solver="ccd"``: no factor is negative (non-negative matrix factorization, of incomplete data too), or the
+        columns of the item factors are orthonormal.
+    alpha : "auto", float or dict, default="auto"
+        The penalties: one for all, or a dict with some of the keys "users", "items", "biases" and "attributes". "auto"
+        suits the number of ratings and their spread; `alpha_` tells what it came to. "svd" penalises singular values by
+        twice the geometric mean of those of users and items, which is the same J. With "orthogonal" that of users is on
+        their vectors, and items have none.
+    weighted_alpha : bool, default=False
+        Whether the penalty of a user's or item's parameters is times the number of its ratings (their weights; of
+        confidences, their sum) [5]_. Under a loss of ranking it always is.
+    fit_bias : bool or "auto", default="auto"
+        Whether there are biases of users and items. "auto": where the model can have them, for ratings that are not
+        constrained to be non-negative products, and under losses of ranking.
+    global_mean : bool or "auto", default="auto"
+        Whether there is a mean, that of the ratings. "auto": where there are biases of ratings.
+    confidence : float or None, default=None
+        With implicit feedback: an interaction counts ``1 + confidence * y``; None: y. Pairs without one count 1.
+    inner : {"cholesky", "cg"}, default="cholesky"
+        How "als" solves the equations of a row: exactly, or by conjugate gradients that start where the last sweep
+        ended, which is faster for many components.
+    cg_steps : int, default=3
+        How many conjugate gradients.
+    loss : {"squared", "bpr", "logistic"}, default="squared"
+        With implicit feedback "sgd" has two losses of ranking: "bpr" [6]_ wants a chosen item to be above a random other
+        one, "logistic" tells chosen from random others.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="cosine"
+        The schedule of "sgd": ``learning_rate_init``, over ``epoch ** power_t``, a fifth whenever the objective has
+        stopped to fall, or from there to 0 along half a cosine over `max_iter` epochs.
+    learning_rate_init : float, default=0.05
+        The first rate of "sgd". It needs no adaptation to the units of the ratings.
+    power_t : float, default=0.25
+        The exponent of "invscaling".
+    average : int, default=0
+        "sgd" gives the mean of its last so many epochs; 0 means the last alone.
+    n_negatives : int, default=1
+        Random other items for each interaction under a loss of ranking.
+    max_iter : int, default=50
+        At most so many sweeps or epochs.
+    tol : float or None, default=1e-4
+        Ends when a sweep lowers J by no more than `tol` times itself ("sgd": `n_iter_no_change` epochs in a row; not
+        with "cosine", which has an end of its own). None never ends early.
+    init : {"random", "svd"}, default="random"
+        Where to start: small random vectors, or a truncated SVD (non-negative: NNDSVD), which takes fewer sweeps
+        but, on large data, more time than these. "svd" as a solver needs neither.
+    early_stopping : bool, default=False
+        Whether to hold out interactions, to end when predictions of these have not become better for
+        `n_iter_no_change` sweeps, and to keep the best factors. What is measured is "validation_rmse", or with implicit
+        feedback "validation_ndcg" (at 10), of `history_`.
+    validation_fraction : float, default=0.1
+        The part of the interactions to hold out; each user and item keeps one.
+    n_iter_no_change : int, default=5
+        See `tol` and `early_stopping`.
+    duplicates : {"mean", "last", "sum", "error"}, default="mean"
+        What becomes of several rows of a user and an item: the mean of their ratings, with all their weight; the last
+        one; their sum; or an error.
+    handle_unknown : {"bias", "mean", "nan", "error"}, default="bias"
+        What is predicted where the user or the item is unknown: mean and the bias that is known, the mean, NaN, or
+        an error.
+    n_jobs : int or None, default=None
+        Threads; None means all that the process may use. No result depends on them.
+    warm_start : bool, default=False
+        Whether `fit` starts from the factors of the last one. On the same data it goes on, up to `max_iter` sweeps in
+        all.
+    random_state : int, RandomState instance or None, default=None
+        Draws the start, the order of "sgd" and what is held out. The order of rows never matters, nor whether a weight
+        is written as copies.
+
+    Attributes
+    ----------
+    user_factors_ : ndarray of shape (n_users, n_components)
+        P; from "svd" ``U @ diag(s)``.
+    item_factors_ : ndarray of shape (n_items, n_components)
+        Q; from "svd" V, whose columns are orthonormal, as those of "orthogonal" are.
+    components_ : ndarray of shape (n_components, n_items)
+        Q transposed.
+    user_bias_, item_bias_ : ndarray of shape (n_users,), (n_items,)
+        Biases; zeros where there are none.
+    mean_ : float
+        The mean; 0 where there is none.
+    coef_ : ndarray of shape (n_features,)
+        What the features of a row add to its rating, in deviations from `feature_means_`; only where there are any.
+    feature_means_ : ndarray of shape (n_features,)
+        Their means.
+    alpha_ : dict
+        The penalties.
+    reconstruction_err_ : float or None
+        The root of the sum of squared errors, weighted, over the known ratings; of confidences, over all pairs. None
+        under a loss of ranking.
+    history_ : dict of str to list
+        "objective" (J, after each sweep; from "sgd" the sum of losses met on the way) and "rmse" of each sweep, or
+        "learning_rate" of each epoch.
+    n_iter_ : int
+        Sweeps or epochs done.
+    user_ids_, item_ids_ : ndarray of shape (n_users,), (n_items,)
+        Who the rows of the factors are.
+    n_features_in_ : int
+        Number of columns of X seen during fit.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Their names, where X has any.
+
+    See Also
+    --------
+    sklearn.decomposition.NMF : Non-negative factorization of complete data.
+    LinearAutoencoder : Factorization whose rows are observations, complete or not.
+
+    Notes
+    -----
+    A person who was not in training is folded in: their vector minimises their part of J, the items being given. With
+    "als" that is exactly the vector that training would have ended with for them. Biases and features: mean and
+    features' coefficients come from a ridge regression on users, items and features, and stay.
+
+    References
+    ----------
+    .. [1] Y. Koren, R. Bell, C. Volinsky, "Matrix factorization techniques for recommender systems", Computer 42, 2009.
+    .. [2] Y. Hu, Y. Koren, C. Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008.
+    .. [3] R. Mazumder, T. Hastie, R. Tibshirani, "Spectral regularization algorithms for learning large incomplete
+       matrices", JMLR 11, 2010.
+    .. [4] H.-F. Yu, C.-J. Hsieh, S. Si, I. Dhillon, "Scalable coordinate descent approaches to parallel matrix
+       factorization for recommender systems", ICDM 2012.
+    .. [5] Y. Zhou, D. Wilkinson, R. Schreiber, R. Pan, "Large-scale parallel collaborative filtering for the Netflix
+       prize", AAIM 2008.
+    .. [6] S. Rendle, C. Freudenthaler, Z. Gantner, L. Schmidt-Thieme, "BPR: Bayesian personalized ranking from implicit
+       feedback", UAI 2009.
+
+    Examples
+    --------
+    Ann and Bob like comedies, Cid and Dee horror films.
+
+    >>> from skml import MatrixFactorization
+    >>> X = [["ann", "airplane"], ["ann", "clue"], ["ann", "alien"], ["bob", "airplane"], ["bob", "saw"],
+    ...      ["cid", "alien"], ["cid", "saw"], ["cid", "clue"], ["dee", "alien"], ["dee", "airplane"]]
+    >>> y = [5, 5, 1, 5, 1, 5, 5, 1, 5, 1]
+    >>> model = MatrixFactorization(n_components=2, alpha=0.1, random_state=0).fit(X, y)
+    >>> items, scores = model.recommend(["bob", "dee"], n=1)
+    >>> items.tolist()
+    [['clue'], ['saw']]
+    >>> model.recommend(histories=[{"saw": 5, "clue": 1}], n=1, return_scores=False).tolist()
+    [['alien']]
     """
 
     _parameter_constraints = {
@@ -81,7 +243,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         n_negatives=1,
         max_iter=50,
         tol=1e-4,
-        init="svd",
+        init="random",
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=5,

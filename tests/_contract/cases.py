@@ -39,10 +39,10 @@ VARIANTS = {
     ],
     "MatrixFactorization": [
         {"n_components": 3, "inner": "cg", "weighted_alpha": True, "alpha": 0.2, "tol": 1e-2},
-        {"n_components": 3, "init": "random", "fit_bias": False, "alpha": {"users": 0.5, "items": 1.0}, "tol": 1e-2},
+        {"n_components": 3, "init": "svd", "fit_bias": False, "alpha": {"users": 0.5, "items": 1.0}, "tol": 1e-2},
         {"n_components": 3, "feedback": "implicit"},
         {"n_components": 3, "solver": "sgd", "max_iter": 10},
-        {"n_components": 3, "solver": "sgd", "max_iter": 10, "average": 3, "weighted_alpha": True, "init": "random"},
+        {"n_components": 3, "solver": "sgd", "max_iter": 10, "average": 3, "weighted_alpha": True, "init": "svd"},
         {"n_components": 3, "solver": "sgd", "feedback": "implicit", "loss": "bpr", "max_iter": 10},
         {"n_components": 3, "solver": "sgd", "feedback": "implicit", "loss": "logistic", "max_iter": 10},
         {"n_components": 3, "solver": "svd"},
