@@ -3,7 +3,8 @@
 import importlib
 
 # Not on first use: by then a module has taken the name.
-from skml.recommendation.interactions import interactions, ratings_matrix
+from skml.recommendation.interactions import interactions as interactions
+from skml.recommendation.interactions import ratings_matrix as ratings_matrix
 
 _HOMES = {"MatrixFactorization": "skml.recommendation.factorization"}
 

@@ -51,7 +51,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         and biases leave over; missing entries are filled by iteration (soft-impute [3]_). "ccd" is coordinate descent
         (CCD++ [4]_), which takes the constraints.
     feedback : {"explicit", "implicit"}, default="explicit"
-        Whether y, or the matrix, holds ratings, or confidences that a user likes an item (how often it was played, say).
+        Whether y, or the matrix, holds ratings, or confidences that a user likes an item (e.g. how often it was played).
     constraint : {"nonnegative", "orthogonal"} or None, default=None
         For ``solver="ccd"``: no factor is negative (non-negative matrix factorization, of incomplete data too), or the
         columns of the item factors are orthonormal.
@@ -76,8 +76,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     cg_steps : int, default=3
         How many conjugate gradients.
     loss : {"squared", "bpr", "logistic"}, default="squared"
-        With implicit feedback "sgd" has two losses of ranking: "bpr" [6]_ wants a chosen item to be above a random other
-        one, "logistic" tells chosen from random others.
+        With implicit feedback "sgd" has two losses of ranking: "bpr" [6]_ wants a chosen item to be above a random
+        other one, "logistic" tells chosen from random others.
     learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="cosine"
         The schedule of "sgd": ``learning_rate_init``, over ``epoch ** power_t``, a fifth whenever the objective has
         stopped to fall, or from there to 0 along half a cosine over `max_iter` epochs.

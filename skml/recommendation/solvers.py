@@ -114,8 +114,8 @@ def auto_alphas(ratings, kind):
 
     Those of factors are in units of the ratings' standard deviation, as factors are in units of its root: in other
     units ratings then lead to the same model. Without weighted penalties they are also in units of the singular values
-    of noise, which grow with the roots of the numbers of ratings per user and per item (what is lost of a singular value
-    is twice the penalty); so are those of confidences.
+    of noise, which grow with the roots of the numbers of ratings per user and per item (what is lost of a singular
+    value is twice the penalty); so are those of confidences.
 
     Parameters
     ----------
