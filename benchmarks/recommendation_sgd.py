@@ -75,7 +75,7 @@ def rmse(said, ratings):
 
 def said_by_ours(mean, state, users, items):
     """Return predictions."""
-    products = np.einsum("ij,ij->i", state.user_factors[users], state.item_factors[items])
+    products = np.einsum("ij,ij->i", state.users[users], state.items[items])
     return mean + state.user_bias[users] + state.item_bias[items] + products
 
 

@@ -12,6 +12,7 @@ _HOMES = {
     "ContentFilter": "skml.recommendation",
     "KMeansPP": "skml.cluster",
     "LinearAutoencoder": "skml.decomposition",
+    "MatrixFactorization": "skml.recommendation",
     "NeighborhoodFilter": "skml.recommendation",
     "PCA": "skml.decomposition",
     "all_estimators": "skml.inspection",

@@ -100,6 +100,13 @@ ITERATIVE = {
         {"solver": "slim", "alpha": 2.0, "n_neighbors": 2},
         {"solver": "slim", "alpha": 1.0, "n_neighbors": 2, "feedback": "implicit", "positive": True},
     ],
+    "MatrixFactorization": [
+        {"n_components": 2, "tol": 0.0, "max_iter": 5},
+        {"n_components": 2, "tol": 0.0, "max_iter": 5, "inner": "cg"},
+        {"n_components": 2, "solver": "ccd", "tol": 0.0, "max_iter": 5},
+        {"n_components": 2, "solver": "svd", "alpha": 0.1, "tol": 0.0, "max_iter": 5},
+        {"n_components": 2, "solver": "sgd", "tol": None, "max_iter": 5},
+    ],
     "PCA": [{"svd_solver": "em", "n_components": 2}],
 }
 iterative = pytest.mark.parametrize(

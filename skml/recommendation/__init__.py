@@ -10,6 +10,7 @@ _HOMES = {
     "ColdUserSplit": "skml.recommendation.splitters",
     "ContentFilter": "skml.recommendation.content",
     "LeaveLastOut": "skml.recommendation.splitters",
+    "MatrixFactorization": "skml.recommendation.factorization",
     "NeighborhoodFilter": "skml.recommendation.neighborhood",
     "PerUserKFold": "skml.recommendation.splitters",
     "RankingScorer": "skml.recommendation.scorers",

@@ -22,6 +22,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from skml.base import Step
+from skml.recommendation.factors import Factors
 from skml.recommendation.least_squares import (
     RowProblems,
     column_squares,
@@ -92,32 +93,6 @@ class Plan:
         return np.append(np.full(self.n_components, penalty), [self.bias_penalty] * self.fit_bias)
 
 
-@dataclass(frozen=True)
-class Factors:
-    """A factorisation.
-
-    Attributes
-    ----------
-    users : ndarray of shape (n_users, n_components)
-        p_u.
-    items : ndarray of shape (n_items, n_components)
-        q_i.
-    user_bias, item_bias : ndarray of shape (n_users,) and (n_items,), or None
-        b_u and b_i.
-    mean : float
-        What predictions start from.
-    attributes : ndarray of shape (n_attributes, n_components), or with one more column, for the bias, or None
-        A.
-    """
-
-    users: np.ndarray
-    items: np.ndarray
-    user_bias: np.ndarray | None = None
-    item_bias: np.ndarray | None = None
-    mean: float = 0.0
-    attributes: np.ndarray | None = None
-
-
 def initial_factors(ratings, plan, seed, mean=0.0):
     """Return random users, items of 0, no biases: where the first sweep starts that solves for items first.
 
@@ -139,11 +114,10 @@ def initial_factors(ratings, plan, seed, mean=0.0):
     """
     dtype, n_users, n_items = ratings.data.dtype, ratings.n_rows, ratings.n_columns
     users = counted_noise(seed, n_users, plan.n_components, dtype)
-    biases = (np.zeros(n_users, dtype), np.zeros(n_items, dtype)) if plan.fit_bias else (None, None)
-    return Factors(users, np.zeros((n_items, plan.n_components), dtype), *biases, mean)
+    return Factors.unbiased(users, np.zeros((n_items, plan.n_components), dtype), mean)
 
 
-def als_steps(ratings, start, plan, attributes=None):
+def als_steps(ratings, start, plan, attributes=None, before=np.inf):
     """Alternate: items, the map from attributes, users.
 
     Parameters
@@ -156,6 +130,8 @@ def als_steps(ratings, start, plan, attributes=None):
         What to minimise, and how.
     attributes : ndarray or CSR matrix of shape (n_items, n_attributes) or None
         Finite numbers.
+    before : float, default=inf
+        J at the start, where another run has led to it.
 
     Yields
     ------
@@ -163,8 +139,7 @@ def als_steps(ratings, start, plan, attributes=None):
         One per sweep; its state is :class:`Factors`, its metric J, "objective", and "rmse" where explicit.
     """
     alternation = _Alternation(ratings, start, plan, attributes)
-    last, before = False, np.inf
-    n_iter = 0
+    last, n_iter = False, 0
     while not last:
         n_iter += 1
         metrics = alternation.sweep()
@@ -288,8 +263,8 @@ def fold_users(ratings, factors, plan):
     -------
     users : ndarray of shape (n_users, n_components)
         Zeros for a user without ratings.
-    user_bias : ndarray of shape (n_users,) or None
-        None if there are no biases.
+    user_bias : ndarray of shape (n_users,)
+        Zeros if there are no biases.
     """
     others = _joined(factors.items, factors.item_bias, plan)
     return _folded(centred(ratings, factors.mean, plan), others, plan, plan.user_penalty)
@@ -313,8 +288,8 @@ def fold_items(ratings, factors, plan, attributes=None):
     -------
     items : ndarray of shape (n_items, n_components)
         A'x_i for an item without ratings if it has attributes, else zeros.
-    item_bias : ndarray of shape (n_items,) or None
-        None if there are no biases.
+    item_bias : ndarray of shape (n_items,)
+        Zeros if there are no biases.
     """
     others = _joined(factors.users, factors.user_bias, plan)
     prior = None
@@ -337,12 +312,12 @@ def attribute_factors(attributes, factors):
     -------
     items : ndarray of shape (n_items, n_components)
         Factors.
-    item_bias : ndarray of shape (n_items,) or None
-        None if there are no biases.
+    item_bias : ndarray of shape (n_items,)
+        Zeros if there are no biases.
     """
     k = factors.users.shape[1]
     rows = (attributes @ factors.attributes.astype(np.float64)).astype(factors.users.dtype)
-    return rows[:, :k].copy(), rows[:, k].copy() if rows.shape[1] > k else None
+    return rows[:, :k].copy(), rows[:, k].copy() if rows.shape[1] > k else np.zeros(len(rows), rows.dtype)
 
 
 def _folded(targets, others, plan, penalty, prior=None):
@@ -362,7 +337,7 @@ def _joined(factors, bias, plan):
 
 def _parted(rows, plan):
     k = plan.n_components
-    return rows[:, :k].copy(), rows[:, k].copy() if plan.fit_bias else None
+    return rows[:, :k].copy(), rows[:, k].copy() if plan.fit_bias else np.zeros(len(rows), rows.dtype)
 
 
 def _padded_copy(values, dtype):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from skml import _kernels
+from skml._kernels import blas_threads
 
 _ACCURACY = 1e-12  # of the residual, relative to the right-hand side
 _MOST_STEPS = 2000
@@ -40,6 +40,7 @@ class Baseline:
         return context(features, self.coef, self.feature_means)
 
 
+@blas_threads(1)
 def context(features, coef, feature_means):
     """Return (x - mean)' beta for each row, of the features' type."""
     return ((features - feature_means) @ coef).astype(features.dtype)
@@ -68,6 +69,7 @@ def fit_baseline(ratings, alphas=(0.0, 0.0), mean=None):
     return fit_rows(codes, ratings.data, ratings.weights, shape, features, (*alphas, 0.0), mean)
 
 
+@blas_threads(1)
 def fit_rows(codes, y, weights, shape, features, alphas, mean=None):
     r"""Minimise a weighted ridge regression on users, items and features (Koren 2010, equation 1).
 
@@ -109,10 +111,9 @@ def fit_rows(codes, y, weights, shape, features, alphas, mean=None):
     mu = np.average(target, weights=w) if mean is None else mean / scale
     feature_means, deviations = _moments(features, w)
     X = (features - feature_means) / deviations
-    with _kernels.blas_threads(1):  # its threads would change bits
-        system = _system(codes, w, shape, X, np.asarray(alphas) / w_scale)
-        right = _right(codes, w, shape, X, target - mu)
-        solution = conjugate_gradient(system, right, system.diagonal())
+    system = _system(codes, w, shape, X, np.asarray(alphas) / w_scale)
+    right = _right(codes, w, shape, X, target - mu)
+    solution = conjugate_gradient(system, right, system.diagonal())
     user_bias, item_bias, beta = np.split(solution * scale, [shape[0], shape[0] + shape[1]])
     user_bias, item_bias = (bias.astype(y.dtype) for bias in (user_bias, item_bias))
     return Baseline(float(mu * scale), user_bias, item_bias, beta / deviations, feature_means)

@@ -31,6 +31,7 @@ import numpy as np
 from skml import _kernels
 from skml._kernels import blas_threads
 from skml.base import Step
+from skml.recommendation.factors import Factors
 
 CALL_WORK = 2e8  # multiplications in one call of a kernel: well below half a second on one thread
 REFRESH = 16  # sweeps after which the residual is computed afresh, rid of rounding
@@ -61,31 +62,6 @@ class Penalties:
         if ratings.weights is None:
             return np.diff(ratings.indptr).astype(np.float64)
         return np.bincount(ratings.rows(), ratings.weights, minlength=ratings.n_rows)
-
-
-@dataclass(frozen=True)
-class Factors:
-    """The parameters of the model.
-
-    Attributes
-    ----------
-    users, items : ndarray of shape (n_users, k), (n_items, k)
-        P and Q.
-    user_bias, item_bias : ndarray of shape (n_users,), (n_items,)
-        Zeros where the model has none.
-    mean : float
-        What all ratings have in common; 0 where the model has none.
-    """
-
-    users: np.ndarray
-    items: np.ndarray
-    user_bias: np.ndarray
-    item_bias: np.ndarray
-    mean: float = 0.0
-
-    def flipped(self):
-        """Return the same parameters with users and items exchanged."""
-        return Factors(self.items, self.users, self.item_bias, self.user_bias, self.mean)
 
 
 @dataclass(frozen=True)

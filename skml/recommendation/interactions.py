@@ -11,7 +11,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from skml.base import check_sparse_structure
 from skml.recommendation.ids import as_objects, encode, is_numeric, look_up
-from skml.recommendation.ratings import Ratings, build_ratings
+from skml.recommendation.ratings import Ratings, build_ratings, compressed, pair_order
 from skml.recommendation.tables import ITEMS, USERS, as_table, column_of, is_frame, shape_of
 
 LARGEST = np.iinfo(np.int32).max
@@ -215,13 +215,6 @@ def refuse_large(R):
 # ----------------------------------------------------------------------------------------------- duplicates
 
 
-def stable_order(codes, size):
-    """Return the order that sorts codes below `size`, equal ones as they come: a counting sort, in linear time."""
-    n = len(codes)
-    rows = sp.csr_array((np.ones(n, np.int8), codes, np.arange(n + 1, dtype=np.int32)), shape=(n, size))
-    return rows.tocsc().indices
-
-
 def merged(users, items, y, weights, shape, duplicates):
     """Return ratings in which each pair of user and item occurs once.
 
@@ -244,12 +237,11 @@ def merged(users, items, y, weights, shape, duplicates):
     ratings : Ratings
         By user.
     """
-    order = stable_order(items, shape[1])
-    order = order[stable_order(users[order], shape[0])]
+    order = pair_order(users, items, shape)
     u, i = users[order], items[order]
     first = np.append(True, (u[1:] != u[:-1]) | (i[1:] != i[:-1])) if len(order) else np.empty(0, bool)
     if first.all():
-        return build_ratings(users, items, y, weights, shape)
+        return compressed(u, i, y[order], None if weights is None else weights[order], shape)
     if duplicates == "error":
         k = int(np.argmin(first))
         raise ValueError(
@@ -259,9 +251,9 @@ def merged(users, items, y, weights, shape, duplicates):
     starts = np.flatnonzero(first)
     if duplicates == "last":
         kept = order[np.append(starts[1:], len(order)) - 1]
-        return build_ratings(users[kept], items[kept], y[kept], None if weights is None else weights[kept], shape)
+        return compressed(u[starts], i[starts], y[kept], None if weights is None else weights[kept], shape)
     values, totals = _pooled(y[order], None if weights is None else weights[order], starts, duplicates)
-    return build_ratings(u[starts], i[starts], values, totals, shape)
+    return compressed(u[starts], i[starts], values, totals, shape)
 
 
 def _pooled(y, weights, starts, duplicates):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,11 @@ class Ratings:
 
     def flipped(self):
         """Return the same interactions by item, and the order that brings an array by user into that by item."""
-        order = np.argsort(self.indices, kind="stable")  # a radix sort of integers
-        indptr = np.append(0, np.cumsum(np.bincount(self.indices, minlength=self.n_columns))).astype(np.int32)
+        places = np.arange(len(self.indices), dtype=np.int32)
+        turned = sp.csr_array((places, self.indices, self.indptr), shape=(self.n_rows, self.n_columns)).tocsc()
+        order = turned.data
         weights = None if self.weights is None else self.weights[order]
-        return Ratings(indptr, self.rows()[order], self.data[order], weights, self.n_rows), order
+        return Ratings(turned.indptr, turned.indices, self.data[order], weights, self.n_rows), order
 
     def with_data(self, data):
         """Return the same interactions with other ratings."""
@@ -73,8 +75,25 @@ def build_ratings(users, items, data, weights, shape):
     ratings : Ratings
         Compressed by user.
     """
-    order = np.argsort(items, kind="stable")
-    order = order[np.argsort(users[order], kind="stable")]
+    order = pair_order(users, items, shape)
+    return compressed(users[order], items[order], data[order], None if weights is None else weights[order], shape)
+
+
+def compressed(users, items, data, weights, shape):
+    """Return interactions that are in order of user, then item, as :func:`build_ratings` does."""
     indptr = np.append(0, np.cumsum(np.bincount(users, minlength=shape[0]))).astype(np.int32)
-    weights = None if weights is None else weights[order].astype(data.dtype, copy=False)
-    return Ratings(indptr, items[order].astype(np.int32, copy=False), data[order], weights, shape[1])
+    weights = None if weights is None else weights.astype(data.dtype, copy=False)
+    return Ratings(indptr, items.astype(np.int32, copy=False), data, weights, shape[1])
+
+
+def pair_order(users, items, shape):
+    """Return the order that sorts interactions by user, then item, equal ones as they come."""
+    order = stable_order(items, shape[1])
+    return order[stable_order(users[order], shape[0])]
+
+
+def stable_order(codes, size):
+    """Return the order that sorts codes below `size`, equal ones as they come: a counting sort, in linear time."""
+    n = len(codes)
+    rows = sp.csr_array((np.ones(n, np.int8), codes, np.arange(n + 1, dtype=np.int32)), shape=(n, size))
+    return rows.tocsc().indices

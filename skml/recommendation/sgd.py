@@ -11,6 +11,7 @@ import numpy as np
 
 from skml._kernels import interaction_sgd
 from skml.base import Step
+from skml.recommendation.factors import Factors
 from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_randomly, padded, random_key, random_numbers
 
 LOSSES = ("squared", "bpr", "logistic")
@@ -69,6 +70,8 @@ class Descent:
         See `tol`.
     average : int
         The states of the last so many epochs are averaged (Polyak & Juditsky 1992); 0 and 1 mean the last alone.
+    fit_bias : bool
+        Whether biases are learned; otherwise they stay 0. Under "bpr" those of users stay: they cancel.
     n_negatives : int
         Unseen items drawn per interaction ("bpr" and "logistic").
     seed : int
@@ -86,35 +89,13 @@ class Descent:
     tol: float | None = None
     n_iter_no_change: int = 3
     average: int = 0
+    fit_bias: bool = True
     n_negatives: int = 1
     seed: int = 0
     n_threads: int = 1
 
 
-@dataclass(frozen=True)
-class Factors:
-    """A model r_ui = b_u + b_i + p_u . q_i, of ratings whose mean has been taken off.
-
-    Attributes
-    ----------
-    user_factors : ndarray of shape (n_users, n_components)
-        The rows p_u.
-    item_factors : ndarray of shape (n_items, n_components)
-        The rows q_i.
-    user_bias, item_bias : ndarray of shape (n_users,) and (n_items,), or None
-        Without biases both are None. Under "bpr" user biases stay as they were: they cancel.
-    n_iter : int
-        Epochs behind it.
-    """
-
-    user_factors: np.ndarray
-    item_factors: np.ndarray
-    user_bias: np.ndarray | None
-    item_bias: np.ndarray | None
-    n_iter: int = 0
-
-
-def random_factors(shape, n_components, dtype, *, fit_bias=True, init_scale=0.1, seed=0):
+def random_factors(shape, n_components, dtype, *, init_scale=0.1, seed=0, mean=0.0):
     """Return where to start: normal factors, biases of 0.
 
     Parameters
@@ -125,22 +106,21 @@ def random_factors(shape, n_components, dtype, *, fit_bias=True, init_scale=0.1,
         The length of a row of factors.
     dtype : dtype
         The type of all.
-    fit_bias : bool, default=True
-        Whether there are biases.
     init_scale : float, default=0.1
         The standard deviation of the factors; with ratings of another scale than 1, times its root.
     seed : int, default=0
         Of the random numbers.
+    mean : float, default=0.0
+        Of the model.
 
     Returns
     -------
     start : Factors
-        After 0 epochs.
+        Of that type.
     """
     rng = random_numbers(seed, _START)
     rows = [rng.standard_normal((n, n_components), dtype=dtype) * np.dtype(dtype).type(init_scale) for n in shape]
-    biases = [np.zeros(n, dtype=dtype) for n in shape] if fit_bias else [None, None]
-    return Factors(*rows, *biases)
+    return Factors.unbiased(*rows, mean)
 
 
 def rating_scale(ratings):
@@ -150,17 +130,19 @@ def rating_scale(ratings):
     return math.sqrt(mean_square) or 1.0
 
 
-def sgd_steps(ratings, start, descent):
+def sgd_steps(ratings, start, descent, done=0):
     """Descend from given factors, epoch by epoch.
 
     Parameters
     ----------
     ratings : Ratings
-        What to learn from; for the squared loss less its mean, for the others the data are not looked at.
+        What to learn from; under the losses "bpr" and "logistic" the data are not looked at.
     start : Factors
-        Where to start, and the epochs done before.
+        Where to start; the mean stays.
     descent : Descent
         How to descend.
+    done : int, default=0
+        The epochs that have led to the start.
 
     Yields
     ------
@@ -174,15 +156,16 @@ def sgd_steps(ratings, start, descent):
     FloatingPointError
         If the factors grew without bounds.
     """
+    ratings = _centred(ratings, start.mean)
     model = _Model.of(ratings, start, descent)
     learn = _rating_epoch(ratings, model, descent) if descent.loss == "squared" else _ranking_epoch(ratings, descent)
     counts = penalty_counts(ratings, descent.penalty)
     stop, damping, mean = Plateau(descent), 1.0, None
-    for epoch in range(start.n_iter + 1, descent.max_iter + 1):
+    for epoch in range(done + 1, descent.max_iter + 1):
         eta = damping * rate_at(descent, epoch)
         with np.errstate(over="ignore", invalid="ignore"):
             met = learn(model, epoch, eta)
-            state = model.state(epoch)
+            state = model.state()
             added = penalties(state, descent.penalty, counts)
         objective = met + (added if descent.loss == "squared" else 0.0)
         if not math.isfinite(met + added):
@@ -191,7 +174,7 @@ def sgd_steps(ratings, start, descent):
                 "learning_rate_init (eta0), or raise the penalties."
             )
         if epoch > descent.max_iter - descent.average:
-            state = mean = averaged(mean, state, epoch - max(start.n_iter, descent.max_iter - descent.average))
+            state = mean = averaged(mean, state, epoch - max(done, descent.max_iter - descent.average))
         stalled, ended = stop.see(objective)
         damping = damping / 5 if stalled and descent.learning_rate == "adaptive" else damping
         last = ended or epoch == descent.max_iter
@@ -245,12 +228,12 @@ def averaged(mean, state, count):
     Returns
     -------
     mean : Factors
-        With the epochs of the last one.
+        Of the same type.
     """
     if mean is None:
         return state
-    parts = zip(_arrays(mean), _arrays(state))
-    return Factors(*(None if a is None else a + (b - a) / a.dtype.type(count) for a, b in parts), state.n_iter)
+    parts = zip(mean.arrays(), state.arrays())
+    return Factors(*(a + (b - a) / a.dtype.type(count) for a, b in parts), state.mean)
 
 
 def penalties(state, penalty, counts):
@@ -271,10 +254,9 @@ def penalties(state, penalty, counts):
         lambda_U sum_u c_u |p_u|^2, and so on.
     """
     total = 0.0
-    for array, strength, count in zip(_arrays(state), _strengths(penalty), (*counts, *counts)):
-        if array is not None:
-            rows = array.reshape(len(array), -1)
-            total += strength * float((count * np.einsum("ij,ij->i", rows, rows).astype(np.float64)).sum())
+    for array, strength, count in zip(state.arrays(), _strengths(penalty), (*counts, *counts)):
+        rows = array.reshape(len(array), -1)
+        total += strength * float((count * np.einsum("ij,ij->i", rows, rows).astype(np.float64)).sum())
     return total  # not finite if any parameter is not
 
 
@@ -284,12 +266,12 @@ def penalty_counts(ratings, penalty):
 
 
 def squared_objective(ratings, state, penalty):
-    """Return J = 1/2 sum w (r - b_u - b_i - p_u . q_i)^2 and its penalties, at a state that stands still.
+    """Return J = 1/2 sum w (r - mean - b_u - b_i - p_u . q_i)^2 and its penalties, at a state that stands still.
 
     Parameters
     ----------
     ratings : Ratings
-        The interactions, less their mean.
+        The interactions.
     state : Factors
         The parameters.
     penalty : Penalty
@@ -300,21 +282,20 @@ def squared_objective(ratings, state, penalty):
     objective : float
         The exact value; what an epoch reports is met on the way.
     """
-    total, chunk = 0.0, max(1, 2**22 // state.user_factors.shape[1])
-    users = ratings.rows()
+    total, chunk = 0.0, max(1, 2**22 // state.users.shape[1])
+    users, ratings = ratings.rows(), _centred(ratings, state.mean)
     for first in range(0, len(users), chunk):
         at = slice(first, first + chunk)
         u, i = users[at], ratings.indices[at]
-        errors = ratings.data[at] - np.einsum("ij,ij->i", state.user_factors[u], state.item_factors[i])
-        if state.user_bias is not None:
-            errors -= state.user_bias[u] + state.item_bias[i]
+        errors = ratings.data[at] - np.einsum("ij,ij->i", state.users[u], state.items[i])
+        errors -= state.user_bias[u] + state.item_bias[i]
         errors = np.square(errors, dtype=np.float64)
         total += 0.5 * float((errors if ratings.weights is None else errors * ratings.weights[at]).sum())
     return total + penalties(state, penalty, penalty_counts(ratings, penalty))
 
 
-def _arrays(state):
-    return state.user_factors, state.item_factors, state.user_bias, state.item_bias
+def _centred(ratings, mean):
+    return ratings.with_data(ratings.data - ratings.data.dtype.type(mean)) if mean else ratings
 
 
 def _strengths(penalty):
@@ -338,30 +319,27 @@ class _Model:
     V: np.ndarray
     user_bias: np.ndarray
     item_bias: np.ndarray
-    n_components: int
-    fit_bias: bool
+    start: Factors
     scale: float
 
     @classmethod
     def of(cls, ratings, start, descent):
         scale = rating_scale(ratings) if descent.loss == "squared" else 1.0
-        root, kind = 1 / math.sqrt(scale), start.user_factors.dtype.type
-        fit_bias = start.user_bias is not None
-        biases = [start.user_bias, start.item_bias] if fit_bias else 2 * [np.empty(0, dtype=kind)]
-        biases = biases[0] * kind(1 / scale), padded(biases[1][:, None], 1 / scale)
-        rows = padded(start.user_factors, root), padded(start.item_factors, root)
-        return cls(*rows, *biases, start.user_factors.shape[1], fit_bias, scale)
+        root, kind, none = 1 / math.sqrt(scale), start.users.dtype.type, np.empty(0, dtype=start.users.dtype)
+        user_bias, item_bias = (start.user_bias, start.item_bias) if descent.fit_bias else (none, none)
+        biases = user_bias * kind(1 / scale), padded(item_bias[:, None], 1 / scale)
+        return cls(padded(start.users, root), padded(start.items, root), *biases, start, scale)
 
     def arrays(self):
         return self.U, self.V, self.user_bias, self.item_bias
 
-    def state(self, epoch):
+    def state(self):
         """Return a copy in the units of the ratings."""
-        kind, k = self.U.dtype.type, self.n_components
-        rows = [array[:, :k] * kind(math.sqrt(self.scale)) for array in (self.U, self.V)]
-        biases = self.user_bias, self.item_bias[:, 0]
-        biases = [bias * kind(self.scale) if self.fit_bias else None for bias in biases]
-        return Factors(*rows, *biases, epoch)
+        kind, start = self.U.dtype.type, self.start
+        rows = [array[:, : start.users.shape[1]] * kind(math.sqrt(self.scale)) for array in (self.U, self.V)]
+        if not len(self.user_bias):
+            return Factors(*rows, start.user_bias, start.item_bias, start.mean)
+        return Factors(*rows, self.user_bias * kind(self.scale), self.item_bias[:, 0] * kind(self.scale), start.mean)
 
     def rates(self, eta, penalty):
         # dJ/dp_u = -sum_i w e q_i + 2 lambda p_u, with p, q in units of the root of the scale

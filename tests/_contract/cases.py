@@ -5,9 +5,10 @@ import inspect
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import is_classifier, is_clusterer, is_regressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 import skml
@@ -54,6 +55,19 @@ VARIANTS = {
         {"feedback": "implicit", "metric": "cosine", "n_neighbors": 3},
         {"feedback": "implicit", "kind": "user", "metric": "jaccard"},
         {"feedback": "implicit", "solver": "ease"},
+    ],
+    "MatrixFactorization": [
+        {"n_components": 3, "inner": "cg", "weighted_alpha": True, "alpha": 0.2, "tol": 1e-2},
+        {"n_components": 3, "init": "svd", "fit_bias": False, "alpha": {"users": 0.5, "items": 1.0}, "tol": 1e-2},
+        {"n_components": 3, "feedback": "implicit"},
+        {"n_components": 3, "solver": "sgd", "max_iter": 10},
+        {"n_components": 3, "solver": "sgd", "max_iter": 10, "average": 3, "weighted_alpha": True, "init": "svd"},
+        {"n_components": 3, "solver": "sgd", "feedback": "implicit", "loss": "bpr", "max_iter": 10},
+        {"n_components": 3, "solver": "sgd", "feedback": "implicit", "loss": "logistic", "max_iter": 10},
+        {"n_components": 3, "solver": "svd"},
+        {"n_components": 3, "solver": "ccd"},
+        {"n_components": 3, "solver": "ccd", "constraint": "nonnegative"},
+        {"n_components": 3, "solver": "ccd", "constraint": "orthogonal", "alpha": 1.0},
     ],
     "PCA": [
         *({"svd_solver": name, "n_components": 3} for name in ("full", "covariance_eigh", "arpack", "randomized")),
@@ -161,11 +175,16 @@ def answers(estimator, X, rows=None):
     """Return what each method of a fitted estimator says about X, or some rows of it."""
     X = X if rows is None else X[rows]
     said = {name: getattr(estimator, name)(X) for name in ROW_METHODS if hasattr(estimator, name)}
-    if hasattr(estimator, "inverse_transform"):
+    if hasattr(estimator, "inverse_transform") and not _recommends_last(estimator):
         # Codes are what transform or, for a quantizer, predict gives.
-        code = said["predict"] if "predict" in said else said["transform"]
+        code = said["predict"] if is_clusterer(estimator) else said["transform"]
         said["inverse_transform"] = estimator.inverse_transform(code)
     return {name: dense(value) for name, value in said.items()}
+
+
+def _recommends_last(estimator):
+    # The codes of a recommender stand for ratings of all items, which the steps before it cannot undo.
+    return isinstance(estimator, Pipeline) and hasattr(estimator[-1], "recommend")
 
 
 def dense(value):

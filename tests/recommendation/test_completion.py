@@ -13,7 +13,8 @@ from skml.recommendation.completion import (
     svd_start,
     truncated_svd,
 )
-from skml.recommendation.coordinate import Factors, Penalties, coordinate_steps
+from skml.recommendation.coordinate import Penalties, coordinate_steps
+from skml.recommendation.factors import Factors
 from skml.recommendation.ratings import build_ratings
 
 each_dtype = pytest.mark.parametrize("dtype", ["f", "d"])

@@ -11,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skml.recommendation.completion import nonnegative_start
 from skml.recommendation.coordinate import (
-    Factors,
     Penalties,
     best_of,
     coordinate_steps,
@@ -20,6 +19,7 @@ from skml.recommendation.coordinate import (
     residuals,
     row_slices,
 )
+from skml.recommendation.factors import Factors
 from skml.recommendation.ratings import Ratings, build_ratings
 
 CONSTRAINTS = [None, "nonnegative", "orthogonal"]

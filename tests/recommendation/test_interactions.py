@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from skml.recommendation import ids as ids_module
 from skml.recommendation import interactions, ratings_matrix
 from skml.recommendation.ids import encode, look_up, merge_ids, named
-from skml.recommendation.interactions import joined, merged, require_small, stable_order
+from skml.recommendation.interactions import joined, merged, require_small
+from skml.recommendation.ratings import stable_order
 from skml.recommendation.tables import as_column
 
 
