@@ -51,7 +51,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         and biases leave over; missing entries are filled by iteration (soft-impute [3]_). "ccd" is coordinate descent
         (CCD++ [4]_), which takes the constraints.
     feedback : {"explicit", "implicit"}, default="explicit"
-        Whether y, or the matrix, holds ratings, or confidences that a user likes an item (e.g. how often it was played).
+        Whether y, or the matrix, holds ratings, or confidences that a user likes an item (how often it was played).
     constraint : {"nonnegative", "orthogonal"} or None, default=None
         For ``solver="ccd"``: no factor is negative (non-negative matrix factorization, of incomplete data too), or the
         columns of the item factors are orthonormal.

@@ -115,7 +115,11 @@ NAMES = np.array(["ann", "bob", "cid", "dee", "eve", "fay", "gus", "hal"], dtype
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("check", [c for _, c in estimator_checks_generator(Tastes(), legacy=True, mark=None)], ids=str)
+@pytest.mark.parametrize(
+    "check",
+    [check for _, check in estimator_checks_generator(Tastes(), legacy=True, mark=None)],
+    ids=lambda check: getattr(check, "func", check).__name__,
+)
 def test_check_estimator(check):
     check(Tastes())
 
