@@ -127,6 +127,8 @@ class ContentFilter(TransformerMixin, BaseRecommender):
 
     See Also
     --------
+    MatrixFactorization : Factors that are learned from ratings alone, or with attributes for new items.
+    NeighborhoodFilter : What users said of similar items.
     skml.recommendation.get_scorer : Scorers of ranked lists, such as "ndcg@10".
 
     Notes
