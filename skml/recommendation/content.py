@@ -127,6 +127,8 @@ class ContentFilter(TransformerMixin, BaseRecommender):
 
     See Also
     --------
+    MatrixFactorization : Factors that are learned from ratings alone, or with attributes for new items.
+    NeighborhoodFilter : What users said of similar items.
     skml.recommendation.get_scorer : Scorers of ranked lists, such as "ndcg@10".
 
     Notes
@@ -263,7 +265,8 @@ class ContentFilter(TransformerMixin, BaseRecommender):
             has_columns = rows.features.shape[1] > 0
             self._source = "table" if table is not None else "columns" if has_columns else "items"
         extra = super()._take_in(rows, door, more, seen, side)
-        getattr(self, f"_describe_by_{self._source}")(rows, extra, table)
+        by = {"table": self._describe_by_table, "columns": self._describe_by_columns, "items": self._describe_by_items}
+        by[self._source](rows, extra, table)
         return extra
 
     def _without_context(self, rows, more):

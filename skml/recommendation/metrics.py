@@ -207,7 +207,7 @@ def ndcg_at_k(recommended, relevant, k=10, *, gains=None, average=True):
 
     Examples
     --------
-    >>> from skml.recommendation.metrics import ndcg_at_k
+    >>> from skml.recommendation import ndcg_at_k
     >>> float(ndcg_at_k([["tea", "milk", "rum"]], [["milk", "tea"]], k=3))
     1.0
     >>> ndcg_at_k([[4, 7, 1], [3, 9, 2]], [[7], [3]], k=3, average=False).round(3)
@@ -246,7 +246,7 @@ def recall_at_k(recommended, relevant, k=10, *, average=True):
 
     Examples
     --------
-    >>> from skml.recommendation.metrics import recall_at_k
+    >>> from skml.recommendation import recall_at_k
     >>> float(recall_at_k([[4, 7, 1], [3, 9, 2]], [[7, 8], [3]], k=2))
     0.75
     """
@@ -281,7 +281,7 @@ def precision_at_k(recommended, relevant, k=10, *, average=True):
 
     Examples
     --------
-    >>> from skml.recommendation.metrics import precision_at_k
+    >>> from skml.recommendation import precision_at_k
     >>> float(precision_at_k([[4, 7, 1], [3, 9, 2]], [[7, 8], [3, 9]], k=2))
     0.75
     """
@@ -319,7 +319,7 @@ def map_at_k(recommended, relevant, k=10, *, average=True):
 
     Examples
     --------
-    >>> from skml.recommendation.metrics import map_at_k
+    >>> from skml.recommendation import map_at_k
     >>> map_at_k([[4, 7, 1], [3, 9, 2]], [[4, 1], [9]], k=3, average=False).round(3)
     array([0.833, 0.5  ])
     """
@@ -354,7 +354,7 @@ def mrr(recommended, relevant, k=None, *, average=True):
 
     Examples
     --------
-    >>> from skml.recommendation.metrics import mrr
+    >>> from skml.recommendation import mrr
     >>> float(mrr([[4, 7, 1], [3, 9, 2]], [[7, 1], [3]]))
     0.75
     """
@@ -386,7 +386,7 @@ def coverage(recommended, catalogue, k=None):
 
     Examples
     --------
-    >>> from skml.recommendation.metrics import coverage
+    >>> from skml.recommendation import coverage
     >>> coverage([[0, 1], [1, 2], [2, -1]], 4)
     0.75
     """

@@ -68,7 +68,7 @@ class RankingScorer:
 
     Examples
     --------
-    >>> from skml.recommendation.scorers import RankingScorer
+    >>> from skml.recommendation import RankingScorer
     >>> RankingScorer("recall", k=20, threshold=4.0)
     get_scorer('recall@20', threshold=4.0)
     """
@@ -182,7 +182,7 @@ def get_scorer(scoring, *, threshold=None, gains="binary", exclude_seen=True):
 
     Examples
     --------
-    >>> from skml.recommendation.scorers import get_scorer
+    >>> from skml.recommendation import get_scorer
     >>> get_scorer("ndcg@10")
     get_scorer('ndcg@10')
     >>> scoring = {name: get_scorer(name, threshold=4) for name in ("ndcg@5", "recall@20", "coverage")}

@@ -35,7 +35,7 @@ class PerUserKFold(BaseCrossValidator):
 
     Examples
     --------
-    >>> from skml.recommendation.splitters import PerUserKFold
+    >>> from skml.recommendation import PerUserKFold
     >>> X = [["ann", 1], ["ann", 2], ["bob", 1], ["bob", 3], ["cid", 2]]
     >>> for train, test in PerUserKFold(n_splits=2, shuffle=False).split(X):
     ...     print(train, test)
@@ -133,7 +133,7 @@ class ColdUserSplit(BaseCrossValidator):
 
     Examples
     --------
-    >>> from skml.recommendation.splitters import ColdUserSplit
+    >>> from skml.recommendation import ColdUserSplit
     >>> X = [["ann", 1], ["bob", 1], ["ann", 2], ["cid", 2]]
     >>> for train, test in ColdUserSplit(n_splits=2, shuffle=False).split(X):
     ...     print(train, test)
@@ -220,7 +220,7 @@ class LeaveLastOut(BaseCrossValidator):
 
     Examples
     --------
-    >>> from skml.recommendation.splitters import LeaveLastOut
+    >>> from skml.recommendation import LeaveLastOut
     >>> X = [["ann", 1], ["ann", 2], ["bob", 1], ["bob", 3], ["cid", 2]]
     >>> [(train, test)] = LeaveLastOut().split(X, groups=[2019, 2023, 2024, 2021, 2020])
     >>> test
@@ -310,7 +310,7 @@ class TimeSplit(BaseCrossValidator):
 
     Examples
     --------
-    >>> from skml.recommendation.splitters import TimeSplit
+    >>> from skml.recommendation import TimeSplit
     >>> X = [["ann", 1], ["ann", 2], ["bob", 1], ["bob", 3], ["cid", 2], ["ann", 3]]
     >>> for train, test in TimeSplit(n_splits=2).split(X, groups=[1, 6, 2, 4, 5, 3]):
     ...     print(train, test)
