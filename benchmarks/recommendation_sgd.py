@@ -114,4 +114,4 @@ if __name__ == "__main__":
     if "quality" not in sys.argv:
         epochs(jester, 5)
     if "quick" not in sys.argv:
-        quality(jester, 20, (0.001, 0.002, 0.005), (0.1, 0.2, 0.4))
+        quality(jester, 20, (0.0007, 0.0015, 0.003, 0.006), (0.05, 0.1, 0.2))

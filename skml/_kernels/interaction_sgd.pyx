@@ -61,7 +61,9 @@ cdef int _check_model(tuple users, tuple items, tuple widths, Py_ssize_t itemsiz
         if any(size not in (0, sizes[0]) for size in sizes) or sizes[0] == 0:
             raise ValueError(f"The factors, biases and shares of {name} have {sizes} rows.")
     if widths[0] != widths[1] or widths[0] == 0 or widths[0] * itemsize % 64:
-        raise ValueError(f"Rows of factors have {widths} columns; both must fill the same multiple of 64 bytes.")
+        raise ValueError(f"Rows of factors have {widths[:2]} columns; both must fill the same multiple of 64 bytes.")
+    if widths[2] * itemsize != 64:
+        raise ValueError(f"item_bias has {widths[2]} columns; they must fill 64 bytes.")
     if (users[1] == 0) != (items[1] == 0):
         raise ValueError("Biases are learned on both sides or on none.")
     if n_rates != 5:
@@ -101,7 +103,7 @@ def rate_blocks(
     floating[:, ::1] U,  # in, out: (n_users, width), rows padded with zeros to a multiple of 64 bytes
     floating[:, ::1] V,  # in, out: (n_items, width)
     floating[::1] user_bias,  # in, out: (n_users,), or empty: none
-    floating[::1] item_bias,  # in, out: (n_items,), or empty: none
+    floating[:, ::1] item_bias,  # in, out: (n_items, 64 bytes), the bias and unused space; or no rows: none
     const floating[::1] user_share,  # in: (n_users,), what a row's penalties are multiplied with, or empty: 1
     const floating[::1] item_share,  # in: (n_items,), or empty: 1
     const floating[::1] rates,  # in: learning rate; pulls to 0 of users, items, user biases, item biases
@@ -118,7 +120,7 @@ def rate_blocks(
     _check_blocks(starts, stops, order, n)
     _check_apart(starts, stops)
     _check_model((U.shape[0], user_bias.shape[0], user_share.shape[0]),
-                 (V.shape[0], item_bias.shape[0], item_share.shape[0]), (U.shape[1], V.shape[1]),
+                 (V.shape[0], item_bias.shape[0], item_share.shape[0]), (U.shape[1], V.shape[1], item_bias.shape[1]),
                  sizeof(floating), rates.shape[0])
     losses[:] = 0
     if n == 0 or order.shape[0] == 0:
@@ -127,7 +129,7 @@ def rate_blocks(
     if user_bias.shape[0]:
         m.user_bias = &user_bias[0]
     if item_bias.shape[0]:
-        m.item_bias = &item_bias[0]
+        m.item_bias = &item_bias[0, 0]
     if user_share.shape[0]:
         m.user_share = &user_share[0]
     if item_share.shape[0]:
@@ -158,7 +160,7 @@ def rank_blocks(
     floating[:, ::1] U,  # in, out: (n_users, width), rows padded with zeros to a multiple of 64 bytes
     floating[:, ::1] V,  # in, out: (n_items, width)
     floating[::1] user_bias,  # in, out: (n_users,), or empty: none
-    floating[::1] item_bias,  # in, out: (n_items,), or empty: none
+    floating[:, ::1] item_bias,  # in, out: (n_items, 64 bytes), the bias and unused space; or no rows: none
     const floating[::1] rates,  # in: learning rate; pulls to 0 of users, items, user biases, item biases
     Py_ssize_t n_negatives,  # unseen items drawn per interaction
     uint64_t key,  # of the draws
@@ -176,7 +178,7 @@ def rank_blocks(
     _same((starts.shape[0], losses.shape[0], member_starts.shape[0] - 1), "starts, losses and blocks of members")
     _check_blocks(starts, stops, order, n)
     _check_apart(starts, stops)
-    _check_model((U.shape[0], user_bias.shape[0]), (V.shape[0], item_bias.shape[0]), (U.shape[1], V.shape[1]),
+    _check_model((U.shape[0], user_bias.shape[0]), (V.shape[0], item_bias.shape[0]), (U.shape[1], V.shape[1], item_bias.shape[1]),
                  sizeof(floating), rates.shape[0])
     _same((U.shape[0], indptr.shape[0] - 1), "The factors and indptr")
     _check_indptr(indptr, indices.shape[0], indices.shape[0])
@@ -193,7 +195,7 @@ def rank_blocks(
     if user_bias.shape[0]:
         m.user_bias = &user_bias[0]
     if item_bias.shape[0]:
-        m.item_bias = &item_bias[0]
+        m.item_bias = &item_bias[0, 0]
     m.eta, m.users, m.items, m.user_biases, m.item_biases = rates[0], rates[1], rates[2], rates[3], rates[4]
     x.users, x.items, x.order = &users[0], &items[0], &order[0]
     if weights.shape[0]:

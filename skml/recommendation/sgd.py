@@ -326,8 +326,8 @@ class _Model:
     def of(cls, ratings, start, descent):
         scale = rating_scale(ratings) if descent.loss == "squared" else 1.0
         root, kind = 1 / math.sqrt(scale), start.users.dtype.type
-        none = np.empty(0, dtype=kind)
-        biases = [bias * kind(1 / scale) if descent.fit_bias else none for bias in (start.user_bias, start.item_bias)]
+        biases = [start.user_bias, start.item_bias] if descent.fit_bias else 2 * [np.empty(0, dtype=kind)]
+        biases = biases[0] * kind(1 / scale), padded(biases[1][:, None], 1 / scale)
         return cls(padded(start.users, root), padded(start.items, root), *biases, start, scale)
 
     def arrays(self):
@@ -339,7 +339,8 @@ class _Model:
         rows = [array[:, : start.users.shape[1]] * kind(math.sqrt(self.scale)) for array in (self.U, self.V)]
         if not len(self.user_bias):
             return Factors(*rows, start.user_bias, start.item_bias, start.mean)
-        return Factors(*rows, self.user_bias * kind(self.scale), self.item_bias * kind(self.scale), start.mean)
+        biases = (bias * kind(self.scale) for bias in (self.user_bias, self.item_bias[:, 0]))
+        return Factors(*rows, *biases, start.mean)
 
     def rates(self, eta, penalty):
         # dJ/dp_u = -sum_i w e q_i + 2 lambda p_u, with p, q in units of the root of the scale

@@ -21,7 +21,8 @@ def problem(rng, dtype, n=60, shape=(14, 22), k=5, biases=True, weighted=True, s
     factors = [np.zeros((m, -(-k // lanes) * lanes), dtype=dtype) for m in shape]
     for rows in factors:
         rows[:, :k] = rng.normal(size=(len(rows), k)) / k**0.5
-    some = [rng.normal(size=m).astype(dtype) if biases else np.empty(0, dtype) for m in shape]
+    some = [rng.normal(size=(m if biases else 0, lanes)).astype(dtype) for m in shape]
+    some[0] = some[0][:, 0].copy()
     share = [rng.random(m).astype(dtype) if shares else np.empty(0, dtype) for m in shape]
     return {
         "users": users,
@@ -140,13 +141,13 @@ def test_a_rating_step_goes_down_the_gradient(rng):
 
     def objective(parts):
         U, V, a, b = parts
-        squares = np.array([U[u] @ U[u], V[i] @ V[i], a[u] ** 2, b[i] ** 2])
-        return w * ((p["values"][o] - a[u] - b[i] - U[u] @ V[i]) ** 2 / 2 + pulls @ squares / 2)
+        squares = np.array([U[u] @ U[u], V[i] @ V[i], a[u] ** 2, b[i, 0] ** 2])
+        return w * ((p["values"][o] - a[u] - b[i, 0] - U[u] @ V[i]) ** 2 / 2 + pulls @ squares / 2)
 
     names = ("U", "V", "user_bias", "item_bias")
     moved = after(interaction_sgd.rate_blocks, p)[:4]
     for at, name in enumerate(names):
-        row = (u if at % 2 == 0 else i, 0) if at < 2 else (u if at % 2 == 0 else i,)
+        row = (u,) if name == "user_bias" else (u if at == 0 else i, 0)
         up, down = ([p[other].copy() for other in names] for _ in range(2))
         up[at][row] += 1e-6
         down[at][row] -= 1e-6
@@ -209,6 +210,7 @@ def worse(p):
     yield {"V": np.tile(p["V"], 2)}
     yield {"user_bias": p["user_bias"][:-1]}
     yield {"item_bias": p["item_bias"][:0]}
+    yield {"item_bias": p["item_bias"][:, :1].copy()}
     yield {"rates": p["rates"][:-1]}
     yield {"losses": p["losses"][:1]}
 

@@ -34,23 +34,19 @@ def rate_blocks(
 
 def rank_blocks(
     bpr, users, items, weights, order, starts, stops, members, member_starts, indptr, indices, U, V, user_bias,
-    item_bias, rates, n_negatives, key, losses, n_threads,
-):  # fmt: skip
+    item_bias, rates, n_negatives, key, losses, n_threads):  # fmt: skip
     """Go down the loss of each interaction and of unseen items of the same block drawn for it."""
     _check_blocks(order, starts, stops, len(users))
     _check_model(U, V, (user_bias, item_bias), ((), ()), rates)
     _check_data((users, items, weights), (U, V), (starts, losses))
     _check_drawing((members, member_starts, indptr, indices), (U, V), losses, n_negatives)
     sides = (U, user_bias, (), rates[1], rates[3]), (V, item_bias, (), rates[2], rates[4])
-    losses[:] = 0
     for b, (start, stop) in enumerate(zip(starts, stops)):
-        choice = members[member_starts[b] : member_starts[b + 1]]
+        drawn = _drawing(members[member_starts[b] : member_starts[b + 1]], (indptr, indices), key, n_negatives)
+        losses[b] = 0
         for t in range(start, stop):
             u, w = users[order[t]], weights[order[t]] if len(weights) else U.dtype.type(1)
-            draws = (
-                _drawn(choice, indices[indptr[u] : indptr[u + 1]], key, t * n_negatives + c) for c in range(n_negatives)
-            )
-            for loss in _implicit_steps(bpr, sides, (u, items[order[t]]), draws, rates[0] * w):
+            for loss in _implicit_steps(bpr, sides, (u, items[order[t]]), drawn(u, t), rates[0] * w):
                 losses[b] += w * loss, w
 
 
@@ -72,21 +68,21 @@ def _logistic_step(sides, pair, target, g):
 def _ranking_step(sides, u, i, j, g):
     (U, _, share, pull, _), (V, bias, item_share, item_pull, bias_pull) = sides
     # x_uij = b_i - b_j + p_u . (q_i - q_j), and down -ln s(x_uij)
-    x = U[u] @ (V[i] - V[j]) + (bias[i] - bias[j] if len(bias) else 0)
+    x = U[u] @ (V[i] - V[j]) + (bias[i, 0] - bias[j, 0] if len(bias) else 0)
     e = g * g.dtype.type(1 / (1 + np.exp(np.float64(x))))
     p, gap = U[u].copy(), V[i] - V[j]
     U[u] = e * gap + _kept(g, pull, share, u) * p
     for item, sign in ((i, 1), (j, -1)):
         V[item] = sign * e * p + _kept(g, item_pull, item_share, item) * V[item]
         if len(bias):
-            bias[item] = sign * e + _kept(g, bias_pull, item_share, item) * bias[item]
+            bias[item, 0] = sign * e + _kept(g, bias_pull, item_share, item) * bias[item, 0]
     return np.logaddexp(0, -np.float64(x))
 
 
 def _said(sides, u, i):
     """Return r_ui = b_u + b_i + p_u . q_i."""
     (U, user_bias, *_), (V, item_bias, *_) = sides
-    return U[u] @ V[i] + (user_bias[u] + item_bias[i] if len(user_bias) else U.dtype.type(0))
+    return U[u] @ V[i] + (user_bias[u] + item_bias[i, 0] if len(user_bias) else U.dtype.type(0))
 
 
 def _move(sides, pair, g, e):
@@ -95,11 +91,23 @@ def _move(sides, pair, g, e):
     for (rows, bias, share, pull, bias_pull), row, other in zip(sides, pair, others):
         rows[row] = g * e * other + _kept(g, pull, share, row) * rows[row]
         if len(bias):
-            bias[row] = g * e + _kept(g, bias_pull, share, row) * bias[row]
+            own = bias if bias.ndim == 1 else bias[:, 0]
+            own[row] = g * e + _kept(g, bias_pull, share, row) * own[row]
 
 
 def _kept(g, pull, share, row):
     return max(g.dtype.type(0), 1 - g * pull * (share[row] if len(share) else g.dtype.type(1)))
+
+
+def _drawing(choice, seen, key, n_negatives):
+    """Return a function that draws the negatives of a user's interaction at a position."""
+    indptr, indices = seen
+
+    def drawn(u, t):
+        own = indices[indptr[u] : indptr[u + 1]]
+        return [_drawn(choice, own, key, t * n_negatives + c) for c in range(n_negatives)]
+
+    return drawn
 
 
 def _drawn(choice, seen, key, count):
@@ -144,6 +152,8 @@ def _check_codes(codes, n):
 def _check_model(U, V, biases, shares, rates):
     if U.shape[1] != V.shape[1] or not U.shape[1] or U.shape[1] * U.itemsize % 64 or not len(U) or not len(V):
         raise ValueError("Rows of factors must fill the same multiple of 64 bytes.")
+    if biases[1].shape[1] * biases[1].itemsize != 64:
+        raise ValueError("An item's bias must fill 64 bytes.")
     wrong = any(len(a) not in (0, len(rows)) for pair in (biases, shares) for a, rows in zip(pair, (U, V)))
     if wrong or (len(biases[0]) == 0) != (len(biases[1]) == 0) or len(rates) != 5:
         raise ValueError("Biases, shares or rates do not fit the factors.")

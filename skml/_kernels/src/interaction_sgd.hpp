@@ -22,6 +22,7 @@ constexpr uint64_t GOLDEN = 0x9E3779B97F4A7C15u;
 
 template <class T> struct Model {
     T *U, *V;  // (n_users, width), (n_items, width)
+    // An item's bias has a cache line of its own: items are few, and threads write their neighbours' at the same time.
     T *user_bias = nullptr, *item_bias = nullptr;
     const T *user_share = nullptr, *item_share = nullptr;  // per row, what its penalties are multiplied with; null: 1
     ptrdiff_t n_users, n_items, width;
@@ -80,6 +81,8 @@ template <class T> SKML_INLINE T total(Vec<T> v) {
 #endif
 }
 
+template <class T> constexpr ptrdiff_t LINE = ROW_BYTES / (ptrdiff_t)sizeof(T);
+
 // A row of N vectors, held in registers; of any number (N = 0), read again where it is needed.
 template <class T, int N> struct Row {
     Vec<T> held[N];
@@ -115,7 +118,7 @@ SKML_INLINE double step(const Model<T>& m, ptrdiff_t u, ptrdiff_t i, T target, T
     }
     if (vectors & 1) even = madd(p.at(vectors - 1), q.at(vectors - 1), even);
     T x = total<T>(even + odd);
-    if (m.user_bias) x += m.user_bias[u] + m.item_bias[i];
+    if (m.user_bias) x += m.user_bias[u] + m.item_bias[i * LINE<T>];
     const T e = LOGISTIC ? (T)(target - sigmoid(x)) : target - x;
     // p <- p + g (e q - penalty p), q <- q + g (e p - penalty q)
     const Vec<T> ge = spread<T>(g * e), a = spread<T>(kept(g, m.users, m.user_share, u)),
@@ -127,7 +130,7 @@ SKML_INLINE double step(const Model<T>& m, ptrdiff_t u, ptrdiff_t i, T target, T
     }
     if (m.user_bias) {
         m.user_bias[u] = g * e + kept(g, m.user_biases, m.user_share, u) * m.user_bias[u];
-        m.item_bias[i] = g * e + kept(g, m.item_biases, m.item_share, i) * m.item_bias[i];
+        m.item_bias[i * LINE<T>] = g * e + kept(g, m.item_biases, m.item_share, i) * m.item_bias[i * LINE<T>];
     }
     return LOGISTIC ? softplus(target > 0 ? -(double)x : (double)x) : 0.5 * (double)e * (double)e;
 }
@@ -141,7 +144,7 @@ template <class T, int N> SKML_INLINE double ranked(const Model<T>& m, ptrdiff_t
     Vec<T> sum{};
     for (ptrdiff_t c = 0; c < vectors; c++) sum = madd(p.at(c), q.at(c) - r.at(c), sum);
     T x = total<T>(sum);
-    if (m.item_bias) x += m.item_bias[i] - m.item_bias[j];
+    if (m.item_bias) x += m.item_bias[i * LINE<T>] - m.item_bias[j * LINE<T>];
     const T gs = g * (T)sigmoid(-(double)x);
     const Vec<T> e = spread<T>(gs), a = spread<T>(kept(g, m.users, m.user_share, u)),
                  b = spread<T>(kept(g, m.items, m.item_share, i)), d = spread<T>(kept(g, m.items, m.item_share, j));
@@ -152,8 +155,8 @@ template <class T, int N> SKML_INLINE double ranked(const Model<T>& m, ptrdiff_t
         store(qj + c * n, madd(e, -pc, d * rc));
     }
     if (m.item_bias) {
-        m.item_bias[i] = kept(g, m.item_biases, m.item_share, i) * m.item_bias[i] + gs;
-        m.item_bias[j] = kept(g, m.item_biases, m.item_share, j) * m.item_bias[j] - gs;
+        m.item_bias[i * LINE<T>] = kept(g, m.item_biases, m.item_share, i) * m.item_bias[i * LINE<T>] + gs;
+        m.item_bias[j * LINE<T>] = kept(g, m.item_biases, m.item_share, j) * m.item_bias[j * LINE<T>] - gs;
     }
     return softplus(-(double)x);
 }
@@ -184,7 +187,8 @@ template <class T> SKML_INLINE void ask_row(const T* row, ptrdiff_t width) {
     for (ptrdiff_t c = 0; c < width; c += ROW_BYTES / (ptrdiff_t)sizeof(T)) __builtin_prefetch(row + c, 1);
 }
 
-template <class T> SKML_INLINE void ask_ahead(const Model<T>& m, const Interactions<T>& x, ptrdiff_t t, ptrdiff_t stop) {
+template <class T> SKML_INLINE void ask_ahead(const Model<T>& m, const Interactions<T>& x, ptrdiff_t t,
+                                             ptrdiff_t stop) {
     if (t + FAR < stop) {
         const int32_t o = x.order[t + FAR];
         __builtin_prefetch(x.users + o);
@@ -195,6 +199,7 @@ template <class T> SKML_INLINE void ask_ahead(const Model<T>& m, const Interacti
         const int32_t o = x.order[t + NEAR];
         ask_row(m.U + x.users[o] * m.width, m.width);
         ask_row(m.V + x.items[o] * m.width, m.width);
+        if (m.item_bias) __builtin_prefetch(m.item_bias + x.items[o] * LINE<T>, 1);
     }
 }
 
