@@ -69,6 +69,17 @@ def check_combination(estimator, hybrid):
     _check_alpha(estimator.alpha)
 
 
+def check_size(estimator, ratings):
+    """Raise a ValueError if there are more components than orthonormal columns can be."""
+    limits = {"svd": min(ratings.n_rows, ratings.n_columns), "orthogonal": ratings.n_columns}
+    for name in (estimator.solver, estimator.constraint):
+        if estimator.n_components > limits.get(name, estimator.n_components):
+            raise ValueError(
+                f"n_components={estimator.n_components} must be at most {limits[name]} with {name!r}, for "
+                f"{ratings.n_rows} users and {ratings.n_columns} items."
+            )
+
+
 def _check_alpha(alpha):
     if not isinstance(alpha, dict):
         return

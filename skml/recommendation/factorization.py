@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml._sklearn import Interval, StrOptions
 from skml.base import fitting, require_memory, run_steps, validate_codes, warn_caller
-from skml.recommendation.combinations import check_combination, resolved_alphas
+from skml.recommendation.combinations import check_combination, check_size, resolved_alphas
 from skml.recommendation.continuing import carried, fingerprint, with_newcomers
 from skml.recommendation.doors import as_learned, ask_codes, matrix_histories, read_table
 from skml.recommendation.factors import Factors
@@ -341,6 +341,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _learn(self, context, ratings, extra):
         ratings = self._with_attributes(self._confident(ratings), extra)
+        check_size(self, ratings)
         settings = self._resolved(ratings)
         solver, features = make_solver(settings), self._item_features
         kept, measure = (ratings, None) if not self.early_stopping else self._held_out(ratings, settings)
