@@ -18,7 +18,11 @@ cdef extern from "stumps.hpp" namespace "skml_stumps" nogil:
         const int32_t* rows
         const uint8_t* inside
         const double* totals
-        Py_ssize_t n, m, p, K
+        const int32_t* rare
+        const int64_t* starts
+        const int32_t* common
+        const int32_t* whole
+        Py_ssize_t n, m, p, K, n_whole
         double all, tolerance
         double* sums
         double* spare
@@ -27,6 +31,7 @@ cdef extern from "stumps.hpp" namespace "skml_stumps" nogil:
         double score
         int64_t bin, position, missing_left
     void count_group[T](const Search[T]&, Py_ssize_t, double*) noexcept
+    void count_one[T](const Search[T]&, Py_ssize_t, double*) noexcept
     double best_inside[T](const Search[T]&, Py_ssize_t, double, double) noexcept
     void add_sides(const int32_t*, const double*, const uint8_t*, Py_ssize_t, Py_ssize_t, double*, double*) noexcept
     Split first_split[T](const Search[T]&, Py_ssize_t, double) noexcept
@@ -59,11 +64,28 @@ cdef int _check_bins(const int32_t[:, ::1] offsets, const int32_t[::1] n_bins, P
     return 0
 
 
+cdef int _check_rare(
+    const int32_t[::1] rare, const int64_t[::1] starts, const int32_t[::1] common, Py_ssize_t n
+) except -1:
+    cdef Py_ssize_t f
+    _check_indices(rare, "rare", 0, n)
+    _check_indices(common, "common", -1, 256)
+    if starts.shape[0] != common.shape[0] + 1 or starts[0] != 0 or starts[starts.shape[0] - 1] != rare.shape[0]:
+        raise ValueError("rare_starts must go from 0 to the length of rare, with one entry more than features.")
+    for f in range(common.shape[0]):
+        if starts[f] > starts[f + 1]:
+            raise ValueError(f"rare_starts decreases after entry {f}.")
+    return 0
+
+
 def find_split(
     const uint8_t[:, ::1] codes,  # in: (p, n), the bin of each entry; 255 is missing
     const int32_t[:, ::1] order,  # in: (p, n), rows by value, missing ones last; (p, 0): splits after whole bins only
     const int32_t[:, ::1] offsets,  # in: (p, 256), where each bin starts in `order`
     const int32_t[::1] n_bins,  # in: (p,), 0 for a feature that is never known
+    const int32_t[::1] rare,  # in: the rows outside each feature's most common bin, increasing, feature by feature
+    const int64_t[::1] rare_starts,  # in: (p + 1,), where each feature's start
+    const int32_t[::1] common,  # in: (p,), that bin; -1 for a feature whose entries are all counted
     const floating[:, ::1] X,  # in: (p, n)
     const double[::1] weights,  # in: (n,)
     const int32_t[::1] y,  # in: (n,), classes
@@ -76,16 +98,17 @@ def find_split(
     """Find the split of largest sum_sides sum_k w_k^2 / w; of equals the lowest feature, then the lowest value."""
     cdef Search[floating] s
     cdef Split split
-    cdef Py_ssize_t p = codes.shape[0], n = codes.shape[1], K = totals.shape[0], f, group, n_groups = (p + 3) // 4
+    cdef Py_ssize_t p = codes.shape[0], n = codes.shape[1], K = totals.shape[0], f, group, n_groups
     cdef uint8_t[::1] inside
     cdef double parent = 0, known
     cdef int broken = 0
     _check_threads(n_threads)
     _same((n, X.shape[1], weights.shape[0], y.shape[0]), "The rows of codes, X, weights and y")
-    _same((p, X.shape[0], order.shape[0], offsets.shape[0], n_bins.shape[0]), "The features of all arguments")
+    _same((p, X.shape[0], order.shape[0], offsets.shape[0], n_bins.shape[0], common.shape[0]), "The features of all arguments")
     if offsets.shape[1] != 256 or found.shape[0] != 4 or order.shape[1] not in (0, n):
         raise ValueError("offsets needs 256 columns, found 4 entries, and order n columns or none.")
     _check_bins(offsets, n_bins, n)
+    _check_rare(rare, rare_starts, common, n)
     _check_indices(rows, "rows", 0, n)
     _check_indices(y, "y", 0, K)
     found[0], found[1], found[2], found[3] = -1, -1, -1, 0
@@ -93,9 +116,12 @@ def find_split(
         return
     cdef double[::1] sums = np.empty(p * K * 256)
     cdef double[::1] best = np.empty(p), spare = np.empty(p * K)
+    cdef int32_t[::1] whole = np.flatnonzero((np.asarray(common) < 0) | (rows.shape[0] > 0)).astype(np.int32)
     s.n, s.p, s.K, s.tolerance, s.m = n, p, K, tolerance, rows.shape[0] if rows.shape[0] else n
     s.codes, s.offsets, s.n_bins, s.X, s.weights = &codes[0, 0], &offsets[0, 0], &n_bins[0], &X[0, 0], &weights[0]
-    s.y, s.totals, s.sums, s.spare, s.broken = &y[0], &totals[0], &sums[0], &spare[0], &broken
+    s.y, s.totals, s.sums, s.broken = &y[0], &totals[0], &sums[0], &broken
+    s.rare, s.whole = &rare[0] if rare.shape[0] else NULL, &whole[0] if whole.shape[0] else NULL
+    s.starts, s.common, s.n_whole, s.spare = &rare_starts[0], &common[0], whole.shape[0], &spare[0]
     s.order = &order[0, 0] if order.shape[1] else NULL
     s.rows = NULL
     s.inside = NULL
@@ -109,8 +135,12 @@ def find_split(
         s.all += totals[f]
     for f in range(K):
         parent += totals[f] * totals[f] / s.all
-    for group in prange(n_groups, nogil=True, num_threads=n_threads, schedule="dynamic"):
-        count_group(s, group, &best[0])
+    n_groups = (whole.shape[0] + 3) // 4
+    for group in prange(n_groups + p, nogil=True, num_threads=n_threads, schedule="dynamic"):
+        if group < n_groups:
+            count_group(s, group, &best[0])
+        else:
+            count_one(s, group - n_groups, &best[0])
     known = max(np.max(best), parent + tolerance)
     if s.order != NULL:
         for f in prange(p, nogil=True, num_threads=n_threads, schedule="dynamic"):

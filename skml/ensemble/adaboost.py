@@ -182,8 +182,9 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows; NaN means missing, if the members take it.
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Training rows. NaN, which means missing, and sparse rows are accepted if the members take them; the built-in
+            ones take NaN alone.
         y : array-like of shape (n_samples,)
             Their labels: numbers, strings or booleans of two classes or more.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -472,7 +473,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         """Return the distinct rows of positive weight in an order of their own, and what callbacks may see."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = validate_X(self, X, reset=start is None, allow_nan=self._takes_nan(), order="C")
+        X = validate_X(self, X, reset=start is None, **self._takes())
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
         assert_all_finite(y, input_name="y")
@@ -489,8 +490,12 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         index, merged = distinct_rows(X, weights, codes)
         return Rows(X[index], codes[index], merged, classes), {"X": X, "y": y, "sample_weight": weights}
 
-    def _takes_nan(self):
-        return self.estimator is None or get_tags(self.estimator).input_tags.allow_nan
+    def _takes(self):
+        """Return what X may be: what the members take."""
+        if self.estimator is None:
+            return {"allow_nan": True, "order": "C"}
+        tags = get_tags(self.estimator).input_tags
+        return {"allow_nan": tags.allow_nan, "accept_sparse": tags.sparse, "order": "C"}
 
     def _run(self, context, steps, start, attributes, seen):
         """Run the rounds, if there are any left."""
@@ -541,7 +546,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
 
     def _checked(self, X):
         check_is_fitted(self)
-        return validate_X(self, X, reset=False, allow_nan=self._takes_nan(), order="C")
+        return validate_X(self, X, reset=False, **self._takes())
 
     def _codes(self, y, X):
         y = column_or_1d(y)
@@ -553,5 +558,6 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._takes_nan()
+        takes = self._takes()
+        tags.input_tags.allow_nan, tags.input_tags.sparse = takes["allow_nan"], takes.get("accept_sparse", False)
         return tags

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
@@ -19,7 +20,7 @@ class Rows:
 
     Attributes
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
         The rows.
     y : ndarray of shape (n_samples,), int32
         Their classes, as indices of `classes`.
@@ -36,7 +37,8 @@ class Rows:
 
     def only(self, chosen):
         """Return some of the rows."""
-        return Rows(np.ascontiguousarray(self.X[chosen]), self.y[chosen], self.weights[chosen], self.classes)
+        X = self.X[chosen] if sp.issparse(self.X) else np.ascontiguousarray(self.X[chosen])
+        return Rows(X, self.y[chosen], self.weights[chosen], self.classes)
 
 
 class Trees:
@@ -123,7 +125,7 @@ def answer(member, X, classes, real):
     """
     if not real:
         return np.searchsorted(classes, member.predict(X)).astype(np.int32)
-    shares = np.zeros((len(X), len(classes)))
+    shares = np.zeros((X.shape[0], len(classes)))
     shares[:, np.searchsorted(classes, member.classes_)] = member.predict_proba(X)
     return shares
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from skml import _kernels
 from skml.base import Step
-from skml.ensemble.stumps import SAME
+from skml.ensemble.stumps import SAME, side_sums, threads_for
 
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the margins, kept for each round
 PERFECT = 0.5  # the vote of a member without error, whose ln((1 - error) / error) is infinite
+_VOTES_PER_THREAD = 2**19
 _TINY = np.finfo(np.float64).eps  # the least probability whose logarithm is taken
 
 
@@ -102,7 +103,8 @@ class Ballot:
     def error(self, said):
         """Return the weight of the rows that a member has wrong, epsilon_t = sum_i w_i [y_i != h_t(x_i)]."""
         classes = said.argmax(axis=1) if self.plan.real else said
-        return float((self.weights * (classes != self.y)).sum() / self.weights.sum())
+        wrong, right = side_sums(self.y, self.weights, classes != self.y, self.n_classes).sum(axis=1)
+        return float(wrong / (wrong + right))
 
     def count(self, said, error):
         """Count a member's votes, and reweigh the rows.
@@ -131,8 +133,8 @@ class Ballot:
         # w <- w exp(-alpha_t) where h_t is right, w exp(alpha_t) where it is wrong; then w <- w / Z_t.
         right = np.exp(-2 * alpha) if error > 0 else 1.0
         arrays = (self.weights, self.votes, self.margins, self._sums)
-        said = np.ascontiguousarray(said, dtype=np.int32)
-        _kernels.stumps.cast_votes(said, self.y, alpha, right, self.total, *arrays, _kernels.n_threads())
+        said, threads = np.ascontiguousarray(said, dtype=np.int32), threads_for(len(said) * K, _VOTES_PER_THREAD)
+        _kernels.stumps.cast_votes(said, self.y, alpha, right, self.total, *arrays, threads)
         self.weights /= self._sums.sum()
         return float(alpha), float(np.logaddexp(np.log1p(-error) - alpha, _log(error) + alpha))
 

@@ -15,6 +15,10 @@ from skml.base import fitting, validate_weights, validate_X
 MISSING = 255  # the bin of missing entries
 SAME = 1e-13  # relative; scores and weights that differ by less differ by rounding
 _NONE = np.empty(0, dtype=np.int32)
+_RARE = 3  # entries outside the most common bin are counted alone where they are at most one in so many
+_ENTRIES_PER_THREAD = 2**20  # a thread takes longer to wake on a busy machine than to count fewer
+_LEAVES_PER_THREAD = 2**22
+_SAMPLE = 256  # values looked at to tell whether there are few
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,12 @@ class Binned:
         How many bins a feature has.
     edges : ndarray of shape (n_features, 255)
         The threshold after each bin.
+    common : ndarray of shape (n_features,), int32
+        The bin, 255 included, that holds most entries of a feature, if nearly all; or -1.
+    rare : ndarray of int32
+        The rows outside that bin, increasing, feature by feature; none of features without one.
+    rare_starts : ndarray of shape (n_features + 1,), int64
+        Where each feature's start.
     """
 
     X: np.ndarray
@@ -43,6 +53,23 @@ class Binned:
     offsets: np.ndarray
     n_bins: np.ndarray
     edges: np.ndarray
+    common: np.ndarray
+    rare: np.ndarray
+    rare_starts: np.ndarray
+
+    def arrays(self):
+        """Return the arrays that a search for splits needs."""
+        counted = (self.rare, self.rare_starts, self.common)
+        return self.codes, self.order, self.offsets, self.n_bins, *counted, self.X
+
+    def n_counted(self):
+        """Return how many entries a search over all rows counts."""
+        return len(self.rare) + np.count_nonzero(self.common < 0) * self.X.shape[1]
+
+
+def threads_for(work, share):
+    """Return how many threads to use: one for each `share` of the work, as far as there are some."""
+    return min(_kernels.n_threads(), 1 + int(work // share))
 
 
 def bin_rows(X, weights, max_bins):
@@ -66,8 +93,9 @@ def bin_rows(X, weights, max_bins):
     columns = np.ascontiguousarray(X.T)
     codes, order = np.empty((p, n), dtype=np.uint8), np.empty((p, n if max_bins is None else 0), dtype=np.int32)
     offsets, n_bins, edges = np.zeros((p, 256), np.int32), np.empty(p, np.int32), np.zeros((p, 255))
+    common, rare, rare_starts = np.full(p, -1, np.int32), [_NONE], np.zeros(p + 1, np.int64)
     for f, x in enumerate(columns):
-        by_value = np.argsort(x)  # NaN comes last
+        by_value = by_values(x)
         values = x[by_value]
         n_known = int(np.searchsorted(np.isnan(values), True))
         starts = _bin_starts(values[:n_known], weights[by_value[:n_known]], max_bins or MISSING)
@@ -82,7 +110,36 @@ def bin_rows(X, weights, max_bins):
             edges[f, len(starts) - 1] = np.finfo(np.float64).max  # all that is known | all that is missing
         if max_bins is None:
             order[f] = by_value
-    return Binned(columns, codes, order, offsets, n_bins, edges)
+        sizes = np.bincount(codes[f])
+        if (n - sizes.max()) * _RARE <= n:
+            common[f] = sizes.argmax()
+            rare.append(np.flatnonzero(codes[f] != common[f]).astype(np.int32))
+        rare_starts[f + 1] = rare_starts[f] + (len(rare[-1]) if common[f] >= 0 else 0)
+    return Binned(columns, codes, order, offsets, n_bins, edges, common, np.concatenate(rare), rare_starts)
+
+
+def by_values(x):
+    """Return the order of values, NaN last.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n_samples,)
+        Floats.
+
+    Returns
+    -------
+    order : ndarray of shape (n_samples,), int
+        As of `numpy.argsort`; where there are few values, found by counting them.
+    """
+    values = np.unique(x[:: max(1, len(x) // _SAMPLE)])
+    if len(values) > _SAMPLE // 4:
+        return np.argsort(x)
+    codes = np.searchsorted(values, x)
+    strange = values[np.minimum(codes, len(values) - 1)] != x
+    values = np.unique(np.append(values, x[strange]))
+    if len(values) > 256:
+        return np.argsort(x)
+    return np.argsort(np.searchsorted(values, x).astype(np.uint8), kind="stable")  # a radix sort
 
 
 def _bin_starts(values, weights, max_bins):
@@ -179,7 +236,7 @@ def grow(binned, y, weights, n_classes, max_depth):
     leaves : ndarray of shape (n_samples,), intp
         The leaf of each row.
     """
-    totals = _side_sums(y, weights, np.ones(len(y), dtype=bool), n_classes)[0]
+    totals = side_sums(y, weights, np.ones(len(y), dtype=bool), n_classes)[0]
     nodes, leaves = [[0, 0.0, -1, 0, totals]], np.zeros(len(y), dtype=np.intp)
     level = [(0, _NONE)]
     for _ in range(max_depth):
@@ -192,7 +249,7 @@ def grow(binned, y, weights, n_classes, max_depth):
             inside, child = (rows if len(rows) else slice(None)), len(nodes)
             leaves[inside] = child + 1
             leaves[inside] -= goes_left
-            sides = _side_sums(y[inside], weights[inside], goes_left, n_classes)
+            sides = side_sums(y[inside], weights[inside], goes_left, n_classes)
             if missing_left is None:  # rows to come that lack what all rows here have follow the heavier side
                 missing_left = sides[0].sum() > sides[1].sum()
             nodes[node][:4] = feature, threshold, child, missing_left
@@ -204,7 +261,7 @@ def grow(binned, y, weights, n_classes, max_depth):
     return Tree(*(np.array(column, dtype=kind) for column, kind in zip(zip(*nodes), kinds))), leaves
 
 
-def _side_sums(y, weights, goes_left, n_classes):
+def side_sums(y, weights, goes_left, n_classes):
     """Return the weight per side, left first, and class."""
     sums = np.empty((2, n_classes))
     _kernels.stumps.side_sums(y, weights, goes_left.view(np.uint8), sums)
@@ -231,8 +288,8 @@ def best_split(binned, y, weights, rows, totals):
     total, found = totals.sum(), np.empty(4, dtype=np.int64)
     if np.count_nonzero(totals) < 2:
         return None
-    arrays = (binned.codes, binned.order, binned.offsets, binned.n_bins, binned.X)
-    _kernels.stumps.find_split(*arrays, weights, y, rows, totals, SAME * total, found, _kernels.n_threads())
+    threads = threads_for(len(rows) * len(binned.X) or binned.n_counted(), _ENTRIES_PER_THREAD)
+    _kernels.stumps.find_split(*binned.arrays(), weights, y, rows, totals, SAME * total, found, threads)
     feature, bin_, position, missing_left = found.tolist()
     if feature < 0:
         return None
@@ -294,7 +351,8 @@ class Packed:
         """
         votes = np.empty((len(X), values.shape[1]))
         nodes = (self.features, rounded_down(self.thresholds, X.dtype), self.left, self.missing_left, values)
-        _kernels.stumps.tree_votes(X, self.used, self.starts, *nodes, votes, _kernels.n_threads())
+        threads = threads_for(len(X) * len(self.starts) * values.shape[1], _LEAVES_PER_THREAD)
+        _kernels.stumps.tree_votes(X, self.used, self.starts, *nodes, votes, threads)
         return votes
 
 

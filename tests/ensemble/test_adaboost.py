@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import sklearn.ensemble
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_breast_cancer, load_iris
@@ -19,7 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skml import AdaBoost
 from skml.ensemble import MarginDisplay
-from skml.ensemble.stumps import BoostedTree
+from skml.ensemble.stumps import BoostedTree, by_values
 
 algorithms = pytest.mark.parametrize("algorithm", ["SAMME", "SAMME.R"])
 
@@ -186,12 +187,13 @@ def test_bins_hold_equal_shares(rng, max_bins):
     X, y = problem(rng, n=3000)
     boost = AdaBoost(n_estimators=20, max_bins=max_bins).fit(X, y)
     exact = AdaBoost(n_estimators=20).fit(X, y)
-    thresholds = np.unique([member.tree_.thresholds[0] for member in boost.estimators_])
+    split = [member.tree_ for member in boost.estimators_ if member.tree_.left[0] >= 0]
+    thresholds = np.unique([tree.thresholds[0] for tree in split])
     assert len(thresholds) <= min(max_bins - 1, 20) * X.shape[1]
     # The best split between bins is no better than the best of all.
     assert boost.estimator_errors_[0] >= exact.estimator_errors_[0] - 0.05
-    for member in boost.estimators_:
-        share = np.mean(X[:, member.tree_.features[0]] <= member.tree_.thresholds[0]) * max_bins
+    for tree in split:
+        share = np.mean(X[:, tree.features[0]] <= tree.thresholds[0]) * max_bins
         assert abs(share - round(share)) < max_bins / len(X) + 1e-6
 
 
@@ -319,6 +321,49 @@ def test_nan_is_refused_where_the_member_cannot_take_it(rng):
     with pytest.raises(ValueError, match="NaN"):
         AdaBoost(GaussianNB()).fit(X, y)
     AdaBoost(DecisionTreeClassifier(max_depth=1)).fit(X, y).predict(X)
+
+
+@algorithms
+@pytest.mark.parametrize("stop", [None, 3])
+def test_sparse_rows_where_the_member_takes_them(rng, algorithm, stop):
+    X, y = problem(rng, n=300)
+    X = np.where(np.abs(X) < 0.5, 0, X)
+    options = {"algorithm": algorithm, "n_estimators": 6, "n_iter_no_change": stop, "random_state": 0}
+    member = LogisticRegression()
+    dense = AdaBoost(member, **options).fit(X, y)
+    for form in (sp.csr_matrix, sp.csc_array, sp.coo_array):
+        boost = AdaBoost(member, **options).fit(form(X), y)
+        np.testing.assert_allclose(boost.estimator_errors_, dense.estimator_errors_, rtol=1e-4)
+        np.testing.assert_array_equal(boost.predict(form(X)), dense.predict(X))
+        np.testing.assert_allclose(boost.margins(form(X), y), dense.margins(X, y), rtol=1e-3, atol=1e-6)
+    with pytest.raises(TypeError, match="[Ss]parse"):
+        AdaBoost().fit(sp.csr_matrix(X), y)
+
+
+def test_rare_entries_are_counted_alone(rng):
+    # Columns nearly all of one value, or missing, beside dense ones: scikit-learn counts all.
+    n = 600
+    X = rng.normal(size=(n, 6)).astype(np.float32).astype(np.float64)
+    X[:, 1:4] *= rng.random((n, 3)) < [0.1, 0.2, 0.32]
+    X[:, 3] += 1
+    y = (X[:, 0] + 3 * X[:, 1] + 3 * (X[:, 2] > 0) - 3 * X[:, 3] + rng.normal(size=n) > -3).astype(int)
+    weights = rng.uniform(0.5, 1.5, n)
+    peer = sklearn.ensemble.AdaBoostClassifier(n_estimators=20, random_state=0).fit(X, y, weights)
+    ours = AdaBoost(n_estimators=20).fit(X, y, weights)
+    np.testing.assert_allclose(ours.estimator_errors_, peer.estimator_errors_, rtol=0, atol=1e-10)
+    assert np.isin([1, 2, 3], [member.tree_.features[0] for member in ours.estimators_]).all()
+    X[rng.random(n) < 0.9, 5] = np.nan
+    y = np.isnan(X[:, 5])  # missing is the most common
+    assert AdaBoost().fit(X, y).estimators_[0].tree_.features[0] == 5
+
+
+@pytest.mark.parametrize("values", [2, 5, 200, 300, 5000])
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_few_values_are_sorted_by_counting(rng, values, missing):
+    x = rng.integers(values, size=5000) / 7
+    x[rng.random(5000) < missing] = np.nan
+    x[:3] = -1, 1e9, -0.0
+    np.testing.assert_array_equal(x[by_values(x)], np.sort(x))
 
 
 def test_a_dummy_that_guesses_is_no_better_than_chance(rng):

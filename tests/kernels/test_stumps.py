@@ -28,7 +28,7 @@ def search(module, binned, y, weights, rows, n_classes, n_threads=1, tolerance=1
     inside = rows if len(rows) else slice(None)
     totals = np.bincount(y[inside], weights[inside], minlength=n_classes)
     found = np.empty(4, dtype=np.int64)
-    arrays = (binned.codes, binned.order, binned.offsets, binned.n_bins, binned.X)
+    arrays = binned.arrays()
     module.find_split(*arrays, weights, y, rows, totals, tolerance * totals.sum(), found, n_threads)
     return found.tolist()
 
@@ -44,7 +44,7 @@ def score(left, y, weights, n_classes):
 @each_dtype
 @each_threads
 @pytest.mark.parametrize("K", [2, 3, 7])
-@pytest.mark.parametrize("missing", [0.0, 0.2])
+@pytest.mark.parametrize("missing", [0.0, 0.2, 0.8])
 @pytest.mark.parametrize("max_bins", [None, 255, 9])
 @pytest.mark.parametrize("n", [2, 3, 40, 900])
 def test_splits_are_the_twins(rng, dtype, n_threads, K, missing, max_bins, n):
@@ -54,6 +54,21 @@ def test_splits_are_the_twins(rng, dtype, n_threads, K, missing, max_bins, n):
     for rows in ([], some if len(some) else [0]):
         expected = search(twin, binned, y, weights, rows, K)
         assert search(stumps, binned, y, weights, rows, K, n_threads) == expected
+
+
+@each_threads
+@pytest.mark.parametrize("K", [2, 5])
+@pytest.mark.parametrize("max_bins", [None, 20])
+def test_splits_of_rare_entries_are_the_twins(rng, n_threads, K, max_bins):
+    X, y, weights = node(rng, n=500, p=7, K=K)
+    X[:, 1:6] *= rng.random((500, 5)) < [0, 0.01, 0.1, 0.2, 0.3]
+    X[:, 4:6] += np.where(rng.random((500, 2)) < 0.05, np.nan, y[:, None] * 1.0)
+    X[:, 3] = np.sign(X[:, 3])
+    binned = bin_rows(X, weights, max_bins)
+    assert (binned.common >= 0)[1:4].all()
+    assert not (binned.common >= 0)[[0, 6]].any()
+    for rows in ([], np.flatnonzero(rng.random(500) < 0.4)):
+        assert search(stumps, binned, y, weights, rows, K, n_threads) == search(twin, binned, y, weights, rows, K)
 
 
 @pytest.mark.parametrize("K", [2, 4])
@@ -168,7 +183,7 @@ def test_find_split_refuses_what_does_not_fit(rng):
     X, y, weights = node(rng, n=20, p=3, K=2)
     b = bin_rows(X, weights, None)
     none = np.empty(0, dtype=np.int32)
-    good = [b.codes, b.order, b.offsets, b.n_bins, b.X, weights, y, none, np.ones(2), 1e-13, np.empty(4, np.int64), 1]
+    good = [*b.arrays(), weights, y, none, np.ones(2), 1e-13, np.empty(4, np.int64), 1]
     stumps.find_split(*good)
     worse = [
         (0, b.codes[:, :-1].copy()),
@@ -177,12 +192,17 @@ def test_find_split_refuses_what_does_not_fit(rng):
         (2, b.offsets[:, :-1].copy()),
         (2, b.offsets[:, ::-1].copy()),
         (3, b.n_bins + np.int32(300)),
-        (4, b.X[:-1].copy()),
-        (5, weights[:-1].copy()),
-        (6, y + np.int32(1)),
-        (7, np.array([20], dtype=np.int32)),
-        (10, np.empty(3, np.int64)),
-        (11, 0),
+        (4, np.array([20], dtype=np.int32)),
+        (5, np.array([0, 0, 0, 1])),
+        (5, np.array([0, 1, 0, 0])),
+        (6, b.common - np.int32(1)),
+        (6, b.common[:-1].copy()),
+        (7, b.X[:-1].copy()),
+        (8, weights[:-1].copy()),
+        (9, y + np.int32(1)),
+        (10, np.array([20], dtype=np.int32)),
+        (13, np.empty(3, np.int64)),
+        (14, 0),
     ]
     for at, value in worse:
         refused(stumps.find_split, *replaced(good, at, value))
@@ -236,7 +256,7 @@ def test_quantiles_that_run_out_of_memory_say_so():
         "import resource\n"
         "import numpy as np\n"
         "from skml._kernels import stumps\n"
-        "values, weights = np.zeros(20_000_000), np.ones(20_000_000)\n"
+        "values, weights = np.arange(20_000_000) * 1e-12, np.ones(20_000_000)\n"
         "with open('/proc/self/statm') as sizes:\n"
         "    used = int(sizes.read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))\n"

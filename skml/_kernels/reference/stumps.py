@@ -5,10 +5,11 @@ import numpy as np
 _MISSING = 255
 
 
-def find_split(codes, order, offsets, n_bins, X, weights, y, rows, totals, tolerance, found, n_threads):
+def find_split(
+    codes, order, offsets, n_bins, rare, rare_starts, common, X, weights, y, rows, totals, tolerance, found, n_threads
+):
     """Find the split of largest sum_sides sum_k w_k^2 / w; of equals the lowest feature, then the lowest value."""
-    _check_search(codes, order, offsets, X, (weights, y, found, rows))
-    rows, parent = (rows if len(rows) else np.arange(len(y))), (totals**2).sum() / totals.sum()
+    rows, parent = _node(codes, order, offsets, X, (weights, y, found, rows, totals))
     known = [_by_value(codes[f], order[f], rows) for f in range(len(codes))]
     scores = [_scores(X[f], codes[f], k, order.shape[1], (rows, weights, y, totals)) for f, k in enumerate(known)]
     best = max((s.max(initial=-np.inf) for s in scores), default=-np.inf)
@@ -44,15 +45,17 @@ def _scores(x, codes, known, exact, node):
         return np.where(valid, (left**2).sum(axis=2) / of_left + (right**2).sum(axis=2) / of_right, -np.inf)
 
 
-def _check_search(codes, order, offsets, X, of_rows):
+def _node(codes, order, offsets, X, of_rows):
+    """Return a node's rows and its score, or raise if the arguments disagree."""
     n = codes.shape[1]
-    weights, y, found, rows = of_rows
+    weights, y, found, rows, totals = of_rows
     if X.shape != codes.shape or not len(weights) == len(y) == n or len(order) != len(offsets) != len(codes):
         raise ValueError("codes, order, offsets, X, weights and y disagree in shape.")
     if offsets.shape[1] != 256 or len(found) != 4 or order.shape[1] not in (0, n):
         raise ValueError("offsets needs 256 columns, found 4 entries, and order n columns or none.")
     if len(rows) and not 0 <= rows.min() <= rows.max() < n:
         raise ValueError("rows point outside.")
+    return (rows if len(rows) else np.arange(n)), (totals**2).sum() / totals.sum()
 
 
 def side_sums(y, weights, left, sums):

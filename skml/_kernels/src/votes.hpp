@@ -10,20 +10,34 @@ namespace skml_votes {
 
 static const ptrdiff_t BLOCK = 64;
 
+typedef double Eight __attribute__((vector_size(64), aligned(8), may_alias));
+
+static inline double sum_of(const double* x, ptrdiff_t n) {
+    Eight p = {};
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8) p += *(const Eight*)(x + i);
+    for (; i < n; i++) p[i & 7] += x[i];
+    return ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]));
+}
+
 // One round's votes for some rows; returns the sum of their new weights.
 static inline double cast(const int32_t* said, const int32_t* y, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t K,
                           double vote, double right, double total, double* weights, double* votes, double* margins) {
-    double sum = 0;
-    for (ptrdiff_t i = begin; i < end; i++) {
-        double *v = votes + i * K, other = -1;
-        v[said[i]] += vote;
-        weights[i] *= said[i] == y[i] ? right : 1.0;
-        sum += weights[i];
-        if (K == 2) other = v[1 - y[i]];
-        else for (ptrdiff_t k = 0; k < K; k++) if (k != y[i]) other = std::max(other, v[k]);
-        margins[i] = (v[y[i]] - other) / total;
-    }
-    return sum;
+    for (ptrdiff_t i = begin; i < end; i++) weights[i] *= said[i] == y[i] ? right : 1.0;
+    if (K == 2)
+        for (ptrdiff_t i = begin; i < end; i++) {
+            const double a = votes[2 * i] + (said[i] ? 0.0 : vote), b = votes[2 * i + 1] + (said[i] ? vote : 0.0);
+            votes[2 * i] = a, votes[2 * i + 1] = b;
+            margins[i] = (y[i] ? b - a : a - b) / total;
+        }
+    else
+        for (ptrdiff_t i = begin; i < end; i++) {
+            double *v = votes + i * K, other = -1;
+            v[said[i]] += vote;
+            for (ptrdiff_t k = 0; k < K; k++) other = k != y[i] && v[k] > other ? v[k] : other;
+            margins[i] = (v[y[i]] - other) / total;
+        }
+    return sum_of(weights + begin, end - begin);
 }
 
 struct Weighted { double value, weight; };
@@ -45,38 +59,63 @@ static inline double select(std::vector<Weighted>& all, double wanted) {
     }
 }
 
+static const ptrdiff_t CELLS = 2048;
+
+// The cell of each value in [-1, 1], and the weight in each cell.
+static inline void fill_cells(const double* values, const double* weights, ptrdiff_t n, uint16_t* cells,
+                              double* sums) {
+    double other[CELLS] = {};  // additions to one cell would wait for each other
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double at = (values[i] + 1) * (CELLS / 2), most = CELLS - 1, low = at > 0 ? at : 0.0;
+        cells[i] = (uint16_t)(int32_t)(low < most ? low : most);
+    }
+    for (ptrdiff_t i = 0; i + 1 < n; i += 2) sums[cells[i]] += weights[i], other[cells[i + 1]] += weights[i + 1];
+    if (n & 1) sums[cells[n - 1]] += weights[n - 1];
+    for (ptrdiff_t c = 0; c < CELLS; c++) sums[c] += other[c];
+}
+
+// The values in some cells, given by the list that each cell has or -1.
+static inline void gather(const double* values, const double* weights, ptrdiff_t n, const uint16_t* cells,
+                          const std::vector<uint16_t>& wanted, const std::vector<int16_t>& list_of,
+                          std::vector<std::vector<Weighted>>& lists) {
+    for (ptrdiff_t first = 0; first < n; first += 64) {
+        const ptrdiff_t m = std::min((ptrdiff_t)64, n - first);
+        uint16_t any = 0;
+        for (const uint16_t c : wanted)
+            for (ptrdiff_t i = 0; i < m; i++) any |= cells[first + i] == c;
+        for (ptrdiff_t i = first; any && i < first + m; i++) {
+            if (list_of[cells[i]] < 0) continue;
+            std::vector<Weighted>& list = lists[list_of[cells[i]]];
+            if (!list.empty() && list[0].value == values[i]) list[0].weight += weights[i];  // in a cell all may be equal
+            else list.push_back({values[i], weights[i]});
+        }
+    }
+}
+
 // Weighted quantiles at increasing levels in (0, 1], of values in [-1, 1]: a histogram tells whom to look at.
 // Returns 0, or 1 where memory ran out.
 static inline int quantiles(const double* values, const double* weights, ptrdiff_t n, const double* levels,
                             ptrdiff_t n_levels, double* found) noexcept try {
-    const ptrdiff_t CELLS = 2048;
-    std::vector<double> sums(CELLS, 0.0);
-    std::vector<uint16_t> cells(n);
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const double at = (values[i] + 1) * (CELLS / 2);
-        cells[i] = (uint16_t)(at > 0 ? std::min((ptrdiff_t)at, CELLS - 1) : 0);
-        sums[cells[i]] += weights[i];
-    }
-    double total = 0;
+    std::vector<double> sums(CELLS, 0.0), needed(n_levels);
+    std::vector<uint16_t> cells(n), cell_of(n_levels), wanted;  // where each quantile lies
+    fill_cells(values, weights, n, cells.data(), sums.data());
+    double total = 0, before = 0;
     for (ptrdiff_t c = 0; c < CELLS; c++) total += sums[c];
     ptrdiff_t last = 0;
     for (ptrdiff_t c = 0; c < CELLS; c++) if (sums[c] > 0) last = c;
-    std::vector<ptrdiff_t> cell_of(n_levels);  // where each quantile lies
-    std::vector<double> wanted(n_levels);      // and how much of the weight in its cell does not exceed it
-    std::vector<int16_t> lists(CELLS, -1);
-    double before = 0;
-    int16_t n_lists = 0;
+    std::vector<int16_t> list_of(CELLS, -1);
     for (ptrdiff_t q = 0, c = 0; q < n_levels; q++) {
         while (c < last && before + sums[c] < levels[q] * total) before += sums[c++];
-        cell_of[q] = c, wanted[q] = levels[q] * total - before;
-        if (lists[c] < 0) lists[c] = n_lists++;
+        cell_of[q] = (uint16_t)c, needed[q] = levels[q] * total - before;  // what of its cell does not exceed it
+        if (list_of[c] >= 0) continue;
+        list_of[c] = (int16_t)wanted.size();
+        wanted.push_back((uint16_t)c);
     }
-    std::vector<std::vector<Weighted>> some(n_lists);
-    for (ptrdiff_t i = 0; i < n; i++)
-        if (lists[cells[i]] >= 0) some[lists[cells[i]]].push_back({values[i], weights[i]});
+    std::vector<std::vector<Weighted>> lists(wanted.size());
+    gather(values, weights, n, cells.data(), wanted, list_of, lists);
     for (ptrdiff_t q = 0; q < n_levels; q++) {
-        std::vector<Weighted>& list = some[lists[cell_of[q]]];
-        found[q] = list.empty() ? 0.0 : select(list, wanted[q]);
+        std::vector<Weighted>& list = lists[list_of[cell_of[q]]];
+        found[q] = list.empty() ? 0.0 : select(list, needed[q]);
     }
     return 0;
 } catch (const std::bad_alloc&) {
