@@ -9,13 +9,16 @@ _HOMES = {
     "AdaBoost": "skml.ensemble",
     "BaggingForest": "skml.ensemble",
     "BaggingForestRegressor": "skml.ensemble",
+    "ContentFilter": "skml.recommendation",
     "KMeansPP": "skml.cluster",
     "LinearAutoencoder": "skml.decomposition",
+    "MatrixFactorization": "skml.recommendation",
+    "NeighborhoodFilter": "skml.recommendation",
     "PCA": "skml.decomposition",
     "all_estimators": "skml.inspection",
     "show_versions": "skml.inspection",
 }
-_PACKAGES = ("base", "callback", "cluster", "decomposition", "ensemble", "inspection")
+_PACKAGES = ("base", "callback", "cluster", "decomposition", "ensemble", "inspection", "recommendation")
 
 __all__ = sorted(["__version__", *_HOMES])
 

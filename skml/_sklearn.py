@@ -15,6 +15,7 @@ from sklearn.utils._array_api import check_same_namespace, get_namespace_and_dev
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as openmp_threads
 from sklearn.utils._param_validation import HasMethods, InvalidParameterError, RealNotInt, StrOptions
 from sklearn.utils._param_validation import Interval as _Interval
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "InvalidParameterError",
     "RealNotInt",
     "StrOptions",
+    "check_feature_names_in",
     "check_same_namespace",
     "check_sample_weight",
     "fit_context",

@@ -22,6 +22,10 @@ EXCEPTIONS = {
         "skml.ensemble.forest",
         "__init__ has 56",
     ): "a line to each of its 27 parameters, which are scikit-learn's and more",
+    (
+        "skml.recommendation.factorization",
+        "__init__ has 60",
+    ): "a line to each of its 28 parameters, those of four solvers",
 }
 
 # Kernel families without a twin: {family: why}.

@@ -16,6 +16,7 @@ from _contract.cases import (
     label,
     make,
     state,
+    with_recurring_ids,
 )
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
@@ -73,7 +74,7 @@ def is_step(context):
 def hard_data(cls, rng, params=None):
     """Return data on which an iterative fit takes more than two steps: groups that overlap, missing values for EM."""
     X, y = data(cls, rng, n=240)
-    X = X + rng.normal(size=X.shape) * 6
+    X = with_recurring_ids(cls, X + rng.normal(size=X.shape) * 6)
     if params and params.get("svd_solver") == "em":
         X[rng.random(X.shape) < 0.1] = np.nan
     return X, y
@@ -94,6 +95,17 @@ ITERATIVE = {
     "LinearAutoencoder": [
         {"solver": "als", "n_components": 2, "tol": 0.0},
         {"solver": "sgd", "n_components": 2, "max_iter": 20},
+    ],
+    "NeighborhoodFilter": [
+        {"solver": "slim", "alpha": 2.0, "n_neighbors": 2},
+        {"solver": "slim", "alpha": 1.0, "n_neighbors": 2, "feedback": "implicit", "positive": True},
+    ],
+    "MatrixFactorization": [
+        {"n_components": 2, "tol": 0.0, "max_iter": 5},
+        {"n_components": 2, "tol": 0.0, "max_iter": 5, "inner": "cg"},
+        {"n_components": 2, "solver": "ccd", "tol": 0.0, "max_iter": 5},
+        {"n_components": 2, "solver": "svd", "alpha": 0.1, "tol": 0.0, "max_iter": 5},
+        {"n_components": 2, "solver": "sgd", "tol": None, "max_iter": 5},
     ],
     "PCA": [{"svd_solver": "em", "n_components": 2}],
 }
@@ -234,7 +246,7 @@ def test_monitors_inside_pipeline_and_grid_search(cls, params, rng):
     assert len(rows) >= steps
     assert all(np.isfinite(row["score"]) for row in rows)
     assert len(history.records) == steps
-    size = next(name for name in ("n_components", "n_clusters", "n_estimators") if name in params)
+    size = next(name for name in ("n_components", "n_clusters", "n_estimators", "n_neighbors") if name in params)
     search = GridSearchCV(estimator, {size: [2, 3]}, scoring=scorer, cv=2)
     search.fit(X, y)
     assert len(history.records) > steps

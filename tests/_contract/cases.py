@@ -5,9 +5,10 @@ import inspect
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import is_classifier, is_clusterer, is_regressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 import skml
@@ -24,6 +25,13 @@ VARIANTS = {
         {"estimator": GaussianNB(), "n_estimators": 5, "algorithm": "SAMME.R"},
         {"estimator": KNeighborsClassifier(3, algorithm="brute"), "n_estimators": 5},  # takes no weights
     ],
+    "ContentFilter": [
+        {"profile": "rocchio"},
+        {"profile": "rocchio", "threshold": 0.0, "gamma": 0.0},
+        {"alpha": 0.1, "bias_alpha": 0.0},
+        {"feedback": "implicit"},
+        {"handle_unknown": "mean"},
+    ],
     "KMeansPP": [
         *({"algorithm": name, "n_clusters": 5} for name in ("lloyd", "elkan", "hamerly", "exponion", "yinyang")),
         *({"init": name, "n_clusters": 5} for name in ("random", "farthest", "k-means||")),
@@ -35,6 +43,31 @@ VARIANTS = {
         {"solver": "als", "n_components": 3, "max_iter": 10_000},
         {"solver": "sgd", "n_components": 3},
         {"solver": "exact", "n_components": 1, "tied": True},
+    ],
+    "NeighborhoodFilter": [
+        {"kind": "user"},
+        *({"metric": name} for name in ("cosine", "pearson", "adjusted_cosine", "jaccard")),
+        {"kind": "user", "metric": "pearson", "min_support": 2.0, "n_neighbors": 5},
+        {"negative": True, "damping": 0.5, "baseline": (2.0, 0.5), "shrinkage": 0.0},
+        {"solver": "ease", "baseline": None},
+        {"solver": "slim", "alpha": 2.0, "tol": 1e-9},
+        {"solver": "slim", "alpha": 1.0, "positive": True, "tol": 1e-9},
+        {"feedback": "implicit", "metric": "cosine", "n_neighbors": 3},
+        {"feedback": "implicit", "kind": "user", "metric": "jaccard"},
+        {"feedback": "implicit", "solver": "ease"},
+    ],
+    "MatrixFactorization": [
+        {"n_components": 3, "inner": "cg", "weighted_alpha": True, "alpha": 0.2, "tol": 1e-2},
+        {"n_components": 3, "init": "svd", "fit_bias": False, "alpha": {"users": 0.5, "items": 1.0}, "tol": 1e-2},
+        {"n_components": 3, "feedback": "implicit"},
+        {"n_components": 3, "solver": "sgd", "max_iter": 10},
+        {"n_components": 3, "solver": "sgd", "max_iter": 10, "average": 3, "weighted_alpha": True, "init": "svd"},
+        {"n_components": 3, "solver": "sgd", "feedback": "implicit", "loss": "bpr", "max_iter": 10},
+        {"n_components": 3, "solver": "sgd", "feedback": "implicit", "loss": "logistic", "max_iter": 10},
+        {"n_components": 3, "solver": "svd"},
+        {"n_components": 3, "solver": "ccd"},
+        {"n_components": 3, "solver": "ccd", "constraint": "nonnegative"},
+        {"n_components": 3, "solver": "ccd", "constraint": "orthogonal", "alpha": 1.0},
     ],
     "PCA": [
         *({"svd_solver": name, "n_components": 3} for name in ("full", "covariance_eigh", "arpack", "randomized")),
@@ -115,17 +148,26 @@ def data(cls, rng, n=90, p=8):
     centres = rng.normal(size=(5, p)) * 6
     # Unequal scales keep the directions apart: with nearly equal ones a rounding error could turn them.
     X = (centres[groups] + rng.normal(size=(n, p))) * 1.6 ** -np.arange(p)
+    X = with_recurring_ids(cls, X)
     if is_classifier(cls()):
         groups = np.where(rng.random(n) < 0.1, rng.integers(0, 5, size=n), groups)
     return X, target(cls, X, groups)
 
 
+def with_recurring_ids(cls, X):
+    """Return X whose users and items recur: if each row had its own, a recommender would have nothing to learn."""
+    return np.c_[np.rint(X[:, :2]), X[:, 2:]] if hasattr(cls, "recommend") else X
+
+
 def target(cls, X, groups):
-    """Return the y that suits an estimator: classes, numbers, or None."""
+    """Return the y that suits an estimator: classes, numbers that a confidence may be as well, or None."""
+    if hasattr(cls, "recommend"):
+        return 1 + np.abs(X @ np.ones(X.shape[1]))
     if is_classifier(cls()):
         return groups % 3
     if is_regressor(cls()):
-        return X @ np.ones(X.shape[1])
+        y = X @ np.ones(X.shape[1])
+        return y - y.min() + 1 if hasattr(cls, "recommend") else y  # as confidences, too, they must be positive
     return None
 
 
@@ -133,11 +175,16 @@ def answers(estimator, X, rows=None):
     """Return what each method of a fitted estimator says about X, or some rows of it."""
     X = X if rows is None else X[rows]
     said = {name: getattr(estimator, name)(X) for name in ROW_METHODS if hasattr(estimator, name)}
-    if hasattr(estimator, "inverse_transform"):
+    if hasattr(estimator, "inverse_transform") and not _recommends_last(estimator):
         # Codes are what transform or, for a quantizer, predict gives.
-        code = said["predict"] if "predict" in said else said["transform"]
+        code = said["predict"] if is_clusterer(estimator) else said["transform"]
         said["inverse_transform"] = estimator.inverse_transform(code)
     return {name: dense(value) for name, value in said.items()}
+
+
+def _recommends_last(estimator):
+    # The codes of a recommender stand for ratings of all items, which the steps before it cannot undo.
+    return isinstance(estimator, Pipeline) and hasattr(estimator[-1], "recommend")
 
 
 def dense(value):

@@ -1,0 +1,366 @@
+"""The two doors: interactions with their ratings, or a matrix of users x items, read into the same rows of codes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import validate_data
+
+from skml.base import validate_weights, validate_X
+from skml.recommendation.ids import as_objects, encode, look_up
+from skml.recommendation.interactions import (
+    LARGEST,
+    confidence,
+    matrix_ids,
+    merged,
+    refuse_large,
+    require_small,
+    sorted_matrix,
+)
+from skml.recommendation.ratings import Ratings
+from skml.recommendation.tables import (
+    ITEMS,
+    TWO_DOORS,
+    USERS,
+    Table,
+    as_column,
+    as_table,
+    column_of,
+    features_of,
+    refuse_times,
+    shape_of,
+)
+
+# Types in which validation leaves an array: labels that are integers must not be rounded.
+_KEPT = (np.float64, np.float32, np.bool_, *(np.dtype(char).type for char in np.typecodes["AllInteger"]))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Training rows of positive weight, whichever door they came through.
+
+    Attributes
+    ----------
+    user_ids, item_ids : ndarray
+        Who the codes are.
+    users, items : ndarray of shape (n_rows,), int32
+        Codes.
+    y : ndarray of shape (n_rows,), float32 or float64
+        Ratings, or confidences.
+    weights : ndarray of shape (n_rows,) of y's type, or None
+        Positive.
+    features : ndarray of shape (n_rows, n_features) of y's type
+        What else the rows say.
+    """
+
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    users: np.ndarray
+    items: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+    features: np.ndarray
+
+    @property
+    def shape(self):
+        """How many users and items there are."""
+        return len(self.user_ids), len(self.item_ids)
+
+
+def door_of(X, y, implicit):
+    """Return which door data comes through: "matrix" or "interactions"."""
+    return "matrix" if y is None and (sp.issparse(X) or not implicit) else "interactions"
+
+
+def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
+    """Validate training data of either door.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared.
+    X : array-like, DataFrame or sparse matrix
+        Interactions, or a matrix of ratings.
+    y : array-like of shape (n_samples,) or None
+        Ratings, confidences, or None.
+    sample_weight : array-like of shape (n_samples,), float or None
+        Weights of X's rows.
+    reset : bool
+        Whether X defines the features.
+    implicit : bool
+        Whether y are confidences.
+
+    Returns
+    -------
+    rows : Rows
+        At least one.
+    """
+    if door_of(X, y, implicit) == "matrix":
+        return _rows_of_matrix(estimator, X, sample_weight, reset, implicit)
+    table = read_table(estimator, X, reset=reset)
+    n_rows = len(table.users)
+    require_small(n_rows)
+    y, dtype = _ratings(y, n_rows, table.dtype, implicit)
+    weights = validate_weights(sample_weight, np.empty((n_rows, 0)), dtype=np.float64)
+    kept = _kept(y, weights, implicit)
+    user_ids, users = encode(table.users[kept], USERS)
+    item_ids, items = encode(table.items[kept], ITEMS)
+    features = table.features[kept].astype(dtype, copy=False)
+    return Rows(user_ids, item_ids, users, items, y[kept], _at(weights, kept, dtype), features)
+
+
+def _at(weights, kept, dtype):
+    return None if weights is None else weights[kept].astype(dtype)
+
+
+def _kept(y, weights, implicit):
+    """Return the rows that are there: those of positive weight and, if it is one, of positive confidence."""
+    if not implicit:
+        return slice(None) if weights is None else weights > 0
+    if len(y) and y.min() < 0:
+        raise ValueError(f"Confidences must not be negative, got {y.min():g} in row {int(np.argmin(y))}.")
+    kept = y > 0 if weights is None else (y > 0) & (weights > 0)
+    if not kept.any():
+        raise ValueError("There are no interactions of positive confidence and weight.")
+    return kept
+
+
+def _ratings(y, n_rows, dtype, implicit):
+    """Return ratings and the type to work in."""
+    if y is None:
+        dtype = dtype or np.dtype(np.float64)
+        return np.ones(n_rows, dtype), dtype
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(np.empty(n_rows), y)
+    if y.dtype.kind == "c":
+        raise ValueError("Complex data not supported: y must hold real numbers.")
+    try:
+        y = y if y.dtype.kind in "biuf" else as_objects(y.tolist()).astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("y must hold numbers, the ratings; it holds strings or objects.") from None
+    assert_all_finite(y, input_name="y")
+    dtype = dtype or np.dtype(np.float32 if y.dtype == np.float32 else np.float64)
+    with np.errstate(over="ignore"):
+        y = y.astype(dtype)
+    return _not_too_large(y, "y"), dtype
+
+
+def _not_too_large(y, name):
+    largest, limit = np.max(np.abs(y), initial=0), np.sqrt(np.finfo(y.dtype).max) / LARGEST
+    if not largest <= limit:
+        raise ValueError(f"{name} holds {largest:g}: sums of squares of ratings above {limit:.0e} leave {y.dtype}.")
+    return y
+
+
+# ------------------------------------------------------------------------------------------- interactions
+
+
+def read_table(estimator, X, *, reset):
+    """Validate interactions.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator or None
+        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared; None compares nothing.
+    X : array-like or DataFrame of shape (n_samples, n_columns)
+        Users, items and features.
+    reset : bool
+        Whether X defines the features.
+
+    Returns
+    -------
+    table : Table
+        Ids are not yet looked at.
+    """
+    if np.ma.is_masked(X):
+        raise ValueError("X is a masked array, whose mask would be ignored; leave out masked rows.")
+    table = as_table(X)
+    if isinstance(table, np.ndarray) and table.dtype.kind in "biufc":
+        table = _checked_numbers(estimator, table, reset)
+    else:
+        _check_shape(table)
+        refuse_times(table)
+        _compare(estimator, table, reset)
+    if shape_of(table)[1] < 2:
+        raise ValueError(
+            f"X has {shape_of(table)[1]} feature(s), but two are needed: a column of users and one of items."
+        )
+    dtype = _common_float(table)
+    return Table(column_of(table, 0), column_of(table, 1), features_of(table, dtype or np.float64), dtype)
+
+
+def _checked_numbers(estimator, X, reset):
+    if X.ndim == 2 and X.dtype.kind == "f" and np.isnan(X).any():
+        raise ValueError(f"Input X contains NaN. {TWO_DOORS}")
+    return (
+        check_array(X, dtype=list(_KEPT)) if estimator is None else validate_X(estimator, X, reset=reset, dtype=_KEPT)
+    )
+
+
+def _compare(estimator, table, reset):
+    if estimator is not None:
+        shown = table if not isinstance(table, list) else np.broadcast_to(np.empty((), object), shape_of(table))
+        validate_data(estimator, shown, reset=reset, skip_check_array=True)
+
+
+def _check_shape(table):
+    shape = shape_of(table)
+    if len(shape) != 2:
+        raise ValueError(
+            f"Expected 2D array, got {len(shape)}D array instead: X must be a table of user, item, features."
+        )
+    if min(shape) == 0:
+        which, what = (0, "sample(s)") if shape[0] == 0 else (1, "feature(s)")
+        raise ValueError(f"Found array with 0 {what} (shape={shape}) while a minimum of {1 + which} is required.")
+
+
+def _common_float(table):
+    """Return the type of an array, or of all columns, if it is float32 or float64."""
+    if isinstance(table, np.ndarray):
+        return table.dtype if table.dtype.kind == "f" else None
+    dtypes = {getattr(column_of(table, f), "dtype", None) for f in range(shape_of(table)[1])}
+    dtype = dtypes.pop()
+    return dtype if not dtypes and dtype in (np.float32, np.float64) else None
+
+
+def ask_codes(table, user_ids, item_ids):
+    """Return the codes of a table's users and items, -1 for those that are unknown."""
+    return look_up(table.users, user_ids, USERS), look_up(table.items, item_ids, ITEMS)
+
+
+# -------------------------------------------------------------------------------------------------- matrix
+
+
+def read_matrix(estimator, R, *, reset):
+    """Validate a matrix of ratings.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose ``n_features_in_`` (items) and ``feature_names_in_`` are set or compared.
+    R : array-like, DataFrame or sparse matrix of shape (n_users, n_items)
+        Dense with NaN, or sparse with unstored entries, for what is missing.
+    reset : bool
+        Whether R defines the items.
+
+    Returns
+    -------
+    R : CSR array of shape (n_users, n_items)
+        float32 or float64, stored zeros kept.
+    """
+    refuse_large(R)
+    R = validate_X(estimator, R, reset=reset, accept_sparse=True, allow_nan=not sp.issparse(R))
+    R = sorted_matrix(R)
+    _not_too_large(R.data, "R")
+    return R
+
+
+def _rows_of_matrix(estimator, R, sample_weight, reset, implicit):
+    user_ids, item_ids = matrix_ids(R)
+    R = read_matrix(estimator, R, reset=reset)
+    users = np.repeat(np.arange(R.shape[0], dtype=np.int32), np.diff(R.indptr))
+    weights = validate_weights(sample_weight, R, dtype=np.float64)
+    weights = None if weights is None else weights[users]
+    kept = _kept(R.data, weights, implicit)
+    y = R.data[kept]
+    if len(y) == 0:
+        raise ValueError("R holds no ratings: there are no interactions to learn from.")
+    features = np.empty((len(y), 0), y.dtype)
+    return Rows(user_ids, item_ids, users[kept], R.indices[kept], y, _at(weights, kept, y.dtype), features)
+
+
+def matrix_histories(estimator, R, implicit, n_items):
+    """Return the rows of a matrix as histories of people who need not be known.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Fitted.
+    R : array-like, DataFrame or sparse matrix of shape (n_people, n_items)
+        As for the matrix door.
+    implicit : bool
+        Whether R holds confidences.
+    n_items : int
+        How many items are known.
+
+    Returns
+    -------
+    ratings : Ratings
+        A row for each; rows may be empty.
+    """
+    if estimator._door == "matrix":
+        R = read_matrix(estimator, R, reset=False)
+    else:
+        refuse_large(R)
+        allow = False if sp.issparse(R) else "allow-nan"
+        R = check_array(R, dtype=[np.float64, np.float32], accept_sparse="csr", ensure_all_finite=allow, input_name="R")
+        R = sorted_matrix(R)
+    if R.shape[1] != n_items and estimator._door != "matrix":
+        raise ValueError(f"The matrix has {R.shape[1]} columns; expected {n_items}, one for each of item_ids_.")
+    users = np.repeat(np.arange(R.shape[0], dtype=np.int32), np.diff(R.indptr))
+    kept = _history_kept(R.data, implicit)
+    # of items that came after the matrix nothing is said
+    return merged(users[kept], R.indices[kept], R.data[kept], None, (R.shape[0], n_items), "error")
+
+
+# ----------------------------------------------------------------------------------------------- histories
+
+
+def read_histories(histories, item_ids, dtype, implicit, duplicates):
+    """Read what people who need not be known have said of items.
+
+    Parameters
+    ----------
+    histories : sequence of dict or, with implicit feedback, of sequences
+        For each person the ratings of items, ``{item: rating}``; or the items.
+    item_ids : ndarray of shape (n_items,)
+        Known items; others are left out.
+    dtype : dtype
+        float32 or float64.
+    implicit : bool
+        Whether ratings are confidences.
+    duplicates : {"mean", "last", "sum", "error"}
+        What becomes of an item named twice.
+
+    Returns
+    -------
+    ratings : Ratings
+        A row for each.
+    """
+    histories = list(histories)
+    dicts = [hasattr(history, "items") and hasattr(history, "keys") for history in histories]
+    if not (implicit or all(dicts)):
+        raise ValueError(
+            "Each of histories must be a dict {item: rating}: without ratings only implicit feedback goes."
+        )
+    if any(isinstance(history, (str, bytes)) or not hasattr(history, "__iter__") for history in histories):
+        raise ValueError("histories must hold a dict {item: rating} or a list of items for each person.")
+    names = [name for history in histories for name in history]
+    pairs = [history.values() if rated else [1.0] * len(history) for history, rated in zip(histories, dicts)]
+    given = np.array([float(rating) for ratings in pairs for rating in ratings], dtype)
+    assert_all_finite(given, input_name="histories")
+    y = _not_too_large(given, "histories")
+    items = look_up(as_column(names, "histories"), item_ids, "The items of histories")
+    users = np.repeat(np.arange(len(histories), dtype=np.int32), [len(history) for history in histories])
+    kept = (items >= 0) & _history_kept(y, implicit)
+    shape = (len(histories), len(item_ids))
+    return merged(users[kept], items[kept], y[kept], None, shape, duplicates)
+
+
+def _history_kept(y, implicit):
+    if not implicit:
+        return np.ones(len(y), bool)
+    if len(y) and y.min() < 0:
+        raise ValueError(f"Confidences must not be negative, got {y.min():g}.")
+    return y > 0
+
+
+def as_learned(ratings, implicit):
+    """Return ratings as solvers take them: with implicit feedback, weights multiplied into confidences."""
+    return confidence(ratings) if implicit else ratings
+
+
+def no_ratings(n_rows, n_items, dtype):
+    """Return empty histories."""
+    return Ratings(np.zeros(n_rows + 1, np.int32), np.empty(0, np.int32), np.empty(0, dtype), None, n_items)

@@ -1,0 +1,113 @@
+"""Early stopping of factorisations: interactions held out, and the factors that do best on them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from skml.recommendation.coordinate import residuals, squared_sum, weights_of
+from skml.recommendation.ranking import ndcg_without, take_rows
+from skml.recommendation.ratings import Ratings
+
+_MOST_USERS = 2000  # that many users' rankings are looked at
+
+
+def hold_out(ratings, fraction, seed):
+    """Return ratings without a random part, and this part; every user and every item keeps one.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        By user.
+    fraction : float
+        Of the interactions, between 0 and 1.
+    seed : int
+        Of the random numbers; the part depends on it and on where interactions are, not on what they say.
+
+    Returns
+    -------
+    kept, held : Ratings
+        Of the same shape.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing that could be held out.
+    """
+    order = np.random.default_rng([seed, 3]).permutation(len(ratings.data))
+    users, items = ratings.rows()[order], ratings.indices[order]
+    needed = np.zeros(len(order), bool)
+    for codes in (users, items):
+        needed[np.unique(codes, return_index=True)[1]] = True
+    held = np.zeros(len(order), bool)
+    held[order[~needed][: round(fraction * len(order))]] = True
+    if not held.any():
+        raise ValueError(
+            "early_stopping holds out interactions of users and items that have others, and there are none; "
+            "set early_stopping=False, or raise validation_fraction."
+        )
+    return _part(ratings, ~held), _part(ratings, held)
+
+
+def _part(ratings, mask):
+    indptr = np.append(np.int32(0), np.cumsum(mask, dtype=np.int32))[ratings.indptr]
+    weights = None if ratings.weights is None else ratings.weights[mask]
+    return Ratings(indptr, ratings.indices[mask], ratings.data[mask], weights, ratings.n_columns)
+
+
+def error_on(held, n_threads):
+    """Return a function of factors that gives the root mean squared error on held-out ratings."""
+    total = float(held.filled_weights().sum(dtype=np.float64))
+
+    def measure(factors):
+        return np.sqrt(squared_sum(residuals(held, factors, n_threads), weights_of(held)) / total)
+
+    return measure
+
+
+def ranking_on(held, kept, n_threads):
+    """Return a function of factors that gives ndcg@10 for held-out items among those that have not been kept."""
+    users = np.flatnonzero(np.diff(held.indptr))
+    users = users[:: -(-len(users) // _MOST_USERS)]
+    relevant, seen = take_rows(held, users), take_rows(kept, users)
+
+    def measure(factors):
+        def score(rows, candidates):
+            return factors.users[users[rows]] @ factors.items.T + factors.item_bias
+
+        return ndcg_without(score, relevant, seen, n_threads)
+
+    return measure
+
+
+def watched(steps, measure, name, patience, tol):
+    """Yield steps whose state is the best so far, and end when it has not been bettered for a while.
+
+    Parameters
+    ----------
+    steps : iterator of Step
+        States are Factors.
+    measure : callable
+        Of factors.
+    name : str
+        What it measures; of "validation_rmse" less is better, else more.
+    patience : int
+        So many steps in a row without a new best end it.
+    tol : float
+        What is no better by this part of the best is not new.
+
+    Yields
+    ------
+    step : Step
+        With the measure among its metrics.
+    """
+    sign = 1.0 if name == "validation_rmse" else -1.0
+    best, least, waited = None, np.inf, 0
+    for step in steps:
+        value = float(measure(step.state))
+        waited = 0 if best is None or sign * value < least - tol * abs(least) else waited + 1
+        if best is None or sign * value < least:
+            best, least = step.state, sign * value
+        last = step.last or waited >= patience
+        yield replace(step, state=best, metrics={**step.metrics, name: value}, last=last)
+        if last:
+            return

@@ -1,0 +1,53 @@
+"""Attributes of items beside their ratings: items that nobody has rated take part."""
+
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse as sp
+
+from skml.recommendation.ids import look_up
+from skml.recommendation.item_features import transform_item_features
+
+
+def widened(ratings, n_items):
+    """Return the same interactions, with more items after those there are."""
+    return replace(ratings, n_columns=n_items)
+
+
+def kept_attributes(known, old_items, item_ids, given):
+    """Return the attributes of items whose codes have changed, and of new ones.
+
+    Parameters
+    ----------
+    known : ItemFeatures
+        Of the last fit.
+    old_items : ndarray of int32
+        Where its items are now.
+    item_ids : ndarray of shape (n_items,)
+        All items.
+    given : DataFrame, array-like, sparse matrix, pair or None
+        Attributes of further items, as at fit.
+
+    Returns
+    -------
+    features : ItemFeatures
+        Of `item_ids`; zeros for those of which nothing is known.
+    """
+    parts, places = [known.matrix[old_items >= 0]], [old_items[old_items >= 0]]
+    if given is not None:
+        ids, matrix = transform_item_features(known, given)
+        at = look_up(ids, item_ids, "The items of item_features")
+        fresh = (at >= 0) & ~np.isin(at, places[0])
+        parts, places = [*parts, matrix[fresh]], [*places, at[fresh]]
+    return replace(known, ids=item_ids, matrix=_placed(parts, np.concatenate(places), len(item_ids)))
+
+
+def _placed(parts, places, n_items):
+    """Return a matrix with rows at places, zeros elsewhere."""
+    if not sp.issparse(parts[0]):
+        out = np.zeros((n_items, parts[0].shape[1]), parts[0].dtype)
+        out[places] = np.concatenate(parts)
+        return out
+    rows = np.arange(len(places))
+    mover = sp.csr_array((np.ones(len(places), parts[0].dtype), (places, rows)), shape=(n_items, len(places)))
+    return sp.csr_array(mover @ sp.vstack(parts, format="csr"))

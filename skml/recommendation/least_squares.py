@@ -1,0 +1,176 @@
+"""Factors of one side given those of the other: many small ridge regressions, one per row of interactions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skml import _kernels
+from skml.recommendation.ratings import Ratings
+
+_LINE = 64  # bytes; rows of factors are whole lines
+_SLICE = 2e8  # nanoseconds of work, estimated amply, between two returns to Python
+_BLOCK = 512  # rows whose products are summed in the precision of the factors
+
+
+@dataclass(frozen=True)
+class RowProblems:
+    """Ridge regressions that share their design: the rows of the other side.
+
+    Row r minimises ``1/2 sum w (t - q'x)^2 + 1/2 s_r sum_j ridge_j (x_j - m_rj)^2`` over its interactions. With
+    confidences c instead (`implicit`), ``1/2 sum_all c (t - q'x)^2`` with t = c = 1 where stored, t = 0 elsewhere.
+
+    Attributes
+    ----------
+    ratings : Ratings
+        The targets, or the confidences, by row.
+    ridge : ndarray of shape (k,)
+        Of the targets' type.
+    scales : ndarray of shape (n_rows,) or None
+        s_r; None means 1.
+    implicit : bool
+        Whether `ratings` holds confidences.
+    n_threads : int
+        Threads to use; no result depends on it.
+    """
+
+    ratings: Ratings
+    ridge: np.ndarray
+    scales: np.ndarray | None = None
+    implicit: bool = False
+    n_threads: int = 1
+
+    def solve(self, others, found, *, shift=None, gram=None, prior=None, steps=0, losses=None):
+        """Solve all rows.
+
+        Parameters
+        ----------
+        others : ndarray of shape (n_columns, K)
+            The rows of the other side, as :func:`padded` gives them.
+        found : ndarray of shape (n_rows, K)
+            Is written; conjugate gradients start from what it holds.
+        shift : ndarray of shape (n_columns,) or None
+            What is taken from the targets of a column.
+        gram : ndarray of shape (K, K) or None
+            others' others, where the problem is implicit.
+        prior : ndarray of shape (n_rows, K) or None
+            Where the ridge draws to: m.
+        steps : int, default=0
+            Of conjugate gradients; 0 means exactly, by Cholesky.
+        losses : ndarray of shape (n_rows,), float64, or None
+            Is written: twice the first sum; if implicit, without sum_all (q'x)^2.
+        """
+        ratings, dtype = self.ratings, found.dtype
+        none, nothing = np.empty(0, dtype), np.empty((0, found.shape[1]), dtype)
+        given = (
+            *(ratings.indptr, ratings.indices, ratings.data, _or(ratings.weights, none), others, _or(shift, none)),
+            *(_or(gram, nothing), self.ridge, _or(self.scales, none), _or(prior, nothing), steps),
+        )
+        losses = np.empty(0) if losses is None else losses
+        cuts = row_cuts(ratings.indptr, found.shape[1], steps)
+        for start, stop in zip(cuts[:-1], cuts[1:]):
+            _kernels.normal.solve_rows(*given, start, stop, found, losses, self.n_threads)
+
+
+def _or(array, otherwise):
+    return otherwise if array is None else array
+
+
+def row_cuts(indptr, width, steps):
+    """Return the bounds of slices of rows, none of which takes long unless it is a single row.
+
+    Parameters
+    ----------
+    indptr : ndarray of shape (n_rows + 1,)
+        Where each row's interactions begin.
+    width : int
+        The length of a row of factors.
+    steps : int
+        Of conjugate gradients, 0 for Cholesky.
+
+    Returns
+    -------
+    cuts : list of int
+        From 0 to n_rows, increasing.
+    """
+    n_rows = len(indptr) - 1
+    per_entry, per_row = (0.2 * width * (steps + 1), width**2) if steps else (0.05 * width**2, 0.02 * width**3)
+    done = (indptr.astype(np.float64) * per_entry + np.arange(n_rows + 1) * per_row) / _SLICE
+    inner = np.searchsorted(done, np.arange(1, np.ceil(done[-1])), side="right") - 1
+    return np.unique([0, *inner, n_rows]).tolist()
+
+
+def padded(n_rows, width, dtype):
+    """Return zeros of shape (n_rows, K): the least K >= width such that each row is a whole number of cache lines."""
+    dtype = np.dtype(dtype)
+    size = -(-width * dtype.itemsize // _LINE) * _LINE
+    memory = np.zeros(n_rows * size + _LINE, dtype=np.uint8)
+    start = -memory.ctypes.data % _LINE
+    return memory[start : start + n_rows * size].view(dtype).reshape(n_rows, size // dtype.itemsize)
+
+
+def gram_matrix(rows):
+    """Return rows' rows in float64, summed block by block; the same bits for any number of threads."""
+    total = np.zeros((rows.shape[1], rows.shape[1]))
+    with _kernels.blas_threads(1):
+        for start in range(0, len(rows), _BLOCK):
+            part = rows[start : start + _BLOCK]
+            total += part.T @ part
+    return total
+
+
+def column_squares(rows, scales=None):
+    """Return ``sum_r s_r rows[r, j]^2`` for each column j, in float64; s = 1 where `scales` is None."""
+    total = np.zeros(rows.shape[1])
+    for start in range(0, len(rows), _BLOCK):
+        part = rows[start : start + _BLOCK]
+        total += np.einsum("ij,ij->j", part, part) if scales is None else scales[start : start + _BLOCK] @ part**2
+    return total
+
+
+def weight_sums(ratings, implicit):
+    """Return the sum of weights (of confidences, if implicit) per row, 1 where it is 0: scales of a ridge.
+
+    Zhou, Wilkinson, Schreiber and Pan 2008 weigh the ridge of a user by the number of their ratings.
+    """
+    weights = ratings.data if implicit else ratings.weights
+    if weights is None:
+        sums = np.diff(ratings.indptr).astype(np.float64)
+    else:
+        sums = np.bincount(ratings.rows(), weights, minlength=ratings.n_rows)
+    return np.where(sums > 0, sums, 1).astype(ratings.data.dtype)
+
+
+_GOLDEN = 0x9E3779B97F4A7C15  # Steele, Lea and Flood 2014, SplitMix
+
+
+def _mixed(z):
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def counted_noise(seed, n_rows, width, dtype):
+    """Return uniform noise of mean 0 and mean squared length 1 of a row; row r depends on `seed` and r alone.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0; taken modulo 2^64.
+    n_rows, width : int
+        The shape.
+    dtype : dtype
+        Of the result.
+
+    Returns
+    -------
+    noise : ndarray of shape (n_rows, width)
+        The first columns are, but for their scale, those of narrower noise.
+    """
+    noise = np.empty((n_rows, width), dtype)
+    columns = np.arange(1, width + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    for start in range(0, n_rows, 4096):
+        rows = np.arange(start + 1, min(start + 4096, n_rows) + 1, dtype=np.uint64)
+        keys = _mixed(rows * np.uint64(_GOLDEN) + _mixed(np.array([seed % 2**64], np.uint64)))
+        bits = _mixed(keys[:, None] + columns) >> np.uint64(11)
+        noise[start : start + 4096] = (bits * 2.0**-53 - 0.5) * np.sqrt(12 / width)
+    return noise

@@ -1,0 +1,99 @@
+"""Interactions as the solvers take them: compressed rows of users, or of items."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Distinct interactions by user: compressed sparse rows, in which a stored 0 is a rating like any other.
+
+    Attributes
+    ----------
+    indptr : ndarray of shape (n_users + 1,), int32
+        Where each user's interactions begin.
+    indices : ndarray of shape (n_interactions,), int32
+        Items, ascending within a user, each at most once.
+    data : ndarray of shape (n_interactions,), float32 or float64
+        The ratings.
+    weights : ndarray of shape (n_interactions,) of data's type, or None
+        Positive; None means 1 everywhere.
+    n_columns : int
+        How many items there are.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    data: np.ndarray
+    weights: np.ndarray | None
+    n_columns: int
+
+    @property
+    def n_rows(self):
+        """The number of users."""
+        return len(self.indptr) - 1
+
+    def rows(self):
+        """Return the user of each interaction."""
+        return np.repeat(np.arange(self.n_rows, dtype=np.int32), np.diff(self.indptr))
+
+    def filled_weights(self):
+        """Return the weights, ones where there are none."""
+        return np.ones_like(self.data) if self.weights is None else self.weights
+
+    def flipped(self):
+        """Return the same interactions by item, and the order that brings an array by user into that by item."""
+        places = np.arange(len(self.indices), dtype=np.int32)
+        turned = sp.csr_array((places, self.indices, self.indptr), shape=(self.n_rows, self.n_columns)).tocsc()
+        order = turned.data
+        weights = None if self.weights is None else self.weights[order]
+        return Ratings(turned.indptr, turned.indices, self.data[order], weights, self.n_rows), order
+
+    def with_data(self, data):
+        """Return the same interactions with other ratings."""
+        return Ratings(self.indptr, self.indices, data, self.weights, self.n_columns)
+
+
+def build_ratings(users, items, data, weights, shape):
+    """Return interactions in order of user, then item; each pair occurs at most once.
+
+    Parameters
+    ----------
+    users, items : ndarray of shape (n_interactions,), int32
+        Codes.
+    data : ndarray of shape (n_interactions,), float32 or float64
+        The ratings.
+    weights : ndarray of shape (n_interactions,) or None
+        Positive.
+    shape : (int, int)
+        How many users and items there are.
+
+    Returns
+    -------
+    ratings : Ratings
+        Compressed by user.
+    """
+    order = pair_order(users, items, shape)
+    return compressed(users[order], items[order], data[order], None if weights is None else weights[order], shape)
+
+
+def compressed(users, items, data, weights, shape):
+    """Return interactions that are in order of user, then item, as :func:`build_ratings` does."""
+    indptr = np.append(0, np.cumsum(np.bincount(users, minlength=shape[0]))).astype(np.int32)
+    weights = None if weights is None else weights.astype(data.dtype, copy=False)
+    return Ratings(indptr, items.astype(np.int32, copy=False), data, weights, shape[1])
+
+
+def pair_order(users, items, shape):
+    """Return the order that sorts interactions by user, then item, equal ones as they come."""
+    order = stable_order(items, shape[1])
+    return order[stable_order(users[order], shape[0])]
+
+
+def stable_order(codes, size):
+    """Return the order that sorts codes below `size`, equal ones as they come: a counting sort, in linear time."""
+    n = len(codes)
+    rows = sp.csr_array((np.ones(n, np.int8), codes, np.arange(n + 1, dtype=np.int32)), shape=(n, size))
+    return rows.tocsc().indices

@@ -1,0 +1,496 @@
+"""What all recommenders share: the two doors, ids, predictions, and the questions one asks them."""
+
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.callback import CallbackSupportMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from skml import _kernels
+from skml._sklearn import StrOptions
+from skml.base import fit_task, fitting
+from skml.recommendation.baseline import context, fit_rows
+from skml.recommendation.doors import (
+    as_learned,
+    ask_codes,
+    door_of,
+    matrix_histories,
+    no_ratings,
+    read_histories,
+    read_rows,
+    read_table,
+)
+from skml.recommendation.ids import is_numeric, look_up, merge_ids, named
+from skml.recommendation.interactions import joined, merged, moved
+from skml.recommendation.ranking import best_items, in_order, ndcg_without, similar_rows, take_rows
+from skml.recommendation.ratings import Ratings
+from skml.recommendation.tables import ITEMS, TWO_DOORS, USERS, as_column, is_frame
+
+# Predictions are made for so many pairs at a time.
+_PAIRS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What `_learn` may need beside the ratings.
+
+    Attributes
+    ----------
+    seen : dict
+        "X", "y" and "sample_weight" as given, for :func:`skml.base.run_steps`.
+    side : dict
+        What the recommender's own `fit` handed to `_fit`.
+    old_users, old_items : ndarray of int32, or None
+        The codes that the users and items of the last fit have now, -1 for those that are gone. None unless the fit
+        goes on (`partial_fit`, or `warm_start`); the model's attributes are still those of the last fit.
+    new : Ratings or None
+        The interactions that `partial_fit` adds, in the new codes; None for `fit`.
+    """
+
+    seen: dict
+    side: dict
+    old_users: np.ndarray | None
+    old_items: np.ndarray | None
+    new: Ratings | None
+
+
+class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+    """Base of recommenders: all but the model itself.
+
+    A recommender has the parameters `feedback`, `duplicates`, `handle_unknown` and `n_jobs`, and implements the hooks
+    `_learn`, `_states`, `_fold`, `_scores`, `_pairs`, `_item_vectors`, `_user_vectors` and `_reasons`.
+    """
+
+    _parameter_constraints = {
+        "feedback": [StrOptions({"explicit", "implicit"})],
+        "duplicates": [StrOptions({"mean", "last", "sum", "error"})],
+        "handle_unknown": [StrOptions({"bias", "mean", "nan", "error"})],
+        "n_jobs": [None, Integral],
+    }
+
+    # The penalty of features' coefficients, which are in units of their standard deviations.
+    _feature_alpha = 1.0
+    _bias_alphas = (1.0, 1.0)  # those of the biases that are fitted beside the features
+
+    # ---------------------------------------------------------------------------------------------- fitting
+
+    @fitting
+    def fit(self, X, y=None, sample_weight=None):
+        """Learn from interactions, or from a matrix of ratings.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or sparse matrix
+            With y, or with implicit feedback: interactions of shape (n_samples, 2 or more), the columns being user,
+            item and numeric features. Ids are numbers, strings or anything hashable that has an order. Without y:
+            ratings of shape (n_users, n_items), dense with NaN or sparse with unstored entries for missing ones; with
+            implicit feedback sparse ones, the confidences.
+        y : array-like of shape (n_samples,), default=None
+            Ratings; with implicit feedback confidences, None meaning 1.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight k means the same as k copies of the row, weight 0 that it isn't there.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        return self._fit(X, y, sample_weight)
+
+    @fitting
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Take in more interactions, users and items, and go on from the model there is.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or sparse matrix
+            As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
+            known ones.
+        y : array-like of shape (n_samples,), default=None
+            As for :meth:`fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        return self._fit(X, y, sample_weight, more=hasattr(self, "_ratings"))
+
+    def _fit(self, X, y, sample_weight, *, more=False, side=None):
+        seen = {"X": X, "y": y, "sample_weight": sample_weight}
+        door = "matrix" if self._is_matrix(X, y) else "interactions"
+        if more and door != self._door:
+            raise ValueError(f"partial_fit must go on through the door of the first fit ({self._door}). {TWO_DOORS}")
+        rows = read_rows(self, X, y, sample_weight, reset=not more, implicit=self._is_implicit)
+        with fit_task(self, **seen, max_subtasks=None) as task:
+            extra = self._take_in(rows, door, more, seen, side or {})
+            vars(self).update(self._learn(task, as_learned(self._ratings, self._is_implicit), extra))
+        return self
+
+    def _take_in(self, rows, door, more, seen, side):
+        """Set the ids and the ratings that a fit learns from."""
+        users, items, new, old_users, old_items = rows.user_ids, rows.item_ids, None, None, None
+        if more or (getattr(self, "warm_start", False) and hasattr(self, "_ratings")):
+            known_users, known_items = self.user_ids_, self.item_ids_
+            if more:
+                users, old_users, user_places = self._merged_users(seen["X"], rows, door)
+                items, old_items, item_places = merge_ids(known_items, rows.item_ids, ITEMS, door != "matrix")
+            else:
+                old_users, old_items = look_up(known_users, users, USERS), look_up(known_items, items, ITEMS)
+        ratings = self._without_context(rows, more)
+        if more:
+            shape = (len(users), len(items))
+            new = moved(ratings, user_places, item_places, shape)
+            ratings = joined(moved(self._ratings, old_users, old_items, shape), new, self.duplicates)
+        self.user_ids_, self.item_ids_, self._ratings, self._door = users, items, ratings, door
+        return Extra(seen, side, old_users, old_items, new)
+
+    def _merged_users(self, X, rows, door):
+        if door == "interactions" or (is_frame(X) and hasattr(X, "index")):
+            return merge_ids(self.user_ids_, rows.user_ids, USERS, door == "interactions")
+        if not is_numeric(self.user_ids_):
+            raise ValueError("partial_fit needs a DataFrame whose index names the users, as fit had one.")
+        fresh = np.max(self.user_ids_) + 1 + np.arange(len(rows.user_ids))
+        return merge_ids(self.user_ids_, fresh, USERS, False)
+
+    def _without_context(self, rows, more):
+        """Return the merged ratings, less what the features of their rows explain."""
+        y, data = rows.y, (rows.users, rows.items)
+        if not more:
+            vars(self).pop("coef_", None)
+            vars(self).pop("feature_means_", None)
+        if rows.features.shape[1] and not self._is_implicit:
+            if not more:
+                alphas = (*self._bias_alphas, self._feature_alpha)
+                baseline = fit_rows(data, y, rows.weights, rows.shape, rows.features, alphas)
+                self.coef_, self.feature_means_ = baseline.coef, baseline.feature_means
+            y = y - context(rows.features, self.coef_, self.feature_means_)
+        return merged(*data, y, rows.weights, rows.shape, self.duplicates)
+
+    # ------------------------------------------------------------------------------------------ predictions
+
+    def predict(self, X):
+        """Predict ratings, or with implicit feedback preferences.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_columns)
+            Interactions, with the columns of :meth:`fit`; after a matrix two columns, user and item.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            What is unknown is treated as `handle_unknown` says.
+        """
+        check_is_fitted(self)
+        estimator = None if self._door == "matrix" else self
+        table = read_table(estimator, X, reset=False)
+        if estimator is None and table.features.shape[1]:
+            raise ValueError(f"After fit(R), predict takes two columns, user and item; X has more. {TWO_DOORS}")
+        users, items = ask_codes(table, self.user_ids_, self.item_ids_)
+        self._refuse_unknown(users, USERS)
+        self._refuse_unknown(items, ITEMS)
+        return self._predict_rows(users, items, table.features).astype(self._dtype, copy=False)
+
+    def _predict_rows(self, users, items, features):
+        predictions = self._predict_codes(users, items)
+        if hasattr(self, "coef_"):
+            predictions = predictions + context(features, self.coef_, self.feature_means_)
+        return predictions
+
+    def _predict_codes(self, users, items):
+        parts = [slice(start, start + _PAIRS) for start in range(0, len(users), _PAIRS)]
+        predictions = np.concatenate([self._pairs(users[part], items[part]) for part in parts])
+        unknown = (users < 0) | (items < 0)
+        if self.handle_unknown in ("mean", "nan") and unknown.any():
+            predictions[unknown] = getattr(self, "mean_", 0.0) if self.handle_unknown == "mean" else np.nan
+        return predictions
+
+    def score(self, X, y=None, sample_weight=None):
+        """Return how good predictions are: R squared, or with implicit feedback ndcg@10.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or sparse matrix
+            Interactions, or after ``fit(R)`` a matrix, whose rows are folded in and compared on their known entries.
+            With implicit feedback the items of each user's rows are looked for among those that training has not seen.
+        y : array-like of shape (n_samples,), default=None
+            Ratings; with implicit feedback confidences, of which only those of 0 make a difference.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; with implicit feedback only those of 0 make a difference.
+
+        Returns
+        -------
+        score : float
+            1 is best.
+        """
+        check_is_fitted(self)
+        if self._is_implicit:
+            return self._ranking_score(X, y, sample_weight)
+        if y is not None:
+            return super().score(X, y, sample_weight)
+        if self._door != "matrix":
+            raise ValueError(f"y is needed: the model was fitted to interactions. {TWO_DOORS}")
+        return self._matrix_score(X, sample_weight)
+
+    def _matrix_score(self, R, sample_weight):
+        ratings = matrix_histories(self, R, False, len(self.item_ids_))
+        states, rows = self._fold(ratings), ratings.rows()
+        predictions = np.empty_like(ratings.data)
+        for user in range(0, ratings.n_rows, 256):
+            block = slice(ratings.indptr[user], ratings.indptr[min(user + 256, ratings.n_rows)])
+            predictions[block] = self._scores(states[user : user + 256])[rows[block] - user, ratings.indices[block]]
+        weights = None if sample_weight is None else np.asarray(sample_weight)[rows]
+        return float(r2_score(ratings.data, predictions, sample_weight=weights))
+
+    def _ranking_score(self, X, y, sample_weight):
+        if self._is_matrix(X, y):
+            relevant = matrix_histories(self, X, True, len(self.item_ids_))
+            users = np.arange(relevant.n_rows, dtype=np.int32)
+        else:
+            rows = read_rows(self, X, y, sample_weight, reset=False, implicit=True)
+            users = look_up(rows.user_ids, self.user_ids_, USERS)
+            items = look_up(rows.item_ids, self.item_ids_, ITEMS)[rows.items]
+            known = items >= 0
+            shape = (len(users), len(self.item_ids_))
+            relevant = merged(rows.users[known], items[known], rows.y[known], None, shape, "mean")
+        return ndcg_without(self._block_scorer(users), relevant, self._seen_by(users), self._n_threads)
+
+    # -------------------------------------------------------------------------------------------- questions
+
+    def recommend(self, users=None, n=10, *, exclude_seen=True, candidates=None, return_scores=True, histories=None):
+        """Recommend items, best first; of equal ones that of the lower code (place in ``item_ids_``) first.
+
+        Parameters
+        ----------
+        users : array-like of shape (n_users,) or None, default=None
+            Ids; None means all of ``user_ids_``. Users who are unknown get what people without ratings get, or with
+            `handle_unknown` "nan" nothing.
+        n : int, default=10
+            How many for each.
+        exclude_seen : bool, default=True
+            Whether to leave out what a user has interacted with.
+        candidates : array-like of shape (n_candidates,) or None, default=None
+            Items to choose from; unknown ones are left out. None means all.
+        return_scores : bool, default=True
+            Whether to return scores as well.
+        histories : sequence of dict {item: rating}, matrix of shape (n_users, n_items), or None, default=None
+            In place of `users`: people who need not be known, by what they have said; an empty history is one. With
+            implicit feedback lists of items will do. A matrix (sparse, or dense with NaN) has a column for each of
+            ``item_ids_``.
+
+        Returns
+        -------
+        items : ndarray of shape (n_users, n)
+            Ids. Where no item is left: -1 for ids that are integers, NaN for floats, else None or an empty string.
+        scores : ndarray of shape (n_users, n)
+            NaN where no item is left. Only if `return_scores`.
+        """
+        check_is_fitted(self)
+        check_scalar(n, "n", Integral, min_val=1)
+        chosen = self._candidate_codes(candidates)
+        if histories is not None:
+            if users is not None:
+                raise ValueError("Give users or histories, not both.")
+            seen = self._histories(histories)
+            scorer, n_users = self._fold_scorer(seen), seen.n_rows
+        else:
+            codes = self._user_codes(users)
+            seen, scorer, n_users = self._seen_by(codes), self._block_scorer(codes), len(codes)
+        if not exclude_seen:
+            seen = no_ratings(n_users, len(self.item_ids_), self._dtype)
+        items, scores = best_items(scorer, n_users, n, seen, chosen, self._n_threads)
+        if histories is None and self.handle_unknown == "nan":
+            items[codes < 0], scores[codes < 0] = -1, np.nan
+        ids = named(items, self.item_ids_)
+        return (ids, scores.astype(self._dtype, copy=False)) if return_scores else ids
+
+    def rank(self, users, items):
+        """Put items into the order of each user's preference.
+
+        Parameters
+        ----------
+        users : array-like of shape (n_users,)
+            Ids.
+        items : array-like of shape (n_items,)
+            Ids, the same items for each user.
+
+        Returns
+        -------
+        ranked : ndarray of shape (n_users, n_items)
+            The items, best first; of equal ones that of the lower code first, unknown ones after it.
+        scores : ndarray of shape (n_users, n_items)
+            What :meth:`predict` gives for them, features aside.
+        """
+        check_is_fitted(self)
+        user_codes, column = self._user_codes(users), as_column(items, "items")
+        item_codes = look_up(column, self.item_ids_, "items")
+        self._refuse_unknown(item_codes, "items")
+        shape = (len(user_codes), len(item_codes))
+        if 0 in shape:
+            return np.empty(shape, self.item_ids_.dtype), np.empty(shape, self._dtype)
+        scores = self._predict_codes(np.repeat(user_codes, shape[1]), np.tile(item_codes, shape[0])).reshape(shape)
+        order = in_order(scores, item_codes)
+        return np.asarray(column[:])[order], np.take_along_axis(scores, order, axis=1)
+
+    def similar_items(self, items, n=10, *, return_scores=True):
+        """Find the items most like others, by the cosine of what the model holds of them.
+
+        Parameters
+        ----------
+        items : array-like of shape (n_asked,)
+            Ids.
+        n : int, default=10
+            How many for each; an item is not among its own.
+        return_scores : bool, default=True
+            Whether to return cosines as well.
+
+        Returns
+        -------
+        similar : ndarray of shape (n_asked, n)
+            Ids, most similar first; filled as by :meth:`recommend`, also for unknown items.
+        scores : ndarray of shape (n_asked, n)
+            Cosines. Only if `return_scores`.
+        """
+        check_is_fitted(self)
+        codes = look_up(as_column(items, "items"), self.item_ids_, "items")
+        return self._similar(codes, "items", self.item_ids_, self._item_vectors, (n, return_scores))
+
+    def similar_users(self, users, n=10, *, return_scores=True):
+        """Find the users most like others, by the cosine of what the model holds of them.
+
+        Parameters
+        ----------
+        users : array-like of shape (n_asked,)
+            Ids.
+        n : int, default=10
+            How many for each; a user is not among its own.
+        return_scores : bool, default=True
+            Whether to return cosines as well.
+
+        Returns
+        -------
+        similar : ndarray of shape (n_asked, n)
+            Ids, most similar first; filled as by :meth:`recommend`, also for unknown users.
+        scores : ndarray of shape (n_asked, n)
+            Cosines. Only if `return_scores`.
+        """
+        check_is_fitted(self)
+        return self._similar(self._user_codes(users), "users", self.user_ids_, self._user_vectors, (n, return_scores))
+
+    def _similar(self, codes, name, ids, vectors, asked):
+        n, return_scores = asked
+        check_scalar(n, "n", Integral, min_val=1)
+        self._refuse_unknown(codes, name)
+        places, cosines = similar_rows(vectors(), codes, n, self._n_threads)
+        similar = named(places, ids)
+        return (similar, cosines.astype(self._dtype, copy=False)) if return_scores else similar
+
+    def explain(self, user, item):
+        """Tell which past interactions speak for an item, and which against it.
+
+        Parameters
+        ----------
+        user : id
+            A user of training.
+        item : id
+            An item of training.
+
+        Returns
+        -------
+        items : ndarray of shape (n_interactions,)
+            The items that the user has interacted with, the strongest reason first.
+        contributions : ndarray of shape (n_interactions,)
+            What each adds to the score.
+        """
+        check_is_fitted(self)
+        user_code = look_up(as_column([user], "user"), self.user_ids_, "user")
+        item_code = look_up(as_column([item], "item"), self.item_ids_, "item")
+        for code, what, asked in ((user_code, "user", user), (item_code, "item", item)):
+            if code[0] < 0:
+                raise ValueError(f"explain needs a {what} of training; {asked!r} is unknown.")
+        past = take_rows(self._ratings, user_code).indices
+        contributions = np.asarray(self._reasons(int(user_code[0]), int(item_code[0])))
+        order = np.argsort(-contributions, kind="stable")
+        return self.item_ids_[past[order]], contributions[order]
+
+    # ---------------------------------------------------------------------------------------------- helpers
+
+    def _candidate_codes(self, candidates):
+        if candidates is None:
+            return None
+        codes = look_up(as_column(candidates, "candidates"), self.item_ids_, "candidates")
+        self._refuse_unknown(codes, "candidates")
+        return np.unique(codes[codes >= 0])
+
+    def _user_codes(self, users):
+        if users is None:
+            return np.arange(len(self.user_ids_), dtype=np.int32)
+        codes = look_up(as_column(users, "users"), self.user_ids_, "users")
+        self._refuse_unknown(codes, "users")
+        return codes
+
+    def _refuse_unknown(self, codes, name):
+        if self.handle_unknown == "error" and len(codes) and codes.min() < 0:
+            row = int(np.argmin(codes))
+            raise ValueError(f"{name} hold ids that training has not seen, the first of them in place {row}.")
+
+    def _histories(self, histories):
+        if is_frame(histories) or len(getattr(histories, "shape", ())) == 2:
+            return matrix_histories(self, histories, self._is_implicit, len(self.item_ids_))
+        return read_histories(histories, self.item_ids_, self._dtype, self._is_implicit, self.duplicates)
+
+    def _seen_by(self, codes):
+        return take_rows(self._ratings, codes)
+
+    def _block_scorer(self, codes):
+        """Return a function that scores a slice of users, unknown ones as people without a history."""
+
+        def scores(rows, candidates):
+            users = codes[rows]
+            known = users >= 0
+            if known.all():
+                return self._scores(self._states(users), candidates)
+            empty = self._fold(no_ratings(1, len(self.item_ids_), self._dtype))
+            block = np.repeat(self._scores(empty, candidates), len(users), axis=0)
+            if known.any():
+                block[known] = self._scores(self._states(users[known]), candidates)
+            return block
+
+        return scores
+
+    def _fold_scorer(self, histories):
+        def scores(rows, candidates):
+            some = take_rows(histories, np.arange(rows.start, rows.stop))
+            return self._scores(self._fold(as_learned(some, self._is_implicit)), candidates)
+
+        return scores
+
+    def _is_matrix(self, X, y):
+        return door_of(X, y, self._is_implicit) == "matrix"
+
+    @property
+    def _is_implicit(self):
+        return self.feedback == "implicit"
+
+    @property
+    def _dtype(self):
+        return self._ratings.data.dtype
+
+    @property
+    def _n_threads(self):
+        # After a fork there is one thread, whatever was asked for.
+        return _kernels.n_threads() if self.n_jobs is None or _kernels._forked else effective_n_jobs(self.n_jobs)
+
+    def __sklearn_tags__(self):
+        """Return the tags: interactions need y unless they say nothing but that they happened."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = not self._is_implicit
+        return tags

@@ -1,0 +1,71 @@
+"""Ratings as factors give them back: products of many rows, and how far off they are."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from skml._kernels import blas_threads
+from skml.recommendation.coordinate import residuals, squared_sum, weights_of
+from skml.recommendation.least_squares import gram_matrix
+
+_ROWS = 256  # rows whose products are one call, whatever the number of threads: so these show in no bit
+
+
+def row_products(left, right, n_threads):
+    """Return ``left @ right.T``, of the same bits for any number of threads.
+
+    Parameters
+    ----------
+    left : ndarray of shape (n_rows, k)
+        One side.
+    right : ndarray of shape (n_columns, k)
+        The other.
+    n_threads : int
+        Threads to use.
+
+    Returns
+    -------
+    products : ndarray of shape (n_rows, n_columns)
+        Of their type.
+    """
+    out, turned = np.empty((len(left), len(right)), right.dtype), right.T
+    parts = [slice(start, start + _ROWS) for start in range(0, len(left), _ROWS)]
+
+    def multiply(rows):
+        np.matmul(left[rows], turned, out=out[rows])
+
+    with blas_threads(1):
+        if n_threads > 1 and len(parts) > 1:
+            with ThreadPoolExecutor(min(n_threads, len(parts))) as pool:
+                list(pool.map(multiply, parts))
+        else:
+            for rows in parts:
+                multiply(rows)
+    return out
+
+
+def reconstruction_error(ratings, factors, settings):
+    """Return the root of what the squared error of the training data is in the objective.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        By user.
+    factors : Factors
+        The model.
+    settings : Settings
+        Of the fit.
+
+    Returns
+    -------
+    error : float or None
+        Over what is known; of confidences, over all pairs. None under a loss of ranking.
+    """
+    if settings.ranks:
+        return None
+    if not settings.implicit:
+        return float(np.sqrt(squared_sum(residuals(ratings, factors, settings.n_threads), weights_of(ratings))))
+    # sum_all c (t - x)^2 = sum_stored [c (1 - x)^2 - x^2] + sum_all x^2
+    errors = residuals(ratings.with_data(np.ones_like(ratings.data)), factors, settings.n_threads).astype(np.float64)
+    stored = ratings.data @ errors**2 - np.sum((1 - errors) ** 2)
+    return float(np.sqrt(max(stored + (gram_matrix(factors.users) * gram_matrix(factors.items)).sum(), 0.0)))

@@ -1,0 +1,426 @@
+"""Matrix factorization by stochastic gradient descent, one interaction at a time.
+
+Of ratings: Funk (2006); Koren, Bell & Volinsky (2009). Of interactions without ratings: Bayesian personalised ranking
+(Rendle, Freudenthaler, Gantner & Schmidt-Thieme 2009), and the logistic loss with unseen items drawn (Johnson 2014).
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from skml._kernels import interaction_sgd
+from skml.base import Step
+from skml.recommendation.factors import Factors
+from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_randomly, padded, random_key, random_numbers
+
+LOSSES = ("squared", "bpr", "logistic")
+SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
+# What random numbers are for: none are used twice.
+_SHUFFLE, _DEAL, _NEGATIVES, _STRATA, _START = range(5)
+# Numbers that one call of a kernel moves: so many take far less than half a second.
+_CALL = 10**8
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """How strongly each kind of parameter is pulled to 0.
+
+    Attributes
+    ----------
+    users, items, user_biases, item_biases : float
+        The factor of the squared norm in the objective.
+    weighted : bool
+        Whether a row's squared norm counts once per interaction of the row (times its weight), as in Funk's method;
+        otherwise once. Under the losses "bpr" and "logistic" it always counts per interaction.
+    """
+
+    users: float = 0.01
+    items: float = 0.01
+    user_biases: float = 0.01
+    item_biases: float = 0.01
+    weighted: bool = True
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How to descend.
+
+    Attributes
+    ----------
+    loss : {"squared", "bpr", "logistic"}
+        Half the squared error; -ln s(x_ui - x_uj) for an unseen item j; -ln s(x_ui) - sum_j ln s(-x_uj); s is the
+        logistic function.
+    penalty : Penalty
+        In the units of the ratings as given.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}
+        In epoch t = 1, 2, ...: eta0; eta0 / t**power_t; eta0, a fifth each time that the objective has not fallen by
+        `tol`; eta0 (1 + cos(pi (t - 1) / max_iter)) / 2.
+    eta0 : float
+        The step for ratings and weights whose (root) mean (square) is 1: ratings are brought to that, so that a good
+        value does not depend on their scale.
+    power_t : float
+        The exponent of "invscaling".
+    max_iter : int
+        The number of epochs, those of the start included.
+    tol : float or None
+        Stop when the objective has fallen by less than `tol` times its value in `n_iter_no_change` epochs running;
+        None never stops.
+    n_iter_no_change : int
+        See `tol`.
+    average : int
+        The states of the last so many epochs are averaged (Polyak & Juditsky 1992); 0 and 1 mean the last alone.
+    fit_bias : bool
+        Whether biases are learned; otherwise they stay 0. Under "bpr" those of users stay: they cancel.
+    n_negatives : int
+        Unseen items drawn per interaction ("bpr" and "logistic").
+    seed : int
+        Of the random numbers; what an epoch draws depends on it and on the epoch alone.
+    n_threads : int
+        No result depends on it.
+    """
+
+    loss: str = "squared"
+    penalty: Penalty = field(default_factory=Penalty)
+    learning_rate: str = "constant"
+    eta0: float = 0.02
+    power_t: float = 0.25
+    max_iter: int = 20
+    tol: float | None = None
+    n_iter_no_change: int = 3
+    average: int = 0
+    fit_bias: bool = True
+    n_negatives: int = 1
+    seed: int = 0
+    n_threads: int = 1
+
+
+def random_factors(shape, n_components, dtype, *, init_scale=0.1, seed=0, mean=0.0):
+    """Return where to start: normal factors, biases of 0.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        How many users and items there are.
+    n_components : int
+        The length of a row of factors.
+    dtype : dtype
+        The type of all.
+    init_scale : float, default=0.1
+        The standard deviation of the factors; with ratings of another scale than 1, times its root.
+    seed : int, default=0
+        Of the random numbers.
+    mean : float, default=0.0
+        Of the model.
+
+    Returns
+    -------
+    start : Factors
+        Of that type.
+    """
+    rng = random_numbers(seed, _START)
+    rows = [rng.standard_normal((n, n_components), dtype=dtype) * np.dtype(dtype).type(init_scale) for n in shape]
+    return Factors.unbiased(*rows, mean)
+
+
+def rating_scale(ratings):
+    """Return the root mean square of ratings, or 1 where all are 0."""
+    weights = ratings.filled_weights()
+    mean_square = np.average(np.square(ratings.data, dtype=np.float64), weights=weights) if len(weights) else 0.0
+    return math.sqrt(mean_square) or 1.0
+
+
+def sgd_steps(ratings, start, descent, done=0):
+    """Descend from given factors, epoch by epoch.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        What to learn from; under the losses "bpr" and "logistic" the data are not looked at.
+    start : Factors
+        Where to start; the mean stays.
+    descent : Descent
+        How to descend.
+    done : int, default=0
+        The epochs that have led to the start.
+
+    Yields
+    ------
+    step : Step
+        One per epoch; its state is a :class:`Factors`, its metrics are "objective" and "learning_rate". The objective
+        is half the squared error plus penalties, or the mean loss, each error as it was met during the epoch: before
+        the step that it led to, as in scikit-learn's stochastic gradient descents.
+
+    Raises
+    ------
+    FloatingPointError
+        If the factors grew without bounds.
+    """
+    ratings = _centred(ratings, start.mean)
+    model = _Model.of(ratings, start, descent)
+    learn = _rating_epoch(ratings, model, descent) if descent.loss == "squared" else _ranking_epoch(ratings, descent)
+    counts = penalty_counts(ratings, descent.penalty)
+    stop, damping, mean = Plateau(descent), 1.0, None
+    for epoch in range(done + 1, descent.max_iter + 1):
+        eta = damping * rate_at(descent, epoch)
+        with np.errstate(over="ignore", invalid="ignore"):
+            met = learn(model, epoch, eta)
+            state = model.state()
+            added = penalties(state, descent.penalty, counts)
+        objective = met + (added if descent.loss == "squared" else 0.0)
+        if not math.isfinite(met + added):
+            raise FloatingPointError(
+                f"The factors grew without bounds in epoch {epoch} at a learning rate of {eta:.3g}; lower "
+                "learning_rate_init (eta0), or raise the penalties."
+            )
+        if epoch > descent.max_iter - descent.average:
+            state = mean = averaged(mean, state, epoch - max(done, descent.max_iter - descent.average))
+        stalled, ended = stop.see(objective)
+        damping = damping / 5 if stalled and descent.learning_rate == "adaptive" else damping
+        last = ended or epoch == descent.max_iter
+        yield Step(state, {"objective": objective, "learning_rate": eta}, last=last)
+        if last:
+            return
+
+
+def rate_at(descent, epoch):
+    """Return the learning rate of an epoch, the first of which is 1."""
+    if descent.learning_rate == "invscaling":
+        return descent.eta0 / epoch**descent.power_t
+    if descent.learning_rate == "cosine":
+        return descent.eta0 * (1 + math.cos(math.pi * (epoch - 1) / descent.max_iter)) / 2
+    return descent.eta0
+
+
+class Plateau:
+    """Tells whether an objective has stopped to fall.
+
+    Parameters
+    ----------
+    descent : Descent
+        With `tol` and `n_iter_no_change`.
+    """
+
+    def __init__(self, descent):
+        self.tol, self.patience = descent.tol, descent.n_iter_no_change
+        self.best, self.waited = math.inf, 0
+
+    def see(self, objective):
+        """Return whether this objective is no better than the best, and whether it is time to stop."""
+        stalled = objective > self.best - (self.tol or 0.0) * abs(self.best) if self.best < math.inf else False
+        self.waited = self.waited + 1 if stalled else 0
+        self.best = min(self.best, objective)
+        return stalled, self.tol is not None and self.waited >= self.patience
+
+
+def averaged(mean, state, count):
+    """Return the mean of `count` states, of which `mean` is that of all but the last.
+
+    Parameters
+    ----------
+    mean : Factors or None
+        None if `count` is 1.
+    state : Factors
+        The last one.
+    count : int
+        How many states there are.
+
+    Returns
+    -------
+    mean : Factors
+        Of the same type.
+    """
+    if mean is None:
+        return state
+    parts = zip(mean.arrays(), state.arrays())
+    return Factors(*(a + (b - a) / a.dtype.type(count) for a, b in parts), state.mean)
+
+
+def penalties(state, penalty, counts):
+    """Return what the penalties add to the objective.
+
+    Parameters
+    ----------
+    state : Factors
+        The parameters.
+    penalty : Penalty
+        How strong they are.
+    counts : (ndarray of shape (n_users,), ndarray of shape (n_items,)) or (1.0, 1.0)
+        How often each row's squared norm counts.
+
+    Returns
+    -------
+    sum : float
+        lambda_U sum_u c_u |p_u|^2, and so on.
+    """
+    total = 0.0
+    for array, strength, count in zip(state.arrays(), _strengths(penalty), (*counts, *counts)):
+        rows = array.reshape(len(array), -1)
+        total += strength * float((count * np.einsum("ij,ij->i", rows, rows).astype(np.float64)).sum())
+    return total  # not finite if any parameter is not
+
+
+def penalty_counts(ratings, penalty):
+    """Return how often the squared norm of each user's and each item's row counts, for :func:`penalties`."""
+    return _row_weights(ratings) if penalty.weighted else (1.0, 1.0)
+
+
+def squared_objective(ratings, state, penalty):
+    """Return J = 1/2 sum w (r - mean - b_u - b_i - p_u . q_i)^2 and its penalties, at a state that stands still.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        The interactions.
+    state : Factors
+        The parameters.
+    penalty : Penalty
+        How strong the penalties are.
+
+    Returns
+    -------
+    objective : float
+        The exact value; what an epoch reports is met on the way.
+    """
+    total, chunk = 0.0, max(1, 2**22 // state.users.shape[1])
+    users, ratings = ratings.rows(), _centred(ratings, state.mean)
+    for first in range(0, len(users), chunk):
+        at = slice(first, first + chunk)
+        u, i = users[at], ratings.indices[at]
+        errors = ratings.data[at] - np.einsum("ij,ij->i", state.users[u], state.items[i])
+        errors -= state.user_bias[u] + state.item_bias[i]
+        errors = np.square(errors, dtype=np.float64)
+        total += 0.5 * float((errors if ratings.weights is None else errors * ratings.weights[at]).sum())
+    return total + penalties(state, penalty, penalty_counts(ratings, penalty))
+
+
+def _centred(ratings, mean):
+    return ratings.with_data(ratings.data - ratings.data.dtype.type(mean)) if mean else ratings
+
+
+def _strengths(penalty):
+    return penalty.users, penalty.items, penalty.user_biases, penalty.item_biases
+
+
+def _row_weights(ratings):
+    """Return the weight of each user's and of each item's interactions."""
+    weights = ratings.filled_weights()
+    return (
+        np.bincount(ratings.rows(), weights, minlength=ratings.n_rows),
+        np.bincount(ratings.indices, weights, minlength=ratings.n_columns),
+    )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The factors that kernels write into: ratings are divided by a scale, factors by its root, weights by a mean."""
+
+    U: np.ndarray
+    V: np.ndarray
+    user_bias: np.ndarray
+    item_bias: np.ndarray
+    start: Factors
+    scale: float
+
+    @classmethod
+    def of(cls, ratings, start, descent):
+        scale = rating_scale(ratings) if descent.loss == "squared" else 1.0
+        root, kind, none = 1 / math.sqrt(scale), start.users.dtype.type, np.empty(0, dtype=start.users.dtype)
+        user_bias, item_bias = (start.user_bias, start.item_bias) if descent.fit_bias else (none, none)
+        biases = user_bias * kind(1 / scale), padded(item_bias[:, None], 1 / scale)
+        return cls(padded(start.users, root), padded(start.items, root), *biases, start, scale)
+
+    def arrays(self):
+        return self.U, self.V, self.user_bias, self.item_bias
+
+    def state(self):
+        """Return a copy in the units of the ratings."""
+        kind, start = self.U.dtype.type, self.start
+        rows = [array[:, : start.users.shape[1]] * kind(math.sqrt(self.scale)) for array in (self.U, self.V)]
+        if not len(self.user_bias):
+            return Factors(*rows, start.user_bias, start.item_bias, start.mean)
+        return Factors(*rows, self.user_bias * kind(self.scale), self.item_bias[:, 0] * kind(self.scale), start.mean)
+
+    def rates(self, eta, penalty):
+        # dJ/dp_u = -sum_i w e q_i + 2 lambda p_u, with p, q in units of the root of the scale
+        pulls = np.array(_strengths(penalty)) * 2 / np.array([self.scale, self.scale, 1, 1])
+        return np.append(eta, pulls).astype(self.U.dtype)
+
+
+def _rating_epoch(ratings, model, descent):
+    """Return a function that descends the squared error for one epoch, and returns half of it."""
+    kind, penalty, n_parts = ratings.data.dtype.type, descent.penalty, count_parts(ratings)
+    item_counts = np.bincount(ratings.indices, minlength=ratings.n_columns)
+    parts = deal_evenly(np.diff(ratings.indptr), n_parts), deal_evenly(item_counts, n_parts)
+    strata = cut(ratings, *parts, n_parts)
+    mean = 1.0 if ratings.weights is None else float(ratings.weights.mean(dtype=np.float64))
+    none = np.empty(0, dtype=kind)
+    weights = none if ratings.weights is None else ratings.weights[strata.order] / kind(mean)
+    data = (ratings.data * kind(1 / model.scale))[strata.order]
+    arrays = (ratings.rows()[strata.order], ratings.indices[strata.order], data, weights)
+    shares = (none, none) if penalty.weighted else [_inverse(w).astype(kind) for w in _row_weights(ratings)]
+    order = np.empty(len(data), dtype=np.int32)
+
+    def learn(model, epoch, eta):
+        order[:] = np.arange(len(order), dtype=np.int32)
+        total, rates = 0.0, model.rates(eta, penalty)
+        for starts, stops, _ in _pieces(strata, order, model, descent, epoch):
+            losses = np.empty(len(starts))
+            where = (order, starts, stops)
+            interaction_sgd.rate_blocks(*arrays, *where, *model.arrays(), *shares, rates, losses, descent.n_threads)
+            total += float(losses.sum())
+            if not math.isfinite(total):
+                break
+        return total * mean * model.scale**2
+
+    return learn
+
+
+def _inverse(weights):
+    return 1 / np.where(weights > 0, weights, 1.0)
+
+
+def _ranking_epoch(ratings, descent):
+    """Return a function that descends a ranking loss for one epoch, and returns its mean."""
+    users, n_parts, n_items = ratings.rows(), count_parts(ratings), ratings.n_columns
+    none = np.empty(0, dtype=ratings.data.dtype)
+    weights = none if ratings.weights is None else ratings.weights / ratings.weights.mean()
+    user_parts = deal_evenly(np.diff(ratings.indptr), n_parts)
+
+    def learn(model, epoch, eta):
+        # Negatives are drawn from the block's items; items are dealt anew each epoch, so that any two meet.
+        item_parts = deal_randomly(n_items, n_parts, random_numbers(descent.seed, _DEAL, epoch))
+        strata = cut(ratings, user_parts, item_parts, n_parts)
+        key, rates, sums = random_key(descent.seed, _NEGATIVES, epoch), model.rates(eta, descent.penalty), np.zeros(2)
+        for starts, stops, parts in _pieces(strata, strata.order, model, descent, epoch):
+            losses, seen = np.empty((len(starts), 2)), (ratings.indptr, ratings.indices)
+            members = _members(strata, parts)
+            arrays = (users, ratings.indices, weights, strata.order, starts, stops, *members, *seen, *model.arrays())
+            last = (rates, descent.n_negatives, key, losses, descent.n_threads)
+            interaction_sgd.rank_blocks(descent.loss == "bpr", *arrays, *last)
+            sums += losses.sum(axis=0)
+        return float(sums[0] / max(sums[1], 1e-300))
+
+    return learn
+
+
+def _members(strata, parts):
+    """Return the items of a stratum's blocks, in the order of the blocks."""
+    first = int(parts[0])
+    turned = np.roll(strata.members, -int(strata.member_starts[first]))
+    sizes = np.diff(strata.member_starts)[parts]
+    return turned, np.append(0, np.cumsum(sizes)).astype(np.int32)
+
+
+def _pieces(strata, order, model, descent, epoch):
+    """Yield starts, stops and item parts of what one call of a kernel learns from; shuffle the order before."""
+    key = random_key(descent.seed, _SHUFFLE, epoch)
+    rows = 1 if descent.loss == "squared" else 1 + descent.n_negatives
+    size = max(1, _CALL // (model.U.shape[1] * strata.n_parts * rows))
+    for shift in random_numbers(descent.seed, _STRATA, epoch).permutation(strata.n_parts):
+        starts, stops, parts = strata.stratum(shift)
+        interaction_sgd.shuffle_blocks(order, starts, stops, key, descent.n_threads)
+        while (starts < stops).any():
+            ends = np.minimum(starts + size, stops)
+            yield starts, ends, parts
+            starts = ends

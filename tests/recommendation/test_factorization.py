@@ -1,0 +1,470 @@
+"""Matrix factorization: every solver through both doors, folding in, going on, and what does not go together."""
+
+import warnings
+
+import numpy as np
+import pandas
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+from skml import MatrixFactorization
+from skml._sklearn import InvalidParameterError
+from skml.recommendation import interactions
+
+EXPLICIT = {
+    "als": {"solver": "als"},
+    "als-weighted": {"solver": "als", "weighted_alpha": True},
+    "als-cg": {"solver": "als", "inner": "cg"},
+    "als-svd": {"solver": "als", "init": "svd", "fit_bias": False},
+    "sgd": {"solver": "sgd", "max_iter": 100},
+    "sgd-svd": {"solver": "sgd", "weighted_alpha": True, "init": "svd", "average": 5, "learning_rate": "invscaling"},
+    "svd": {"solver": "svd"},
+    "ccd": {"solver": "ccd"},
+    "ccd-nonnegative": {"solver": "ccd", "constraint": "nonnegative"},
+    "ccd-orthogonal": {"solver": "ccd", "constraint": "orthogonal"},
+}
+IMPLICIT = {
+    "als": {"solver": "als"},
+    "als-confidence": {"solver": "als", "confidence": 5.0, "inner": "cg"},
+    "bpr": {"solver": "sgd", "loss": "bpr"},
+    "logistic": {"solver": "sgd", "loss": "logistic"},
+}
+each_explicit = pytest.mark.parametrize("kind", EXPLICIT)
+each_implicit = pytest.mark.parametrize("kind", IMPLICIT)
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def model_of(kind, table=EXPLICIT, **params):
+    return MatrixFactorization(**{"n_components": 3, "random_state": 0, **table[kind], **params})
+
+
+def drawn(rng, shape=(60, 40), share=0.5, noise=0.1):
+    """Return positive ratings of rank 2 with biases, and NaN."""
+    U, V = (rng.normal(size=(n, 2)) for n in shape)
+    R = 10 + U @ V.T + rng.normal(size=(shape[0], 1)) + rng.normal(size=shape[1]) + noise * rng.normal(size=shape)
+    known = rng.random(shape) < share
+    known[np.arange(shape[0]), np.arange(shape[0]) % shape[1]] = True
+    return np.where(known, np.maximum(R, 0.5), np.nan)
+
+
+def checkerboard(n=12):
+    """Return who likes what: users like items of their own parity, but for one each that they have not seen."""
+    likes = np.add.outer(np.arange(n), np.arange(n)) % 2 == 0
+    unseen = np.zeros_like(likes)
+    unseen[np.arange(n), (np.arange(n) + 2 * (np.arange(n) // 2)) % n] = True
+    return likes, unseen & likes
+
+
+# ------------------------------------------------------------------------------------------ what is learned
+
+
+@each_explicit
+def test_ratings_that_were_hidden_are_found(rng, kind):
+    R = drawn(rng, (100, 80), share=0.7)
+    hidden = (rng.random(R.shape) < 0.1) & ~np.isnan(R)
+    X, y = interactions(np.where(hidden, np.nan, R))
+    k = 4 if kind in ("als-svd", "ccd-nonnegative") else 2  # two more where there are no biases
+    alpha = 0.01 if kind in ("als-weighted", "sgd-svd", "ccd-orthogonal") else 0.3  # per rating, or on whole sizes
+    model = model_of(kind, n_components=k, alpha=alpha).fit(X, y)
+    asked, said = interactions(np.where(hidden, R, np.nan))
+    error = np.sqrt(np.mean((model.predict(asked) - said) ** 2))
+    assert error < 0.3 * said.std()
+    assert model.user_factors_.shape == (100, k)
+    assert model.components_.shape == (k, 80)
+
+
+@each_explicit
+def test_both_doors_give_one_model(rng, kind):
+    R = drawn(rng)
+    X, y = interactions(R)
+    order = rng.permutation(len(y))
+    by_rows, by_matrix = model_of(kind).fit(X[order], y[order]), model_of(kind).fit(R)
+    by_sparse = model_of(kind).fit(sp.coo_array((y, X.T), shape=R.shape))
+    for name in ("user_factors_", "item_factors_", "user_bias_", "item_bias_"):
+        np.testing.assert_array_equal(getattr(by_rows, name), getattr(by_matrix, name))
+        np.testing.assert_array_equal(getattr(by_rows, name), getattr(by_sparse, name))
+    assert by_matrix.score(R) > 0.5
+
+
+@each_explicit
+def test_inverse_transform_gives_predictions(rng, kind):
+    R = drawn(rng)
+    X, y = interactions(R)
+    model = model_of(kind).fit(X, y)
+    U = model.transform(X)
+    assert U.shape[1] == 3 + model.user_bias_.any() == len(model.get_feature_names_out())
+    said = model.inverse_transform(U)[np.arange(len(X)), np.searchsorted(model.item_ids_, X[:, 1])]
+    np.testing.assert_allclose(said, model.predict(X), rtol=1e-12)
+    assert not model.transform([[777, 0]]).any()
+
+
+@each_explicit
+def test_the_objective_never_increases(rng, kind):
+    history = model_of(kind, tol=None, max_iter=25, learning_rate="cosine").fit(drawn(rng)).history_["objective"]
+    assert len(history) == 25
+    if kind.startswith("sgd"):
+        assert history[-1] < history[0]
+    else:
+        assert np.all(np.diff(history) <= 1e-12 * np.array(history[1:]))
+
+
+@pytest.mark.parametrize("fit_bias", [False, True])
+@pytest.mark.parametrize("solver", ["als", "ccd"])
+def test_the_objective_is_as_written(rng, solver, fit_bias):
+    R, alpha = drawn(rng), {"users": 0.3, "items": 0.4, "biases": 0.7}
+    model = model_of(solver, alpha=alpha, fit_bias=fit_bias).fit(R)
+    said = model.user_factors_ @ model.components_ + model.user_bias_[:, None] + model.item_bias_ + model.mean_
+    error = np.nansum((R - said) ** 2)
+    size = 0.3 * np.sum(model.user_factors_**2) + 0.4 * np.sum(model.item_factors_**2)
+    size += 0.7 * (np.sum(model.user_bias_**2) + np.sum(model.item_bias_**2))
+    assert model.history_["objective"][-1] == pytest.approx(error / 2 + size)
+    assert model.history_["rmse"][-1] == pytest.approx(np.sqrt(error / np.sum(~np.isnan(R))))
+    assert model.reconstruction_err_ == pytest.approx(np.sqrt(error))
+    assert model.mean_ == pytest.approx(np.nanmean(R))
+    assert model.user_bias_.any() == fit_bias
+
+
+def test_the_error_of_confidences_counts_all_pairs(rng):
+    C = sp.random_array((30, 20), density=0.3, rng=rng, data_sampler=lambda size: 1 + rng.random(size), format="csr")
+    model = MatrixFactorization(3, feedback="implicit", random_state=0).fit(C)
+    weights = np.where(C.toarray() > 0, C.toarray(), 1)
+    error = np.sum(weights * ((C.toarray() > 0) - model.user_factors_ @ model.components_) ** 2)
+    assert model.reconstruction_err_ == pytest.approx(np.sqrt(error))
+
+
+def test_solvers_agree_at_the_minimum(rng):
+    R = drawn(rng, noise=0.5)
+    params = {"alpha": 2.0, "max_iter": 3000, "tol": 1e-13, "fit_bias": False}
+    ends = [model_of(solver, **params).fit(R).history_["objective"][-1] for solver in ("als", "ccd", "svd")]
+    np.testing.assert_allclose(ends, ends[0], rtol=1e-6)
+
+
+def test_plain_svd_is_that_of_scipy(rng):
+    R = drawn(rng, share=1.1)
+    model = model_of("svd", alpha=0.0, fit_bias=False, global_mean=False).fit(R)
+    U, s, Vt = sp.linalg.svds(R, 3)
+    np.testing.assert_allclose(np.linalg.norm(model.user_factors_, axis=0), s[::-1])
+    np.testing.assert_allclose(np.abs(model.components_), np.abs(Vt[::-1]), atol=1e-9)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(R)), (U * s) @ Vt, atol=1e-8)
+    assert model.n_iter_ == 1
+
+
+@pytest.mark.parametrize("solver", ["svd", "ccd"])
+def test_item_factors_are_orthonormal(rng, solver):
+    model = model_of("ccd-orthogonal" if solver == "ccd" else "svd", alpha=0.1).fit(drawn(rng))
+    np.testing.assert_allclose(model.components_ @ model.item_factors_, np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_sklearn_8447_non_negative_factors_of_incomplete_data(rng, complete):
+    # scikit-learn#8447: NMF does not take NaN. Complete data: our loss is no more than its; else known parts are found.
+    W, H = rng.uniform(0, 1, (60, 4)), rng.uniform(0, 1, (4, 30))
+    W[:20], H[:, :12] = np.repeat(np.eye(4), 5, axis=0), np.repeat(np.eye(4), 3, axis=1)
+    R = W @ H + 0.01 * rng.uniform(0, 1, (60, 30))
+    params = {"alpha": 0.0, "max_iter": 5000, "tol": 1e-10, "init": "svd", "n_components": 4}
+    model = model_of("ccd-nonnegative", **params)
+    if complete:
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+            peer = NMF(4, max_iter=20000, tol=1e-8).fit(R)
+        assert model.fit(R).reconstruction_err_ <= peer.reconstruction_err_ * (1 + 1e-4)
+    else:
+        holes = rng.random(R.shape) < 0.2
+        model.fit(np.where(holes, np.nan, R))
+        said = model.user_factors_ @ model.components_
+        assert np.sqrt(np.mean((said - R)[holes] ** 2)) < 0.1
+    assert model.user_factors_.min() >= 0
+    assert model.item_factors_.min() >= 0
+
+
+def test_other_units_are_the_same_model(rng):
+    R = drawn(rng)
+    for kind in ("als", "als-weighted", "svd", "sgd", "ccd-orthogonal"):
+        one, ten = (model_of(kind, tol=1e-9, max_iter=400).fit(ratings) for ratings in (R, 10 * R - 30))
+        np.testing.assert_allclose(10 * one.inverse_transform(one.transform(R)) - 30,
+                                   ten.inverse_transform(ten.transform(10 * R - 30)), rtol=1e-3)  # fmt: skip
+
+
+@each_implicit
+def test_a_checkerboard_is_completed(kind):
+    likes, unseen = checkerboard()
+    X = np.argwhere(likes & ~unseen)
+    model = model_of(kind, IMPLICIT, n_components=2, feedback="implicit").fit(X)
+    best = model.recommend(n=1, return_scores=False)[:, 0]
+    assert likes[np.arange(12), best].all()
+    history = np.flatnonzero(likes[0])[:3]
+    folded = model.recommend(histories=[history.tolist(), []], n=2, return_scores=False)
+    assert likes[0, folded[0]].all()
+    assert model.score(np.argwhere(unseen)) > 0.9
+
+
+@each_explicit
+def test_context_is_taken_off_first(rng, kind):
+    X, y = interactions(drawn(rng))
+    x = rng.normal(size=len(y))
+    model = model_of(kind).fit(np.c_[X, x], y + 2 * x)
+    assert model.coef_ == pytest.approx(2, abs=0.2)
+    shifted = model.predict(np.c_[X, x + 1]) - model.predict(np.c_[X, x])
+    np.testing.assert_allclose(shifted, model.coef_[0])
+
+
+# --------------------------------------------------------------------------------------------------- fold-in
+
+
+@pytest.mark.parametrize("params", [{}, {"inner": "cg"}, {"weighted_alpha": True}, {"fit_bias": False}], ids=str)
+@pytest.mark.parametrize("feedback", ["explicit", "implicit"])
+def test_a_user_folded_in_has_the_fitted_factor(rng, params, feedback):
+    # Surprise#208, implicit#31: people who were not in training.
+    if feedback == "implicit" and "fit_bias" in params:
+        params = {"confidence": 3.0}
+    R = sp.csr_array(np.nan_to_num(drawn(rng)))
+    model = MatrixFactorization(3, feedback=feedback, random_state=0, max_iter=2000, tol=1e-15, **params).fit(R)
+    U = model.transform(R)
+    np.testing.assert_allclose(U[:, :3], model.user_factors_, atol=1e-6)
+    np.testing.assert_allclose(U[:, 3:].sum(axis=1), model.user_bias_, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["svd", "ccd", "ccd-nonnegative", "ccd-orthogonal"])
+def test_fold_in_of_other_solvers_is_exact_at_convergence(rng, kind):
+    R = drawn(rng, noise=0.5)
+    model = model_of(kind, alpha={"users": 0.5, "items": 0.5}, max_iter=3000, tol=1e-14).fit(R)
+    np.testing.assert_allclose(model.transform(R)[:, :3], model.user_factors_, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["bpr", "logistic"])
+def test_fold_in_under_a_ranking_loss_is_a_minimum(rng, kind):
+    X = np.argwhere(~np.isnan(drawn(rng)))
+    model = model_of(kind, IMPLICIT, feedback="implicit").fit(X)
+    items, parts = model.explain(X[0, 0], 5)
+    assert set(items) == set(X[X[:, 0] == X[0, 0], 1])
+    state = model._fold(model._ratings)[0]
+    score = state[:3] @ model.item_factors_[5] + (state[3] if kind == "logistic" else 0)
+    assert parts.sum() == pytest.approx(score, abs=1e-6)
+
+
+@each_explicit
+def test_reasons_add_up_to_the_score(rng, kind):
+    R = drawn(rng)
+    model = model_of(kind, alpha=0.5).fit(R)
+    _, parts = model.explain(3, 7)
+    state = model.transform(R)[3]
+    bias = 0 if kind == "svd" else state[3:].sum()
+    assert parts.sum() == pytest.approx(state[:3] @ model.item_factors_[7] + bias, rel=1e-6)
+
+
+def test_reasons_of_confidences_add_up(rng):
+    C = sp.csr_array(np.nan_to_num(drawn(rng)))
+    for params in ({}, {"weighted_alpha": True}, {"confidence": 2.0}):
+        model = MatrixFactorization(3, feedback="implicit", random_state=0, **params).fit(C)
+        assert model.explain(3, 7)[1].sum() == pytest.approx(model.predict([[3, 7]])[0])
+
+
+# ----------------------------------------------------------------------------------------- unknown, going on
+
+
+def test_what_is_unknown_has_the_bias_that_is_known(rng):
+    X, y = interactions(drawn(rng))
+    model = model_of("als").fit(X, y)
+    said = model.predict([[0, 999], [999, 0], [999, 999]])
+    expected = model.mean_ + np.array([model.user_bias_[0], model.item_bias_[0], 0])
+    np.testing.assert_allclose(said, expected)
+    assert np.isnan(model.set_params(handle_unknown="nan").predict([[0, 999]])).all()
+    assert model.set_params(handle_unknown="mean").predict([[0, 999]])[0] == model.mean_
+
+
+@pytest.mark.parametrize("kind", ["als", "als-cg", "svd", "ccd", "sgd", "ccd-nonnegative"])
+def test_partial_fit_goes_on_and_ends_where_fit_does(rng, kind):
+    X, y = interactions(drawn(rng, noise=0.5))
+    first = (X[:, 0] < 50) & (X[:, 1] < 35)
+    params = {"alpha": 1.0, "tol": None if kind == "sgd" else 1e-9, "max_iter": 300}
+    model = model_of(kind, **params).fit(X[first], y[first])
+    short = clone(model).set_params(max_iter=2, tol=None).fit(X[first], y[first])
+    model.partial_fit(X[~first], y[~first])
+    whole = model_of(kind, **params).fit(X, y)
+    assert model.history_["objective"][-1] <= whole.history_["objective"][-1] * 1.05  # there are several minima
+    assert model.user_factors_.shape == (60, 3)
+    np.testing.assert_array_equal(model.item_ids_, whole.item_ids_)
+    # It starts near: new people are folded in.
+    short.partial_fit(X[~first], y[~first])
+    assert short.history_["objective"][0] < clone(short).fit(X, y).history_["objective"][0]
+
+
+def test_partial_fit_begins_where_there_is_nothing(rng):
+    X, y = interactions(drawn(rng))
+    a, b = model_of("als").partial_fit(X, y), model_of("als").fit(X, y)
+    np.testing.assert_array_equal(a.user_factors_, b.user_factors_)
+
+
+@pytest.mark.parametrize("kind", ["bpr", "logistic"])
+def test_partial_fit_under_a_ranking_loss(rng, kind):
+    X = np.argwhere(~np.isnan(drawn(rng)))
+    model = model_of(kind, IMPLICIT, feedback="implicit").fit(X[X[:, 1] < 35])
+    model.partial_fit(X[X[:, 1] >= 35])
+    assert model.item_factors_.shape == (40, 3)
+    assert np.isfinite(model.user_factors_).all()
+
+
+@pytest.mark.parametrize("kind", ["als", "als-cg", "als-svd", "sgd"])
+def test_a_fit_cut_short_and_continued_is_the_uninterrupted_one(rng, kind):
+    R = drawn(rng)
+    params = {"learning_rate": "invscaling", "tol": None}
+    short = model_of(kind, **{**params, "max_iter": 3, "warm_start": True}).fit(R)
+    resumed, whole = short.set_params(max_iter=7).fit(R), model_of(kind, **{**params, "max_iter": 7}).fit(R)
+    np.testing.assert_allclose(resumed.user_factors_, whole.user_factors_, rtol=1e-9, atol=1e-12)
+    assert resumed.n_iter_ == whole.n_iter_ == len(resumed.history_["objective"])
+    assert resumed.fit(R).n_iter_ == 7
+    other = np.where(np.arange(60)[:, None] % 7 == 0, np.nan, R)
+    assert resumed.fit(np.where(np.isnan(other[0]).all(), R, other)).n_iter_ <= 7  # other data: anew from these factors
+
+
+# ------------------------------------------------------------------------------------------- early stopping
+
+
+@pytest.mark.parametrize("kind", ["als", "sgd", "ccd", "svd", "ccd-nonnegative"])
+def test_early_stopping_keeps_the_best(rng, kind):
+    R = drawn(rng, noise=2.0)
+    params = {"alpha": 1e-3, "n_components": 6, "early_stopping": True, "n_iter_no_change": 3, "max_iter": 60}
+    model = model_of(kind, **params).fit(R)
+    errors = model.history_["validation_rmse"]
+    assert len(errors) < 60
+    best = int(np.argmin(errors))
+    shorter = model_of(kind, **{**params, "max_iter": best + 1, "learning_rate": "constant"})
+    if kind != "sgd":
+        np.testing.assert_array_equal(shorter.fit(R).user_factors_, model.user_factors_)
+    assert len(errors) - 1 - best <= 3
+
+
+@pytest.mark.parametrize("kind", ["als", "bpr"])
+def test_early_stopping_of_rankings(rng, kind):
+    X = np.argwhere(~np.isnan(drawn(rng)))
+    model = model_of(kind, IMPLICIT, feedback="implicit", early_stopping=True, tol=0.0).fit(X)
+    assert 0 < max(model.history_["validation_ndcg"]) <= 1
+
+
+def test_early_stopping_needs_something_to_hold_out():
+    with pytest.raises(ValueError, match="early_stopping holds out"):
+        MatrixFactorization(early_stopping=True).fit([[0, 0], [1, 1]], [1.0, 2.0])
+
+
+# --------------------------------------------------------------------------------------------------- hybrid
+
+
+def hybrid_data(rng):
+    """Return interactions of 30 items whose factors are their attributes', and 5 more items' attributes and ratings."""
+    A, P = rng.normal(size=(35, 3)), rng.normal(size=(80, 3))
+    R = P @ A.T + 0.1 * rng.normal(size=(80, 35))
+    X, y = interactions(np.where(rng.random((80, 30)) < 0.5, R[:, :30], np.nan))
+    return X, y, pandas.DataFrame(A, columns=["a", "b", "c"]), R
+
+
+def test_items_nobody_has_rated_are_recommended(rng):
+    X, y, table, R = hybrid_data(rng)
+    model = MatrixFactorization(4, alpha=0.1, random_state=0, fit_bias=False).fit(X, y, item_features=table)
+    assert model.item_ids_.tolist() == list(range(35))
+    cold = np.array([[user, item] for user in range(80) for item in range(30, 35)])
+    said = model.predict(cold)
+    assert np.corrcoef(said, R[cold[:, 0], cold[:, 1]])[0, 1] > 0.9
+    items = model.recommend(model.user_ids_, n=5, candidates=range(30, 35), return_scores=False)
+    assert np.isin(items, range(30, 35)).all()
+    assert model.transform(X[:3]).shape == (3, 4)
+
+
+def test_hybrid_goes_on(rng):
+    X, y, table, _ = hybrid_data(rng)
+    model = MatrixFactorization(4, alpha=0.1, random_state=0).fit(X, y, item_features=table.iloc[:32])
+    new = np.c_[np.arange(10), np.repeat([30, 33], 5)]
+    model.partial_fit(new, np.ones(10), item_features=table.iloc[32:])
+    assert model.item_ids_.tolist() == [*range(32), 33]
+    assert np.isfinite(model.item_factors_).all()
+    with pytest.raises(ValueError, match="only if fit had some"):
+        MatrixFactorization(2).fit(X, y).partial_fit(X, y, item_features=table)
+
+
+def test_a_matrix_has_columns_for_all_items(rng):
+    X, y, table, _ = hybrid_data(rng)
+    R = sp.coo_array((y, X.T), shape=(80, 30)).tocsr()
+    with pytest.raises(ValueError, match="no columns of R"):
+        MatrixFactorization(4).fit(R, item_features=table)
+    wide = sp.coo_array((y, X.T), shape=(80, 35)).tocsr()
+    assert MatrixFactorization(4).fit(wide, item_features=table).transform(wide).shape == (80, 5)
+
+
+# ------------------------------------------------------------------------------------------ model selection
+
+
+def test_lightfm_107_model_selection_holds_out_interactions(rng):
+    X, y = interactions(drawn(rng))
+    order = rng.permutation(len(y))
+    X, y = X[order], y[order]
+    assert np.mean(cross_val_score(MatrixFactorization(2, random_state=0), X, y, cv=3)) > 0.5
+    grid = {"alpha": [0.1, 1.0], "solver": ["als", "ccd", "svd"]}
+    search = GridSearchCV(MatrixFactorization(2, random_state=0), grid, cv=3).fit(X, y)
+    assert search.best_score_ > 0.8
+
+
+# ------------------------------------------------------------------------------------------------ bad input
+
+WRONG = {
+    "constraint": ({"constraint": "nonnegative"}, "needs solver=.ccd"),
+    "loss": ({"loss": "bpr"}, "needs feedback=.implicit. and solver=.sgd"),
+    "loss-als": ({"loss": "bpr", "feedback": "implicit"}, "needs feedback=.implicit. and solver=.sgd"),
+    "implicit-svd": ({"solver": "svd", "feedback": "implicit"}, "use solver=.als"),
+    "implicit-ccd": ({"solver": "ccd", "feedback": "implicit"}, "use solver=.als"),
+    "implicit-sgd": ({"solver": "sgd", "feedback": "implicit"}, "loss=.bpr"),
+    "bias-nonnegative": ({"solver": "ccd", "constraint": "nonnegative", "fit_bias": True}, "no biases"),
+    "bias-implicit": ({"feedback": "implicit", "fit_bias": True}, "no biases"),
+    "mean-implicit": ({"feedback": "implicit", "global_mean": True}, "global_mean=False"),
+    "confidence": ({"confidence": 2.0}, "sample_weight"),
+    "weighted-svd": ({"solver": "svd", "weighted_alpha": True}, "weighted_alpha=False"),
+    "alpha-key": ({"alpha": {"user": 1.0}}, "its keys are 'users'"),
+    "alpha-value": ({"alpha": {"users": -1.0}}, "not negative"),
+    "alpha-attributes": ({"alpha": {"attributes": 0}}, "positive"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_does_not_go_together_is_told(case):
+    params, words = WRONG[case]
+    with pytest.raises(ValueError, match=words):
+        MatrixFactorization(**params).fit([[0, 1], [1, 0]], [1.0, 2.0])
+
+
+def test_more_errors(rng):
+    X, y = interactions(drawn(rng))
+    with pytest.raises(ValueError, match="item_features needs solver"):
+        model_of("svd").fit(X, y, item_features=np.eye(40))
+    with pytest.raises(InvalidParameterError, match="alpha"):
+        MatrixFactorization(alpha=-1.0).fit(X, y)
+    with pytest.raises(ValueError, match="n_components"):
+        model_of("svd", n_components=41).fit(X, y)
+    with pytest.raises(ValueError, match="n_components was changed"):
+        model_of("als").fit(X, y).set_params(n_components=2).partial_fit(X, y)
+    with pytest.raises(ValueError, match="components"):
+        model_of("als").fit(X, y).inverse_transform(np.ones((2, 3)))
+
+
+@each_explicit
+def test_little_data_is_learned_from(kind):
+    for X, y in (([[0, 0]], [3.0]), ([["a", 1], ["a", 2]], [1.0, 2.0]), ([[0, 5], [1, 5]], [1, 1])):
+        model = model_of(kind, n_components=1).fit(X, y)
+        assert np.isfinite(model.predict(X)).all()
+        assert np.isfinite(model.recommend(n=3, exclude_seen=False)[1][:, 0]).all()
+
+
+def test_too_few_sweeps_are_told(rng):
+    with pytest.warns(ConvergenceWarning, match="did not converge in 2 sweeps"):
+        model_of("als", max_iter=2).fit(drawn(rng))
+    with warnings.catch_warnings(action="error"):
+        model_of("als", max_iter=2, tol=None).fit(drawn(rng))
+
+
+@pytest.mark.parametrize("kind", [*EXPLICIT])
+def test_float32_stays(rng, kind):
+    R = drawn(rng).astype(np.float32)
+    model = model_of(kind, max_iter=5, tol=None).fit(R)
+    values = model.user_factors_, model.item_factors_, model.user_bias_, model.transform(R), model.predict([[0, 0]])
+    assert {value.dtype for value in values} == {np.dtype(np.float32)}
+    assert model.recommend(n=2)[1].dtype == np.float32
