@@ -2,17 +2,21 @@
 
 ``SKML_DATA=folder python benchmarks/ensemble_forest.py [word ...]`` runs the parts that are named, all without words:
 fit, mnist, predict, row, memory, pickle, lightgbm, growth, quality, coverage. Real data is read from the folder, where
-it is there. The word "quick" makes everything small, to see that it runs. Two threads and 100 trees on either side.
+it is there. The word "quick" makes everything small, to see that it runs. Two threads and 100 trees on either side;
+with the word "alone" one thread, and times are those of the processor, which other work on the machine changes less.
 """
 
+import functools
 import pickle
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 
+import _bench
 import numpy as np
-from _bench import compare, real_data, row
+from _bench import real_data, row
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -26,10 +30,12 @@ from sklearn.model_selection import train_test_split
 
 from skml import BaggingForest, BaggingForestRegressor
 
-QUICK = "quick" in sys.argv
+QUICK, ALONE = "quick" in sys.argv, "alone" in sys.argv
+N_JOBS = 1 if ALONE else 2
+compare = functools.partial(_bench.compare, clock=time.process_time if ALONE else time.perf_counter)
 REPEAT = 1 if QUICK else 5
 N_TREES = 10 if QUICK else 100
-OPTIONS = {"n_estimators": N_TREES, "n_jobs": 2, "random_state": 0}
+OPTIONS = {"n_estimators": N_TREES, "n_jobs": N_JOBS, "random_state": 0}
 PAIRS = {
     "classes": (BaggingForest, RandomForestClassifier),
     "numbers": (BaggingForestRegressor, RandomForestRegressor),
@@ -101,7 +107,7 @@ def one_row():
     for kind in PAIRS:
         X, y, X_new, _ = made(kind, small(10_000), 1)
         models = fitted(kind, X, y)
-        for n_jobs in (None, 2):
+        for n_jobs in dict.fromkeys((None, N_JOBS)):
             ours, peer = (model.set_params(n_jobs=n_jobs) for model in models)
             mine, theirs, ratio = compare(
                 lambda: [ours.predict(X_new) for _ in calls],  # noqa: B023
@@ -263,9 +269,9 @@ PARTS = {
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", module="sklearn")
-    words = [word for word in sys.argv[1:] if word != "quick"]
+    words = [word for word in sys.argv[1:] if word not in ("quick", "alone")]
     if unknown := set(words) - set(PARTS):
-        sys.exit(f"unknown parts {sorted(unknown)}; there are {', '.join(PARTS)}, and quick")
+        sys.exit(f"unknown parts {sorted(unknown)}; there are {', '.join(PARTS)}, quick and alone")
     for part in words or PARTS:
         PARTS[part]()
         print()
