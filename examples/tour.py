@@ -1,7 +1,7 @@
-"""A tour of skml: each estimator on real data, recommenders on generated ratings, inside scikit-learn's machinery, beside scikit-learn's own class.
+"""A tour of skml: each estimator on real data inside scikit-learn's machinery, beside scikit-learn's own class.
 
-Run it with ``make demo``. It prints a table of scores and times, shows progress bars, and leaves a picture per
-estimator in ``tour/``.
+Recommenders see generated ratings instead, whose truth is known. Run it with ``make demo``. It prints a table of scores
+and times, shows progress bars, and leaves pictures in ``tour/``.
 """
 
 import pathlib

@@ -19,7 +19,6 @@ from skml import ContentFilter, MatrixFactorization, NeighborhoodFilter
 from skml.recommendation import PerUserKFold, interactions
 
 N_USERS, N_ITEMS, N_NEW, NOISE = 500, 250, 50, 0.6
-GRID = {"n_components": [2, 4, 8], "alpha": ["auto", 1.0]}
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 20)
 
 
@@ -44,8 +43,8 @@ def filled(R):
 
 def per_user(R, attributes):
     """Return what a ridge regression on attributes says for each user."""
-    known, described = ~np.isnan(R), attributes[: R.shape[1]]
-    return np.array([Ridge(10.0).fit(described[k], row[k]).predict(attributes) for k, row in zip(known, R)])
+    rows = zip(R, ~np.isnan(R))
+    return np.array([Ridge(10.0).fit(attributes[: len(k)][k], row[k]).predict(attributes) for row, k in rows])
 
 
 def visit(pictures, timed):
@@ -55,11 +54,10 @@ def visit(pictures, timed):
     R = np.where(rng.random(ratings.shape) < 0.2, ratings, np.nan)[:, :-N_NEW]
     X, y = interactions(R)
     held, new = np.argwhere(np.isnan(R)), np.argwhere(np.ones((N_USERS, 1)) * np.arange(N_ITEMS) >= R.shape[1])
-    factors = GridSearchCV(MatrixFactorization(max_iter=200, random_state=0), GRID, cv=PerUserKFold(3, random_state=0))
-    factors.set_callbacks(ProgressBar())
+    grid, cv = {"n_components": [2, 4, 8], "alpha": ["auto", 1.0]}, PerUserKFold(3, random_state=0)
+    factors = GridSearchCV(MatrixFactorization(max_iter=200, random_state=0), grid, cv=cv).set_callbacks(ProgressBar())
     neighbors = NeighborhoodFilter(kind="user", shrinkage=10.0, damping=1.0, negative=True)
-    content, title = ContentFilter(), "ContentFilter, new items (Ridge per user)"
-    rows = []
+    rows, title = [], "ContentFilter, new items (Ridge per user)"
 
     def compare(what, fit, peer, pairs):
         (model, seconds), (other, peer_seconds) = timed(fit), timed(peer)
@@ -68,8 +66,7 @@ def visit(pictures, timed):
 
     compare("MatrixFactorization, grid search (NMF, filled)", lambda: factors.fit(X, y), lambda: filled(R), held)
     compare("NeighborhoodFilter (KNNImputer)", lambda: neighbors.fit(X, y), lambda: KNNImputer().fit_transform(R), held)
-    compare(title, lambda: content.fit(X, y, item_features=attributes), lambda: per_user(R, attributes), new)
-
+    compare(title, lambda: ContentFilter().fit(X, y, item_features=attributes), lambda: per_user(R, attributes), new)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for name, alpha in (("penalty by default", "auto"), ("penalty 1", 1.0)):
         models = [MatrixFactorization(k, alpha=alpha, max_iter=200, random_state=0).fit(X, y) for k in COUNTS]
