@@ -1,7 +1,7 @@
 """A tour of skml: each estimator on real data inside scikit-learn's machinery, beside scikit-learn's own class.
 
-Run it with ``make demo``. It prints a table of scores and times, shows progress bars, and leaves a picture per
-estimator in ``tour/``.
+Recommenders see generated ratings instead, whose truth is known. Run it with ``make demo``. It prints a table of scores
+and times, shows progress bars, and leaves pictures in ``tour/``.
 """
 
 import pathlib
@@ -10,7 +10,7 @@ import time
 import warnings
 
 FOLDER = pathlib.Path(__file__).resolve().parent
-STOPS = ("tour_pca", "tour_linear_autoencoder", "tour_kmeans", "tour_forest", "tour_adaboost")
+STOPS = ("tour_pca", "tour_linear_autoencoder", "tour_kmeans", "tour_forest", "tour_adaboost", "tour_recommendation")
 
 
 def timed(fit):
