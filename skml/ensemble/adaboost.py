@@ -435,7 +435,8 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         weight 1, and X to be all of them: no choice, stopping or feature may have looked at others.
         """
         check_is_fitted(self)
-        if not (0 < theta <= 1 and 0 < delta < 1):
+        numbers = isinstance(theta, Real) and isinstance(delta, Real)
+        if not (numbers and 0 < theta <= 1 and 0 < delta < 1):
             raise ValueError(f"theta must be in (0, 1] and delta in (0, 1), got {theta!r} and {delta!r}.")
         if self.n_classes_ != 2 or self._packed is None or self._real:
             raise ValueError("The bound is known for two classes, algorithm='SAMME' and the built-in members alone.")

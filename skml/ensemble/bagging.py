@@ -23,7 +23,7 @@ from skml.base import (
     warn_caller,
 )
 from skml.ensemble import members, oob
-from skml.ensemble.binning import find_bins, kept_rows, tabulate
+from skml.ensemble.binning import find_bins, kept_rows, lacking, tabulate
 from skml.ensemble.columns import as_numbers, how_many, monotonic_signs, read_columns
 from skml.ensemble.grove import Grove
 from skml.ensemble.grower import Problem, Rule, least_counts
@@ -342,6 +342,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         columns = self._n_columns(n_features) if self.feature_sampling == "tree" else n_features
         rule = self._rule(training, criterion, training.y.shape[1])
         table = tabulate(bins, X, n_threads, training.index)
+        self._lacking = lacking(table)
         problem = Problem(table, targets, bagging, rule, columns, self.ccp_alpha)
         voters = self._first() if getattr(self, "voting", "soft") == "hard" else None
         return TreeMaker(problem, n_threads, voters)

@@ -142,6 +142,26 @@ def find_bins(X, weights, categorical, max_bins, n_threads):
     return Bins(edges, starts, codes, categorical.astype(np.uint8), np.full(X.shape[1], UNKNOWN, np.uint8))
 
 
+def lacking(table):
+    """Return which features have missing values.
+
+    Parameters
+    ----------
+    table : Table
+        Binned rows.
+
+    Returns
+    -------
+    found : ndarray of shape (n_features,), bool
+        Whether any row lacks the feature.
+    """
+    if table.codes.size:
+        return table.codes.max(axis=0) == MISSING
+    found = np.zeros(len(table.categorical), bool)
+    found[np.repeat(np.arange(len(found)), np.diff(table.starts))[table.entry_codes == MISSING]] = True
+    return found
+
+
 def _bins_of(values, counts, categorical, max_bins):
     """Return the edges of a feature, and the codes of its categories."""
     if categorical:

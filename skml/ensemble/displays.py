@@ -1,5 +1,7 @@
 """Pictures of ensembles, in scikit-learn's style: out-of-bag curves, importances, intervals."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
@@ -185,20 +187,15 @@ class ImportanceDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator has no such importances, or `max_features` is no integer.
         ValueError
             If `method` is unknown, or the forest keeps no out-of-bag rows.
         """
         check_is_fitted(estimator)
-        if method not in _IMPORTANCES:
+        if method not in list(_IMPORTANCES):
             raise ValueError(f"method must be one of {sorted(_IMPORTANCES)}, got {method!r}.")
-        std = None
-        if method == "impurity":
-            importances = estimator.feature_importances_
-        elif method == "oob_impurity":
-            importances = estimator.oob_impurity_importance()
-        else:
-            found = estimator.oob_permutation_importance(n_repeats=n_repeats)
-            importances, std = found.importances_mean, found.importances_std
+        importances, std = _importances(estimator, method, n_repeats)
         names = getattr(estimator, "feature_names_in_", None) if feature_names is None else feature_names
         label = _IMPORTANCES[method][0 if is_classifier(estimator) else 1]
         display = cls(importances, std=std, feature_names=names, importance_name=label)
@@ -225,11 +222,13 @@ class ImportanceDisplay:
         names = [f"feature_{i}" for i in range(len(importances))] if names is None else list(names)
         if len(names) != len(importances):
             raise ValueError(f"feature_names holds {len(names)} names for {len(importances)} features.")
+        if max_features is not None and (not isinstance(max_features, Integral) or max_features < 1):
+            raise TypeError(f"max_features must be an integer of at least 1, or None, got {max_features!r}.")
         shown = np.argsort(-importances, kind="stable")[:max_features][::-1]
         whiskers = {} if self.std is None else {"xerr": np.asarray(self.std)[shown]}
-        take_axes(self, ax)
+        take_axes(self, ax, figsize=(6.4, max(4.8, 0.8 + 0.2 * len(shown))))
         self.bars_ = self.ax_.barh(np.arange(len(shown)), importances[shown], **(whiskers | kwargs))
-        self.ax_.set_yticks(np.arange(len(shown)), [str(names[i]) for i in shown])
+        self.ax_.set_yticks(np.arange(len(shown)), [str(names[i]) for i in shown], parse_math=False)
         self.ax_.set_xlabel(self.importance_name)
         return self
 
@@ -311,7 +310,20 @@ class IntervalDisplay:
         -------
         display : IntervalDisplay
             The picture.
+
+        Raises
+        ------
+        TypeError
+            If the estimator predicts no intervals.
+        ValueError
+            As ``predict_interval`` and :meth:`from_predictions` do.
         """
+        if not hasattr(estimator, "predict_interval"):
+            what = type(estimator).__name__
+            raise TypeError(
+                f"{cls.__name__} needs a BaggingForestRegressor, which predicts intervals; {what} doesn't. Those of "
+                f"other models are drawn by {cls.__name__}.from_predictions."
+            )
         intervals = estimator.predict_interval(X, coverage=coverage, method=method)
         name = f"{method}, {coverage:.0%} wanted" if name is None else name
         return cls.from_predictions(y, estimator.predict(X), intervals, name=name, ax=ax, **kwargs)
@@ -343,13 +355,20 @@ class IntervalDisplay:
         Raises
         ------
         ValueError
-            If the shapes don't belong together.
+            If the shapes don't belong together, there are no rows, or targets and predictions aren't finite.
         """
         y_true, y_pred, intervals = (np.asarray(values, dtype=float) for values in (y_true, y_pred, intervals))
         if y_true.ndim != 1 or y_pred.shape != y_true.shape or intervals.shape != (len(y_true), 2):
             raise ValueError(
                 "y_true and y_pred must be of shape (n_samples,) and intervals of shape (n_samples, 2), got "
                 f"{y_true.shape}, {y_pred.shape} and {intervals.shape}."
+            )
+        if len(y_true) == 0:
+            raise ValueError(f"{cls.__name__} needs at least one row, got none.")
+        if not (np.isfinite(y_true).all() and np.isfinite(y_pred).all()) or np.isnan(intervals).any():
+            raise ValueError(
+                "y_true and y_pred must be finite and intervals free of NaN: what isn't known is neither inside nor "
+                "outside. Leave such rows out."
             )
         return cls(y_true, y_pred, intervals, name=name).plot(ax, **kwargs)
 
@@ -394,6 +413,25 @@ class IntervalDisplay:
         return self
 
 
+def _importances(estimator, method, n_repeats):
+    """Return the importances of an estimator's features, and their deviations or None."""
+    needed = "feature_importances_" if method == "impurity" else f"{method}_importance"
+    try:
+        found = getattr(estimator, needed)
+    except AttributeError as error:
+        what = type(estimator).__name__
+        raise TypeError(
+            f"ImportanceDisplay with method={method!r} needs {needed}, which {what} doesn't have. Of a pipeline or a "
+            "search, give the fitted model inside, and its feature_names."
+        ) from error
+    if method == "impurity":
+        return found, None
+    if method == "oob_impurity":
+        return found(), None
+    found = found(n_repeats=n_repeats)
+    return found.importances_mean, found.importances_std
+
+
 def _score_name(forest):
     """Return what a forest's out-of-bag score is called."""
     asked = forest.oob_score
@@ -412,7 +450,7 @@ def _within_picture(ends, *others):
     return np.clip(ends, low - room, high + room).T
 
 
-def take_axes(display, ax):
+def take_axes(display, ax, **figure):
     """Give a display its axes, new ones for None, and its figure.
 
     Parameters
@@ -421,11 +459,15 @@ def take_axes(display, ax):
         It gets ``ax_`` and ``figure_``.
     ax : matplotlib Axes or None
         None makes a figure.
+    **figure : dict
+        For ``matplotlib.pyplot.subplots``; without a grid of its own the layout leaves room for labels.
     """
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         what = type(display).__name__
         raise ImportError(f"{what} needs matplotlib; install it with: pip install 'skml[plot]'") from error
-    display.ax_ = plt.subplots()[1] if ax is None else ax
+    if "gridspec_kw" not in figure:
+        figure["layout"] = "constrained"
+    display.ax_ = plt.subplots(**figure)[1] if ax is None else ax
     display.figure_ = display.ax_.figure

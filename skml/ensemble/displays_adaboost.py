@@ -1,6 +1,9 @@
 """The picture of a boosted committee: how its margins are distributed."""
 
+from numbers import Integral
+
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from skml.ensemble.displays import take_axes
 
@@ -68,13 +71,19 @@ class MarginDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator has no margins, or `rounds` is no list of integers.
         ValueError
             If there was no such round.
         ImportError
             If matplotlib isn't installed.
         """
+        if not hasattr(estimator, "staged_margins"):
+            what = type(estimator).__name__
+            raise TypeError(f"{cls.__name__} needs an AdaBoost, which has margins after each round; {what} has none.")
+        check_is_fitted(estimator)
         last = len(estimator.estimators_)
-        rounds = [last] if rounds is None else list(rounds)
+        rounds = _round_numbers([last] if rounds is None else rounds)
         if not rounds or not all(1 <= number <= last for number in rounds):
             raise ValueError(f"rounds must be numbers from 1 to {last}, got {rounds}.")
         staged = dict(enumerate(estimator.staged_margins(X, y), start=1))
@@ -112,3 +121,11 @@ class MarginDisplay:
         ax.set(xlim=(-1, 1), ylim=(0, 1), xlabel="margin", ylabel="share of rows with at most this margin")
         ax.legend()
         return self
+
+
+def _round_numbers(rounds):
+    """Return the numbers of rounds as a list; what is no list of integers is refused in words."""
+    found = list(rounds) if hasattr(rounds, "__iter__") and not isinstance(rounds, str) else [None]
+    if not all(isinstance(number, Integral) and not isinstance(number, bool) for number in found):
+        raise TypeError(f"rounds must be a list of integers, such as [5, 50], got {rounds!r}.")
+    return [int(number) for number in found]

@@ -1,11 +1,14 @@
 """The picture of one tree of a forest."""
 
+import textwrap
+from numbers import Integral
+
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from skml.ensemble.displays import take_axes
-from skml.ensemble.trees import ForestTree, names_of, sides_of
+from skml.ensemble.trees import ForestTree, names_of, require_count, sides_of
 
 __all__ = ["TreeDisplay"]
 
@@ -13,7 +16,9 @@ __all__ = ["TreeDisplay"]
 class TreeDisplay:
     """One tree of a forest: what its nodes ask, rows that say yes to the left, and what its leaves say.
 
-    Make one with :meth:`from_estimator`.
+    Make one with :meth:`from_estimator`. A figure of its own is as large as the boxes need; in axes of yours letters
+    shrink until the boxes fit, so give it wide ones. Long lists are shortened, of more than four classes the share of
+    the likeliest alone is written, and "or missing" is said of features that had missing values in training.
 
     Parameters
     ----------
@@ -57,7 +62,7 @@ class TreeDisplay:
         estimator : BaggingForest, BaggingForestRegressor, or a member of one
             Fitted, with trees of its own.
         number : int, default=0
-            Which tree of a forest.
+            Which tree of a forest; negative ones count from the last.
         max_depth : int or None, default=3
             Deeper nodes are left out; None draws all.
         feature_names : list of str or None, default=None
@@ -76,15 +81,15 @@ class TreeDisplay:
 
         Raises
         ------
+        TypeError
+            If `number`, `decimals` or `max_depth` is no integer, or `feature_names` no list.
         ValueError
-            If the members are no trees of ours.
+            If the members are no trees of ours, there is no such tree, or there aren't as many names as features.
         """
         tree = estimator
         if not isinstance(tree, ForestTree):
             check_is_fitted(estimator)
-            tree = estimator.estimators_[number]
-        if not isinstance(tree, ForestTree):
-            raise ValueError(f"{cls.__name__} draws trees of our own; this is a {type(tree).__name__}.")
+            tree = _member(estimator.estimators_, number) if hasattr(estimator, "estimators_") else estimator
         display = cls(tree, feature_names=feature_names, decimals=decimals)
         return display.plot(ax, max_depth=max_depth, **kwargs)
 
@@ -105,36 +110,52 @@ class TreeDisplay:
         display : TreeDisplay
             The picture.
         """
-        take_axes(self, ax)
+        if not isinstance(self.tree, ForestTree):
+            what = f"{type(self).__name__} draws trees of our own; this is a {type(self.tree).__name__}."
+            raise ValueError(f"{what} Give it a BaggingForest, a BaggingForestRegressor, or a member of one.")
         shape = self.tree.tree_
-        order, parents, places = _places(shape, np.inf if max_depth is None else max_depth)
-        colours, words = self._colours(shape), self._words(shape, set(parents.values()))
+        max_depth = np.inf if max_depth is None else require_count("max_depth", max_depth)
+        order, parents, places = _places(shape, max_depth)
+        words = self._words(shape, order, set(parents.values()))
+        colours, across, down = self._colours(shape), *np.array(list(places.values())).T
+        size = self._room(ax, words.values(), int(across.max()) + 1, int(-down.min()) + 1, kwargs)
         self.texts_ = []
         for node in order:
-            how = {"ha": "center", "va": "center", "size": "small", "bbox": _BOX | {"facecolor": colours[node]}}
+            how = {"ha": "center", "va": "center", "bbox": _BOX | {"facecolor": colours[node]}, "parse_math": False}
+            how |= size | {"xy": places[node]}
             how["zorder"] = 3 + 0.001 * places[node][1]  # above the arrows to its children
             if node in parents:
                 how |= {"xy": places[parents[node]], "arrowprops": {"arrowstyle": "-", "color": "0.6"}}
-            else:
-                how |= {"xy": places[node]}
-            self.texts_.append(self.ax_.annotate(words(node), xytext=places[node], **(how | kwargs)))
-        across, down = np.array(list(places.values())).T
-        self.ax_.set(xlim=(across.min() - 0.6, across.max() + 0.6), ylim=(down.min() - 0.4, down.max() + 0.4))
+            self.texts_.append(self.ax_.annotate(words[node], xytext=places[node], **(how | kwargs)))
+        self.ax_.set(xlim=(across.min() - 0.5, across.max() + 0.5), ylim=(down.min() - 0.5, down.max() + 0.5))
         self.ax_.set_axis_off()
         return self
 
-    def _words(self, shape, asking):
-        """Return the function that says what stands in a node."""
-        names = names_of(self.tree, self.feature_names)
+    def _room(self, ax, words, n_across, n_down, kwargs):
+        """Take axes with room for the boxes, and return the size of letters, if the caller gave none."""
+        lines = [text.split("\n") for text in words]
+        width = _LETTER * max(len(line) for text in lines for line in text) + _AROUND  # in units of the letters' size
+        height = _LINE * max(map(len, lines)) + 2 * _AROUND
+        inches = np.array([n_across * width, n_down * height]) * _POINTS / 72
+        edges = {"left": 0, "right": 1, "bottom": 0, "top": 1}
+        take_axes(self, ax, figsize=np.clip(inches, 1, _LONGEST), gridspec_kw=edges)
+        if {"size", "fontsize"} & set(kwargs):
+            return {}
+        box = self.ax_.get_window_extent()
+        fits = np.divide([box.width / (n_across * width), box.height / (n_down * height)], self.figure_.dpi / 72)
+        return {"size": min(_POINTS, *fits)}
 
-        def words(node):
-            rows = f"rows: {shape.weighted_n_node_samples[node]:g}"
-            said = self.tree.describe(shape.value[node], self.decimals).replace(", shares", "\nshares")
-            if shape.children_left[node] < 0:
-                return f"{said}\n{rows}"
-            asked = sides_of(self.tree, shape, node, names, self.decimals)[0] if node in asking else "(...)"
-            return f"{asked}\n{said}\n{rows}"
-
+    def _words(self, shape, order, asking):
+        """Return what stands in each node."""
+        names, decimals = names_of(self.tree, self.feature_names), require_count("decimals", self.decimals)
+        words = {}
+        for node in order:
+            lines = self.tree.describe(shape.value[node], decimals, _MOST).replace(", share", "\nshare").split("\n")
+            if shape.children_left[node] >= 0:
+                asks = node in asking
+                lines.insert(0, sides_of(self.tree, shape, node, names, decimals, _MOST)[0] if asks else "(...)")
+            lines.append(f"rows: {shape.weighted_n_node_samples[node]:g}")
+            words[node] = "\n".join(textwrap.fill(line, _WRAP) for line in lines)
         return words
 
     def _colours(self, shape):
@@ -152,6 +173,20 @@ class TreeDisplay:
 
 
 _BOX = {"boxstyle": "round", "edgecolor": "0.5"}
+_MOST = 4  # entries of a list
+_WRAP = 30  # letters in a line
+_POINTS = 8.0  # the size of letters, unless less fits
+_LETTER, _LINE, _AROUND = 0.6, 1.2, 1.3  # a letter's width, a line's height, what is around a text: in that size
+_LONGEST = 400.0  # inches of a figure's side, for matplotlib draws no more than 2**16 pixels
+
+
+def _member(members, number):
+    """Return one of the members of a forest; a number that is none's is refused in words."""
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise TypeError(f"number must be an integer, that of a tree, got {number!r}.")
+    if not -len(members) <= number < len(members):
+        raise ValueError(f"number must be from 0 to {len(members) - 1}, got {number}: there are {len(members)} trees.")
+    return members[number]
 
 
 def _places(shape, max_depth):

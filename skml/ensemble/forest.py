@@ -1,5 +1,7 @@
 """Forests of bagged trees: a classifier and a regressor."""
 
+from numbers import Real
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -737,11 +739,11 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
 
     def _quantiles(self, rows, asked):
         self._need_trees("quantiles")
-        levels = np.asarray(asked, dtype=np.float64)
-        if levels.ndim > 1 or not np.all((levels >= 0) & (levels <= 1)):
+        levels = np.asarray(asked)
+        if levels.dtype.kind not in "iuf" or levels.ndim > 1 or not np.all((levels >= 0) & (levels <= 1)):
             raise ValueError(f"quantiles must be numbers between 0 and 1, got {asked!r}.")
         threads = self._n_threads()
-        asked = (self._model.codes(rows, threads), self._y, np.atleast_1d(levels), threads)
+        asked = (self._model.codes(rows, threads), self._y, np.atleast_1d(levels).astype(np.float64), threads)
         found = quantiles(self._model.forest, self._rows_of_leaves(), *asked)
         found = found[:, 0] if self.n_outputs_ == 1 else found
         return found[..., 0] if levels.ndim == 0 else found
@@ -791,8 +793,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
            NeurIPS.
         """
         rows = self._rows(X)
-        if isinstance(coverage, bool) or not 0 < coverage < 1:
-            raise ValueError(f"coverage must be between 0 and 1, got {coverage!r}.")
+        if isinstance(coverage, bool) or not isinstance(coverage, Real) or not 0 < coverage < 1:
+            raise ValueError(f"coverage must be between 0 and 1, a single number, got {coverage!r}.")
         if self.n_outputs_ > 1:
             raise ValueError(f"predict_interval needs a single output; the forest has {self.n_outputs_}.")
         if method == "quantile":

@@ -1,6 +1,7 @@
 """Forests of our own trees as models: how their trees are made, what they say of rows, and each as an estimator."""
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
@@ -18,6 +19,7 @@ _OF_ALL_TREES = frozenset(
     ("_table", "_bags", "_y", "_codes_of_y", "_residuals", "_leaf_rows", "_importance_sums", "_origin", "history_")
     + ("oob_score_", "oob_curve_", "oob_prediction_", "oob_decision_function_")
 )
+_WIDE = 24  # the longest word in a list that is shortened
 
 
 @dataclass(frozen=True)
@@ -414,14 +416,23 @@ class ForestTree(BaseEstimator):
             Names of the features; None takes those of the training data.
         decimals : int, default=2
             How many decimals numbers have.
-        max_depth : int, default=10
-            Deeper branches are left out.
+        max_depth : int or None, default=10
+            Deeper branches are left out; None writes all.
 
         Returns
         -------
         text : str
-            One line per node.
+            One line per node. "or missing" is said of features that had missing values in training.
+
+        Raises
+        ------
+        TypeError
+            If `decimals` or `max_depth` is no integer, or `feature_names` no list.
+        ValueError
+            If one of them is negative, or there aren't as many names as features.
         """
+        decimals = require_count("decimals", decimals)
+        max_depth = np.inf if max_depth is None else require_count("max_depth", max_depth)
         return "\n".join(rules(self, feature_names, decimals, max_depth)) + "\n"
 
 
@@ -459,12 +470,40 @@ def rules(tree, feature_names, decimals, max_depth):
 
 def names_of(tree, feature_names):
     """Return the names of features: those given, or those of the training data, or numbers."""
-    if feature_names is not None:
-        return list(feature_names)
-    return list(getattr(tree.owner, "feature_names_in_", [f"feature_{i}" for i in range(tree.n_features_in_)]))
+    n_features = tree.n_features_in_
+    if feature_names is None:
+        return list(getattr(tree.owner, "feature_names_in_", [f"feature_{i}" for i in range(n_features)]))
+    if isinstance(feature_names, str) or not hasattr(feature_names, "__iter__"):
+        raise TypeError(f"feature_names must be a list of {n_features} names, got {feature_names!r}.")
+    names = [str(name) for name in feature_names]
+    if len(names) != n_features:
+        raise ValueError(f"feature_names must hold a name for each of the {n_features} features, got {len(names)}.")
+    return names
 
 
-def sides_of(tree, shape, node, names, decimals):
+def require_count(name, value):
+    """Return a whole number of at least 0; what is none is refused in words.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    value : object
+        What was given.
+
+    Returns
+    -------
+    value : int
+        The number.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer of at least 0, got {value!r}.")
+    if value < 0:
+        raise ValueError(f"{name} must be at least 0, got {value!r}.")
+    return int(value)
+
+
+def sides_of(tree, shape, node, names, decimals, most=None):
     """Return in words which rows of an inner node go left, and which right.
 
     Parameters
@@ -479,19 +518,31 @@ def sides_of(tree, shape, node, names, decimals):
         Of the features.
     decimals : int
         How many decimals numbers have.
+    most : int or None, default=None
+        How many categories are named at most; None names all.
 
     Returns
     -------
     left, right : str
         As rules.
     """
-    name = names[shape.feature[node]]
+    feature = shape.feature[node]
+    name, left, right = names[feature], "", ""
+    if tree.owner._lacking[feature]:
+        left, right = (" or missing", "") if shape.missing_go_to_left[node] else ("", " or missing")
     if np.isnan(shape.threshold[node]):
-        held = ", ".join(tree.owner.category_names(shape.feature[node], shape.left_codes[node]))
-        return f"{name} in {{{held}}}", f"{name} not in {{{held}}}"
-    cut, missing_left = f"{shape.threshold[node]:.{decimals}f}", shape.missing_go_to_left[node]
-    left, right = (" or missing", "") if missing_left else ("", " or missing")
+        held = ", ".join(shortened(tree.owner.category_names(feature, shape.left_codes[node]), most))
+        return f"{name} in {{{held}}}{left}", f"{name} not in {{{held}}}{right}"
+    cut = f"{shape.threshold[node]:.{decimals}f}"
     return f"{name} <= {cut}{left}", f"{name} >  {cut}{right}"
+
+
+def shortened(words, most):
+    """Return words, or the first of them and how many are left out; None leaves out none."""
+    if most is None or len(words) <= most:
+        return words
+    short = [word if len(word) <= _WIDE else f"{word[: _WIDE - 3]}..." for word in words[:most]]
+    return [*short, f"... {len(words) - most} more"]
 
 
 class ForestTreeClassifier(ClassifierMixin, ForestTree):
@@ -532,13 +583,14 @@ class ForestTreeClassifier(ClassifierMixin, ForestTree):
         """
         return self.owner._labels(self._answers(X))
 
-    def describe(self, value, decimals):
-        """Return what a leaf says, in words."""
-        shares = self.owner._by_output(value[None])
+    def describe(self, value, decimals, most=None):
+        """Return what a leaf says, in words; of more than `most` classes the share of the likeliest alone."""
+        shares, said = self.owner._by_output(value[None]), self.owner._labels(value[None])[0]
         if isinstance(shares, list):
-            return f"classes: {self.owner._labels(value[None])[0].tolist()}"
-        shown = ", ".join(f"{share:.{decimals}f}" for share in shares[0])
-        return f"class: {self.owner._labels(value[None])[0]}, shares: [{shown}]"
+            return f"classes: [{', '.join(shortened([repr(one) for one in said.tolist()], most))}]"
+        if most is not None and shares.shape[1] > most:
+            return f"class: {said}, share: {shares.max():.{decimals}f}"
+        return f"class: {said}, shares: [{', '.join(f'{share:.{decimals}f}' for share in shares[0])}]"
 
 
 class ForestTreeRegressor(RegressorMixin, ForestTree):
@@ -559,6 +611,6 @@ class ForestTreeRegressor(RegressorMixin, ForestTree):
         """
         return self.owner._shaped(self._answers(X))
 
-    def describe(self, value, decimals):
-        """Return what a leaf says, in words."""
-        return f"value: [{', '.join(f'{one:.{decimals}f}' for one in value)}]"
+    def describe(self, value, decimals, most=None):
+        """Return what a leaf says, in words; of more than `most` outputs the first."""
+        return f"value: [{', '.join(shortened([f'{one:.{decimals}f}' for one in value], most))}]"

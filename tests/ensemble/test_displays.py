@@ -4,18 +4,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from _contract.children import run
-from sklearn.datasets import make_classification, make_regression
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_classification, make_regression
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skml.ensemble import (
+    AdaBoost,
     BaggingForest,
     BaggingForestRegressor,
     ImportanceDisplay,
     IntervalDisplay,
+    MarginDisplay,
     OOBCurveDisplay,
     TreeDisplay,
 )
@@ -153,6 +158,31 @@ def test_bad_requests_for_importances(forest):
         ImportanceDisplay.from_estimator(BaggingForest())
 
 
+def test_what_has_no_importances_says_so(forest):
+    X, y = make_classification(50, n_features=4, n_redundant=0, random_state=0)
+    pipe = make_pipeline(StandardScaler(), BaggingForest(n_estimators=2)).fit(X, y)
+    with pytest.raises(TypeError, match="which Pipeline doesn't have.* give the fitted model inside"):
+        ImportanceDisplay.from_estimator(pipe)
+    boost = AdaBoost(n_estimators=3).fit(X, y)
+    assert len(ImportanceDisplay.from_estimator(boost).bars_) == 4
+    for method in ("oob_permutation", "oob_impurity"):
+        with pytest.raises(TypeError, match=f"needs {method}_importance, which AdaBoost doesn't have"):
+            ImportanceDisplay.from_estimator(boost, method=method)
+    for bad in ("x", 0, 1.5):
+        with pytest.raises(TypeError, match="max_features must be an integer of at least 1"):
+            ImportanceDisplay.from_estimator(forest, max_features=bad)
+
+
+def test_labels_are_inside_the_figure():
+    names = [f"${'a rather long name ' * 2}{i}$" for i in range(60)]
+    display = ImportanceDisplay(np.arange(60.0), feature_names=names).plot(max_features=None)
+    display.figure_.canvas.draw()
+    boxes = [text.get_window_extent() for text in display.ax_.get_yticklabels()]
+    assert min(box.x0 for box in boxes) >= 0
+    assert all(low.y1 <= high.y0 for low, high in zip(boxes, boxes[1:]))
+    assert not any(text.get_parse_math() for text in display.ax_.get_yticklabels())
+
+
 # ------------------------------------------------------------------------------------------- intervals
 
 
@@ -198,6 +228,53 @@ def test_intervals_take_axes_lists_and_styles():
 def test_shapes_must_belong_together():
     with pytest.raises(ValueError, match=r"got \(2,\), \(2,\) and \(2,\)"):
         IntervalDisplay.from_predictions([1.0, 2.0], [1.0, 2.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_what_is_not_known_is_neither_inside_nor_outside(which):
+    parts = [np.array([1.0, 2.0]), np.array([1.0, 2.0]), np.array([[0.0, 3.0], [0.0, 3.0]])]
+    parts[which][0] = np.nan
+    with pytest.raises(ValueError, match="must be finite and intervals free of NaN.* Leave such rows out"):
+        IntervalDisplay.from_predictions(*parts)
+
+
+def test_no_rows_and_no_intervals_say_so(forest):
+    with pytest.raises(ValueError, match="at least one row, got none"):
+        IntervalDisplay.from_predictions([], [], np.zeros((0, 2)))
+    with pytest.raises(TypeError, match="needs a BaggingForestRegressor.* BaggingForest doesn't.*from_predictions"):
+        IntervalDisplay.from_estimator(forest, np.zeros((2, 6)), np.zeros(2))
+
+
+def test_numbers_that_are_none_are_refused_in_words(numbers):
+    forest, X, _ = numbers
+    for bad in ("x", [0.5], None, 1 + 1j):
+        with pytest.raises(ValueError, match="coverage must be between 0 and 1"):
+            forest.predict_interval(X, coverage=bad)
+    for bad in (True, "x", [True], ["a"]):
+        with pytest.raises(ValueError, match="quantiles must be numbers between 0 and 1"):
+            forest.predict(X, quantiles=bad)
+    np.testing.assert_array_equal(forest.predict(X, quantiles=1), forest.predict(X, quantiles=1.0))
+
+
+# --------------------------------------------------------------------------------------------- margins
+
+
+def test_rounds_and_estimators_without_margins(forest):
+    X, y = make_classification(60, random_state=0)
+    boost = AdaBoost(n_estimators=5).fit(X, y)
+    assert len(MarginDisplay.from_estimator(boost, X, y, rounds=np.array([1, 2])).margins) == 2
+    for bad in ([1.5], 2, "x", ["a"], [True]):
+        with pytest.raises(TypeError, match=r"rounds must be a list of integers, such as \[5, 50\], got"):
+            MarginDisplay.from_estimator(boost, X, y, rounds=bad)
+    with pytest.raises(ValueError, match="rounds must be numbers from 1 to"):
+        MarginDisplay.from_estimator(boost, X, y, rounds=[500])
+    with pytest.raises(TypeError, match="needs an AdaBoost.* BaggingForest has none"):
+        MarginDisplay.from_estimator(forest, X, y)
+    with pytest.raises(NotFittedError):
+        MarginDisplay.from_estimator(AdaBoost(), X, y)
+    for theta, delta in (("x", 0.1), (0.1, [0.1])):
+        with pytest.raises(ValueError, match="theta must be in"):
+            boost.generalization_bound(X, y, theta, delta)
 
 
 # ------------------------------------------------------------------------------------------ matplotlib
@@ -272,3 +349,82 @@ def test_what_is_no_tree_of_ours_is_not_drawn():
         TreeDisplay.from_estimator(BaggingForest())
     with pytest.raises(ValueError, match="draws trees of our own; this is a GaussianNB"):
         TreeDisplay.from_estimator(BaggingForest(GaussianNB(), n_estimators=2).fit(X, y))
+    boost = AdaBoost(n_estimators=3).fit(X, y)
+    for other in (boost, boost.estimators_[0]):
+        with pytest.raises(ValueError, match="this is a BoostedTree. Give it a BaggingForest"):
+            TreeDisplay.from_estimator(other)
+
+
+def overlaps(display):
+    """Return how many pairs of boxes cover each other, and whether one leaves the figure."""
+    display.figure_.canvas.draw()
+    boxes = [text.get_bbox_patch().get_window_extent() for text in display.texts_]
+    pairs = sum(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    whole = display.figure_.bbox
+    return pairs, any(box.x0 < 0 or box.y0 < 0 or box.x1 > whole.x1 or box.y1 > whole.y1 for box in boxes)
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_digits])
+def test_boxes_stand_apart(load):
+    forest = BaggingForest(n_estimators=2, random_state=0).fit(*load(return_X_y=True, as_frame=True))
+    assert overlaps(TreeDisplay.from_estimator(forest)) == (0, False)
+    assert overlaps(TreeDisplay.from_estimator(forest, ax=plt.subplots()[1])) == (0, False)
+    assert overlaps(TreeDisplay.from_estimator(forest, max_depth=0)) == (0, False)
+
+
+def test_boxes_of_long_lists_stand_apart(rng):
+    names = np.array([f"a long name of category {i}" for i in range(80)])
+    X = pd.DataFrame({"a feature of a long name, and more": pd.Categorical(names[rng.integers(0, 80, 500)])})
+    X["size"] = rng.normal(size=500)
+    Y = rng.normal(size=(500, 12)) + X.iloc[:, 0].cat.codes.to_numpy()[:, None] % 5
+    display = TreeDisplay.from_estimator(BaggingForestRegressor(n_estimators=1, random_state=0).fit(X, Y))
+    assert overlaps(display) == (0, False)
+    words = display.texts_[0].get_text().replace("\n", " ")
+    assert "more}" in words
+    assert "... 8 more]" in words
+    many = BaggingForest(n_estimators=1, random_state=0).fit(X, np.column_stack([Y[:, 0] > 2] * 6))
+    assert "... 2 more]" in TreeDisplay.from_estimator(many).texts_[0].get_text().replace("\n", " ")
+
+
+def test_letters_are_of_the_size_that_is_asked(forest):
+    assert TreeDisplay.from_estimator(forest, fontsize=3).texts_[0].get_size() == 3
+    assert TreeDisplay.from_estimator(forest, size=12).texts_[0].get_size() == 12
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "categories"])
+def test_missing_is_said_of_features_that_had_some(rng, kind):
+    X = rng.normal(size=(200, 3))
+    y = (X[:, 0] + X[:, 1] > 0) * 1
+    X[:40, 1] = np.nan
+    if kind == "sparse":
+        X[40:60] = 0
+        X = sp.csr_array(X)
+    elif kind == "categories":
+        X = pd.DataFrame(X, columns=["feature_0", "feature_1", "feature_2"])
+        X["feature_1"] = pd.Categorical(np.where(X["feature_1"].isna(), None, np.where(X["feature_1"] > 0, "u", "v")))
+    forest = BaggingForest(n_estimators=5, random_state=0).fit(X, y)
+    lines = [line for tree in forest for line in tree.export_text(max_depth=None).splitlines() if "class:" not in line]
+    asked = [line for line in lines if "feature_1" in line]
+    assert sum("or missing" in line for line in asked) * 2 == len(asked) > 0
+    assert not any("or missing" in line for line in lines if "feature_1" not in line)
+
+
+def test_what_a_tree_cannot_write_is_refused_in_words(forest):
+    tree = forest[0]
+    for call in (tree.export_text, lambda **how: TreeDisplay.from_estimator(forest, **how)):
+        with pytest.raises(ValueError, match="a name for each of the 6 features, got 1"):
+            call(feature_names=["a"])
+        with pytest.raises(TypeError, match="feature_names must be a list of 6 names, got 'abcdef'"):
+            call(feature_names="abcdef")
+        for name in ("decimals", "max_depth"):
+            with pytest.raises(ValueError, match=f"{name} must be at least 0, got -1"):
+                call(**{name: -1})
+            with pytest.raises(TypeError, match=f"{name} must be an integer of at least 0, got 'x'"):
+                call(**{name: "x"})
+    for bad in (500, -31):
+        with pytest.raises(ValueError, match=f"number must be from 0 to 29, got {bad}: there are 30 trees"):
+            TreeDisplay.from_estimator(forest, number=bad)
+    for bad in ("a", 1.0, None, True):
+        with pytest.raises(TypeError, match="number must be an integer"):
+            TreeDisplay.from_estimator(forest, number=bad)
+    assert TreeDisplay.from_estimator(forest, number=-1).tree.number == 29

@@ -55,9 +55,9 @@ def test_a_stump_by_hand():
     np.testing.assert_array_equal(forest.apply(X)[:, 0], [1, 1, 2, 2])
     np.testing.assert_array_equal(forest.feature_importances_, [1, 0])
     assert tree.export_text(feature_names=["size", "x"]).splitlines() == [
-        "|--- size <= 1.50 or missing" if shape.missing_go_to_left[0] else "|--- size <= 1.50",
+        "|--- size <= 1.50",
         "|   |--- class: a, shares: [1.00, 0.00]",
-        "|--- size >  1.50" if shape.missing_go_to_left[0] else "|--- size >  1.50 or missing",
+        "|--- size >  1.50",
         "|   |--- class: b, shares: [0.00, 1.00]",
     ]
 
