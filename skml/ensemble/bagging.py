@@ -131,7 +131,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight k means the same as k copies of the row. Fractions, and whole numbers that add up to 2**30 or more,
-            are shares: bags then draw as many rows as there are.
+            are shares: bags then draw as many rows as there are. With weights such as 10 everywhere a bag draws ten
+            rows for each that there is and leaves hardly one out: trees are then alike, and out-of-bag answers few and
+            poor. If weights are importance and no copies, set `max_samples` to the number of rows.
         groups : array-like of shape (n_samples,), default=None
             Whole groups of rows are drawn into a bag (block bootstrap).
 
@@ -152,12 +154,14 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
                 fitted = lambda grove, history: self._attributes(training, grove, history)  # noqa: E731
                 history = self.history_ if going_on else None
                 run = run_steps(self, context, steps, attributes=fitted, history=history, **seen)
+            if grove.oob is not None and not (run and run.stopped):
+                self._require_score(training, grove)
             found = self._attributes(training, grove, run.history if run else self.history_)
             for name in _OF_ONE_FIT.intersection(vars(self)).difference(found):
                 delattr(self, name)  # an earlier fit kept it, this one does not
             vars(self).update(found)
         if grove.oob is not None and self.oob_score:
-            oob.warn_of_rows_never_out(grove.oob)
+            oob.warn_of_rows_never_out(grove.oob, self._bags.bagging)
         return self
 
     # ---- before the fit
@@ -365,6 +369,13 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         weights = None if training.weights is None else training.weights[kept]
         score = oob.scorer(self.oob_score, *self._how_to_answer())
         return oob.scored(score, training.inverse[kept], self._written_y(training.y[kept]), weights)
+
+    def _require_score(self, training, grove):
+        """Raise if no score has come of it all: the metric refuses, or ``n_estimators="auto"`` had nothing to go by."""
+        if np.isnan(grove.curve[-1]):
+            if self.n_estimators == "auto":
+                oob.require_rows_out(grove.oob, self._bagging(training, self._entropy), "n_estimators='auto'")
+            self._oob_scorer(training)(grove.oob, last=True)
 
     def _is_enough(self, grove):
         """Tell whether ``n_estimators="auto"`` ends here."""
