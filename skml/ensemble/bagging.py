@@ -19,12 +19,18 @@ from skml.base import (
     require_memory,
     run_steps,
     validate_weights,
-    validate_X,
     warn_caller,
 )
 from skml.ensemble import members, oob
 from skml.ensemble.binning import find_bins, kept_rows, tabulate
-from skml.ensemble.columns import as_numbers, how_many, monotonic_signs, read_columns
+from skml.ensemble.columns import (
+    STRINGS_IN_TREES,
+    as_numbers,
+    how_many,
+    monotonic_signs,
+    read_columns,
+    validate_numbers,
+)
 from skml.ensemble.grove import Grove
 from skml.ensemble.grower import Problem, Rule, least_counts
 from skml.ensemble.importance import by_impurity, by_permutation
@@ -197,7 +203,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if reset:
             self._columns = read_columns(X, self.categorical_features)
         if not self._columns.categories:
-            return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, order="C")
+            takes = {"reset": reset, "accept_sparse": True, "allow_nan": True, "order": "C"}
+            return validate_numbers(self, X, STRINGS_IN_TREES, **takes)
         validate_data(self, X, reset=reset, skip_check_array=True)
         return check_array(as_numbers(X, self._columns), ensure_all_finite="allow-nan", order="C", input_name="X")
 
@@ -237,9 +244,11 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if not self.bootstrap:
             if self.max_samples is not None:
                 raise ValueError(
-                    "`max_sample` cannot be set if `bootstrap=False`. Either switch to `bootstrap=True` or set "
-                    "`max_sample=None`."
+                    "`max_samples` cannot be set if `bootstrap=False`. Either switch to `bootstrap=True` or set "
+                    "`max_samples=None`."
                 )
+            if getattr(self, "sampling", "uniform") != "uniform":
+                raise ValueError(f"sampling={self.sampling!r} is about bags; it has no meaning with bootstrap=False.")
             return Bagging(training.merged, entropy, bootstrap=False)
         groups = None if training.groups is None else training.groups[training.index]
         if groups is not None:

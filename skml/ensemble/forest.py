@@ -33,8 +33,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     ----------
     estimator : estimator, list of estimators or None, default=None
         What is bagged: None grows skml's own histogram trees; otherwise any classifier or pipeline, or several, taken
-        in turn. Members are given tables as they are; of the parameters of trees `class_weight` is multiplied into
-        their weights, `monotonic_cst` and `categorical_features` are refused, and the others don't concern them.
+        in turn. Members are given tables as they are; `class_weight` is multiplied into their weights. Parameters that
+        only trees have, such as `max_depth`, are refused if they are set: set them in the members.
     n_estimators : int or "auto", default=100
         How many members; "auto" adds them until the out-of-bag score has not risen by `tol` for `n_iter_no_change`
         members (1000 at most).
@@ -487,8 +487,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     ----------
     estimator : estimator, list of estimators or None, default=None
         What is bagged: None grows skml's own histogram trees; otherwise any regressor or pipeline, or several, taken in
-        turn. Members are given tables as they are; of the parameters of trees `monotonic_cst` and
-        `categorical_features` are refused, and the others don't concern them.
+        turn. Members are given tables as they are. Parameters that only trees have, such as `max_depth`, are refused if
+        they are set: set them in the members.
     n_estimators : int or "auto", default=100
         How many members; "auto" adds them until the out-of-bag score has not risen by `tol` for `n_iter_no_change`
         members (1000 at most).
@@ -781,7 +781,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         Returns
         -------
         intervals : ndarray of shape (n_samples, 2)
-            Lower and upper ends; infinite where the training set is too small for the coverage.
+            Lower and upper ends, in this order also where a coverage near 0 would cross those of "jackknife+"; infinite
+            where the training set is too small for the coverage.
 
         Raises
         ------

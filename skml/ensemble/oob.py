@@ -10,7 +10,6 @@ from sklearn.metrics import check_scoring, r2_score
 
 from skml.base import warn_caller
 
-
 # Bags that draw so many times the rows there are leave less than a seventh of them out.
 _LARGE = 2
 

@@ -34,7 +34,8 @@ def means_out_of_bag(forest, X, ask, first=None):
 def test_classes_out_of_bag_by_hand(rng, voting, estimator):
     X, y = data(rng)
     labels = np.array(["a", "b", "c"])[y]
-    forest = BaggingForest(estimator, n_estimators=8, max_depth=3, voting=voting, oob_score=True, random_state=0)
+    shape = {} if estimator else {"max_depth": 3}
+    forest = BaggingForest(estimator, n_estimators=8, voting=voting, oob_score=True, random_state=0, **shape)
     forest.fit(X, labels)
 
     def ask(member):
@@ -243,7 +244,7 @@ def test_members_of_other_kinds_go_on_too(rng):
 def test_rows_of_no_weight_are_voted_on_like_others(rng, estimator):
     X, y = data(rng)
     weights = np.where(np.arange(150) < 30, 0.0, 1.0)
-    params = {"voting": "hard", "max_depth": 2, "oob_score": True, "random_state": 0}
+    params = {"voting": "hard", "oob_score": True, "random_state": 0} | ({} if estimator else {"max_depth": 2})
     forest = BaggingForest(estimator, n_estimators=40, **params).fit(X, y, sample_weight=weights)
     np.testing.assert_allclose(forest.oob_decision_function_[:30], forest.predict_proba(X[:30]), atol=1e-12)
 
