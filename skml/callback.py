@@ -11,6 +11,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import sys
 import time
 
 from sklearn.utils import check_scalar
@@ -266,7 +267,7 @@ class Checkpoint(_TaskCallback):
         path : str or path-like
             The file.
         trusted : sequence of str, default=()
-            Names of types beyond skml's estimators, scikit-learn's and NumPy's that the file may hold, as
+            Names of types beyond skml's own, scikit-learn's and NumPy's that the file may hold, as
             ``skops.io.get_untrusted_types(file=path)`` lists them: say them only of files that you made.
 
         Returns
@@ -283,8 +284,9 @@ class Checkpoint(_TaskCallback):
         known = {f"{cls.__module__}.{cls.__qualname__}" for _, cls in all_estimators()} | set(trusted)
         data = pathlib.Path(path).read_bytes()
         try:
-            unknown = set(skops.get_untrusted_types(data=data)) - known
-            loaded = None if unknown else skops.loads(data, trusted=sorted(known))
+            held = set(skops.get_untrusted_types(data=data)) - known
+            unknown = {name for name in held if not _is_ours(name)}
+            loaded = None if unknown else skops.loads(data, trusted=sorted(known | held))
         except Exception as error:
             reason = error if data else "it is empty"
             raise ValueError(f"{os.fspath(path)!r} is not a whole checkpoint: {reason}") from error
@@ -294,6 +296,17 @@ class Checkpoint(_TaskCallback):
         if f"{cls.__module__}.{cls.__qualname__}" not in known:
             raise ValueError(f"{os.fspath(path)!r} holds a {cls.__name__}, which is not an estimator of skml.")
         return loaded
+
+
+def _is_ours(name):
+    """Tell whether a name is that of a class which the very module of skml that it names defines.
+
+    What such a module has imported does not count: ``skml.callback.os`` would lead out of skml. Nothing is imported:
+    the modules of all estimators are there since `all_estimators` was called.
+    """
+    module, _, kind = name.rpartition(".")
+    found = getattr(sys.modules.get(module), kind, None) if module.startswith("skml.") else None
+    return isinstance(found, type) and (found.__module__, found.__qualname__) == (module, kind)
 
 
 def _skops():

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skml
-from skml import PCA
+from skml import PCA, callback
 from skml.base import FitInterruptedWarning, Step, fit_task, fitting, run_steps, validate_X
 from skml.callback import Checkpoint, EarlyStopping, History, TimeBudget
 
@@ -267,6 +267,21 @@ def test_checkpoint_refuses_types_it_does_not_know(tmp_path):
     path = tmp_path / "model.skops"
     Halving().set_callbacks(Checkpoint(path)).fit(X)
     with pytest.raises(ValueError, match=r"types that are not trusted: \['.*Halving'\]"):
+        Checkpoint.load(path)
+
+
+class Planted:
+    """No type of skml, whatever its name says."""
+
+
+@pytest.mark.parametrize("name", ["skml.callback.os", "skml.callback.np", "skml.nowhere.Bins", "skml.callback.Planted"])
+def test_checkpoint_trusts_only_classes_that_skml_defines(tmp_path, monkeypatch, name):
+    assert callback._is_ours("skml.ensemble.binning.Bins")
+    monkeypatch.setattr(callback, "Planted", Planted, raising=False)
+    monkeypatch.setattr(skops.io, "get_untrusted_types", lambda data: [name])
+    path = tmp_path / "model.skops"
+    path.write_bytes(b"never read")
+    with pytest.raises(ValueError, match=rf"types that are not trusted: \['{name}'\]"):
         Checkpoint.load(path)
 
 

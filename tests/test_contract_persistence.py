@@ -9,6 +9,8 @@ from _contract.cases import answers, assert_same, data, each_class, each_variant
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
+from skml.callback import Checkpoint
+
 
 def through_skops(estimator):
     io = pytest.importorskip("skops.io")
@@ -38,6 +40,19 @@ def test_a_copy_answers_the_same(cls, params, way, rng):
     assert state(other).keys() == state(estimator).keys()
     assert other.get_params().keys() == estimator.get_params().keys()
     assert_same(answers(clone(other).fit(X, y), X), answers(estimator, X))
+
+
+@each_variant
+def test_a_checkpoint_answers_the_same(cls, params, tmp_path, rng):
+    estimator = make(cls, params)
+    if not hasattr(estimator, "set_callbacks"):
+        return
+    X, y = data(cls, rng)
+    path = tmp_path / "model.skops"
+    estimator.set_callbacks(Checkpoint(path)).fit(X, y)
+    loaded = Checkpoint.load(path)
+    assert type(loaded) is cls
+    assert_same(answers(loaded, X), answers(estimator, X))
 
 
 @each_class

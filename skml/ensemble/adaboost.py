@@ -15,13 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml._rows import distinct_rows
 from skml._sklearn import HasMethods, Interval, StrOptions
-from skml.base import Run, fit_task, fitting, run_steps, validate_weights, validate_X
+from skml.base import Run, fit_task, fitting, run_steps, validate_weights
 from skml.ensemble.boosted_members import Rows, boosting_steps, member_to_boost
 from skml.ensemble.boosted_votes import answers, leaf_votes, staged_tallies, tree_tally
 from skml.ensemble.boosting import Committee, Plan
+from skml.ensemble.columns import validate_numbers
 from skml.ensemble.labels import numbered
 from skml.ensemble.margins import log_growth, margins_of, schapire_bound
 from skml.ensemble.stumps import BoostedTree, packed
+
+_STRINGS = "encode it before, e.g. by a OneHotEncoder or OrdinalEncoder in a pipeline"
 
 
 class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
@@ -474,7 +477,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         """Return the distinct rows of positive weight in an order of their own, and what callbacks may see."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = validate_X(self, X, reset=start is None, **self._takes())
+        X = validate_numbers(self, X, _STRINGS, reset=start is None, **self._takes())
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
         assert_all_finite(y, input_name="y")
@@ -547,7 +550,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
 
     def _checked(self, X):
         check_is_fitted(self)
-        return validate_X(self, X, reset=False, **self._takes())
+        return validate_numbers(self, X, _STRINGS, reset=False, **self._takes())
 
     def _codes(self, y, X):
         y = column_or_1d(y)

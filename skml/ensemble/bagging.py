@@ -19,12 +19,18 @@ from skml.base import (
     require_memory,
     run_steps,
     validate_weights,
-    validate_X,
     warn_caller,
 )
 from skml.ensemble import members, oob
 from skml.ensemble.binning import find_bins, kept_rows, lacking, tabulate
-from skml.ensemble.columns import as_numbers, how_many, monotonic_signs, read_columns
+from skml.ensemble.columns import (
+    STRINGS_IN_TREES,
+    as_numbers,
+    how_many,
+    monotonic_signs,
+    read_columns,
+    validate_numbers,
+)
 from skml.ensemble.grove import Grove
 from skml.ensemble.grower import Problem, Rule, least_counts
 from skml.ensemble.importance import by_impurity, by_permutation
@@ -131,7 +137,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight k means the same as k copies of the row. Fractions, and whole numbers that add up to 2**30 or more,
-            are shares: bags then draw as many rows as there are.
+            are shares: bags then draw as many rows as there are. With weights such as 10 everywhere a bag draws ten
+            rows for each that there is and leaves hardly one out: trees are then alike, and out-of-bag answers few and
+            poor. If weights are importance and no copies, set `max_samples` to the number of rows.
         groups : array-like of shape (n_samples,), default=None
             Whole groups of rows are drawn into a bag (block bootstrap).
 
@@ -152,12 +160,14 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
                 fitted = lambda grove, history: self._attributes(training, grove, history)  # noqa: E731
                 history = self.history_ if going_on else None
                 run = run_steps(self, context, steps, attributes=fitted, history=history, **seen)
+            if grove.oob is not None and not (run and run.stopped):
+                self._require_score(training, grove)
             found = self._attributes(training, grove, run.history if run else self.history_)
             for name in _OF_ONE_FIT.intersection(vars(self)).difference(found):
                 delattr(self, name)  # an earlier fit kept it, this one does not
             vars(self).update(found)
         if grove.oob is not None and self.oob_score:
-            oob.warn_of_rows_never_out(grove.oob)
+            oob.warn_of_rows_never_out(grove.oob, self._bags.bagging)
         return self
 
     # ---- before the fit
@@ -193,7 +203,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if reset:
             self._columns = read_columns(X, self.categorical_features)
         if not self._columns.categories:
-            return validate_X(self, X, reset=reset, accept_sparse=True, allow_nan=True, order="C")
+            takes = {"reset": reset, "accept_sparse": True, "allow_nan": True, "order": "C"}
+            return validate_numbers(self, X, STRINGS_IN_TREES, **takes)
         validate_data(self, X, reset=reset, skip_check_array=True)
         return check_array(as_numbers(X, self._columns), ensure_all_finite="allow-nan", order="C", input_name="X")
 
@@ -233,9 +244,11 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if not self.bootstrap:
             if self.max_samples is not None:
                 raise ValueError(
-                    "`max_sample` cannot be set if `bootstrap=False`. Either switch to `bootstrap=True` or set "
-                    "`max_sample=None`."
+                    "`max_samples` cannot be set if `bootstrap=False`. Either switch to `bootstrap=True` or set "
+                    "`max_samples=None`."
                 )
+            if getattr(self, "sampling", "uniform") != "uniform":
+                raise ValueError(f"sampling={self.sampling!r} is about bags; it has no meaning with bootstrap=False.")
             return Bagging(training.merged, entropy, bootstrap=False)
         groups = None if training.groups is None else training.groups[training.index]
         if groups is not None:
@@ -366,6 +379,13 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         weights = None if training.weights is None else training.weights[kept]
         score = oob.scorer(self.oob_score, *self._how_to_answer())
         return oob.scored(score, training.inverse[kept], self._written_y(training.y[kept]), weights)
+
+    def _require_score(self, training, grove):
+        """Raise if no score has come of it all: the metric refuses, or ``n_estimators="auto"`` had nothing to go by."""
+        if np.isnan(grove.curve[-1]):
+            if self.n_estimators == "auto":
+                oob.require_rows_out(grove.oob, self._bagging(training, self._entropy), "n_estimators='auto'")
+            self._oob_scorer(training)(grove.oob, last=True)
 
     def _is_enough(self, grove):
         """Tell whether ``n_estimators="auto"`` ends here."""

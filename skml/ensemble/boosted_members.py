@@ -122,12 +122,33 @@ def answer(member, X, classes, real):
     -------
     said : ndarray of shape (n_samples,), int32, or (n_samples, n_classes)
         Indices of classes, or probabilities.
+
+    Raises
+    ------
+    ValueError
+        If it names other classes, or gives NaN or another number of answers.
     """
     if not real:
-        return np.searchsorted(classes, member.predict(X)).astype(np.int32)
+        said = _indices(member.predict(X), classes, "predict")
+        if said.shape != (X.shape[0],):
+            raise ValueError(f"predict gives shape {said.shape}, not {(X.shape[0],)}.")
+        return said
+    known, given = _indices(member.classes_, classes, "classes_"), np.asarray(member.predict_proba(X))
+    if given.shape != (X.shape[0], len(known)) or np.isnan(given).any():
+        what = "gives NaN" if np.isnan(given).any() else f"gives shape {given.shape}, not {(X.shape[0], len(known))}"
+        raise ValueError(f"predict_proba {what}.")
     shares = np.zeros((X.shape[0], len(classes)))
-    shares[:, np.searchsorted(classes, member.classes_)] = member.predict_proba(X)
+    shares[:, known] = given
     return shares
+
+
+def _indices(labels, classes, what):
+    """Return which of the classes labels are."""
+    labels = np.asarray(labels)
+    found = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+    if np.any(strange := classes[found] != labels):
+        raise ValueError(f"{what} has {labels[strange].tolist()[0]!r}, none of the classes {classes.tolist()}.")
+    return found.astype(np.int32)
 
 
 def set_aside(rows, fraction, random_state):

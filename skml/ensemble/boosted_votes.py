@@ -148,5 +148,9 @@ def answers(members, X, classes, real):
     said : ndarray
         As :func:`answer` gives it.
     """
-    for member in members:
-        yield answer(member, X, classes, real)
+    for number, member in enumerate(members):
+        try:
+            said = answer(member, X, classes, real)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"Member {number}, {type(member).__name__}, could not be asked: {error}") from error
+        yield said

@@ -6,6 +6,10 @@ from numbers import Integral
 import numpy as np
 import scipy.sparse as sp
 
+from skml.base import validate_X
+
+# What to do with columns of strings.
+STRINGS_IN_TREES = "name it in categorical_features to split it by categories, or convert it to numbers"
 # What a category that was not there at fit becomes: no category's number.
 _OTHER = -1.0
 
@@ -58,7 +62,7 @@ def read_columns(X, wanted):
     for f in np.flatnonzero(mask):
         values = None if sp.issparse(X) else column_values(X, f)
         if values is not None and values.dtype.kind == "O":
-            categories[int(f)] = _categories(values, f)
+            categories[int(f)] = _categories(values, _named(X, f))
     return Columns(mask, categories)
 
 
@@ -121,13 +125,73 @@ def _missing(values):
     return np.array([value is None or value != value or type(value).__name__ == "NAType" for value in values], bool)
 
 
-def _categories(values, f):
+def validate_numbers(estimator, X, cure, **takes):
+    """Return X as :func:`skml.base.validate_X` does; a column of strings is told by its name, with what to do.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose features are set or compared.
+    X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+        The data.
+    cure : str
+        What to do with strings.
+    **takes : dict
+        ``reset``, and what X may be.
+
+    Returns
+    -------
+    X : ndarray or CSR matrix
+        Numbers.
+
+    Raises
+    ------
+    ValueError
+        If X is nothing of that kind.
+    """
+    try:
+        return validate_X(estimator, X, **takes)
+    except ValueError as error:
+        found = None if sp.issparse(X) else _first_string(X)
+        if found is None:
+            raise
+        f, value = found
+        names = None if takes["reset"] else getattr(estimator, "feature_names_in_", None)
+        raise ValueError(f"Column {_named(X, f, names)} holds strings such as {value!r}; {cure}.") from error
+
+
+def _first_string(X):
+    """Return the first column that holds a string which is no number, and that string; None if there is none."""
+    X = X if hasattr(X, "shape") else np.asarray(X, dtype=object)
+    for f in range(X.shape[1]) if len(X.shape) == 2 else ():
+        values = column_values(X, f)
+        for value in values.tolist() if values.dtype.kind == "O" else ():
+            if isinstance(value, (str, bytes)) and not _is_number(value):
+                return f, value
+    return None
+
+
+def _is_number(value):
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _named(X, f, names=None):
+    """Return what a column is called: its name, if it or that at fit has one, or its number."""
+    names = getattr(X, "columns", names)
+    return str(f) if names is None or f >= len(names) else repr(list(names)[f])
+
+
+def _categories(values, name):
     known = values[~_missing(values)]
     try:
         return np.unique(known)
     except TypeError:
         kinds = sorted({type(value).__name__ for value in known})
-        raise ValueError(f"Column {f} holds categories of several types, {', '.join(kinds)}; use one.") from None
+        raise ValueError(f"Column {name} holds categories of several types, {', '.join(kinds)}; use one.") from None
 
 
 def as_numbers(X, columns):
@@ -159,9 +223,7 @@ def as_numbers(X, columns):
             try:
                 out[:, f] = values
             except (TypeError, ValueError):
-                raise ValueError(
-                    f"Column {f} holds strings or objects; convert it to numbers, or name it in categorical_features."
-                ) from None
+                raise ValueError(f"Column {_named(X, f)} holds strings or objects; {STRINGS_IN_TREES}.") from None
     return out
 
 

@@ -35,8 +35,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     ----------
     estimator : estimator, list of estimators or None, default=None
         What is bagged: None grows skml's own histogram trees; otherwise any classifier or pipeline, or several, taken
-        in turn. Members are given tables as they are; of the parameters of trees `class_weight` is multiplied into
-        their weights, `monotonic_cst` and `categorical_features` are refused, and the others don't concern them.
+        in turn. Members are given tables as they are; `class_weight` is multiplied into their weights. Parameters that
+        only trees have, such as `max_depth`, are refused if they are set: set them in the members.
     n_estimators : int or "auto", default=100
         How many members; "auto" adds them until the out-of-bag score has not risen by `tol` for `n_iter_no_change`
         members (1000 at most).
@@ -69,7 +69,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         each class.
     oob_score : bool, str or callable, default=False
         Whether each member is asked about the rows out of its bag: True scores accuracy, a name is that of a scorer,
-        a callable is ``metric(y_true, y_pred)``.
+        a callable is ``metric(y_true, y_pred)``. Where whole-number weights leave hardly a row out of a bag, as `fit`
+        says of `sample_weight`, there is little to ask about: set `max_samples` to the number of rows.
     n_iter_no_change : int, default=20
         The patience of ``n_estimators="auto"``.
     tol : float, default=1e-4
@@ -123,10 +124,11 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     oob_samples_ : list of ndarray of int
         The rows out of each bag.
     oob_score_ : float
-        The score of the out-of-bag answers. Only if `oob_score` is set or `n_estimators` is "auto".
+        The score of the out-of-bag answers; NaN if no row was out of any bag. Only if `oob_score` is set or
+        `n_estimators` is "auto".
     oob_curve_ : ndarray of shape (n_estimators,)
-        That score after each member; NaN while the metric refuses the few rows that were out of a bag. Only if
-        `oob_score` is set or `n_estimators` is "auto".
+        That score after each member; NaN while there are none, or the metric refuses the few rows that were out of a
+        bag. Only if `oob_score` is set or `n_estimators` is "auto".
     oob_decision_function_ : ndarray of shape (n_samples, n_classes), or a list of such
         The shares of classes that members give to rows out of their bags; NaN for rows that were in all. Only if
         `oob_score` is set or `n_estimators` is "auto".
@@ -487,8 +489,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     ----------
     estimator : estimator, list of estimators or None, default=None
         What is bagged: None grows skml's own histogram trees; otherwise any regressor or pipeline, or several, taken in
-        turn. Members are given tables as they are; of the parameters of trees `monotonic_cst` and
-        `categorical_features` are refused, and the others don't concern them.
+        turn. Members are given tables as they are. Parameters that only trees have, such as `max_depth`, are refused if
+        they are set: set them in the members.
     n_estimators : int or "auto", default=100
         How many members; "auto" adds them until the out-of-bag score has not risen by `tol` for `n_iter_no_change`
         members (1000 at most).
@@ -519,7 +521,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         How many rows (or groups) a bag draws; None draws as many as there are, weights counted as copies.
     oob_score : bool, str or callable, default=False
         Whether each member is asked about the rows out of its bag: True scores R², a name is that of a scorer,
-        a callable is ``metric(y_true, y_pred)``.
+        a callable is ``metric(y_true, y_pred)``. Where whole-number weights leave hardly a row out of a bag, as `fit`
+        says of `sample_weight`, there is little to ask about: set `max_samples` to the number of rows.
     n_iter_no_change : int, default=20
         The patience of ``n_estimators="auto"``.
     tol : float, default=1e-4
@@ -562,10 +565,11 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     oob_samples_ : list of ndarray of int
         The rows out of each bag.
     oob_score_ : float
-        The score of the out-of-bag answers. Only if `oob_score` is set or `n_estimators` is "auto".
+        The score of the out-of-bag answers; NaN if no row was out of any bag. Only if `oob_score` is set or
+        `n_estimators` is "auto".
     oob_curve_ : ndarray of shape (n_estimators,)
-        That score after each member; NaN while the metric refuses the few rows that were out of a bag. Only if
-        `oob_score` is set or `n_estimators` is "auto".
+        That score after each member; NaN while there are none, or the metric refuses the few rows that were out of a
+        bag. Only if `oob_score` is set or `n_estimators` is "auto".
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         What members say, on average, of rows out of their bags; NaN for rows that were in all. Only if `oob_score` is
         set or `n_estimators` is "auto".
@@ -779,7 +783,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         Returns
         -------
         intervals : ndarray of shape (n_samples, 2)
-            Lower and upper ends; infinite where the training set is too small for the coverage.
+            Lower and upper ends, in this order also where a coverage near 0 would cross those of "jackknife+"; infinite
+            where the training set is too small for the coverage.
 
         Raises
         ------

@@ -198,7 +198,7 @@ def jackknife_plus(members, outside, residuals, weights, alpha):
     rows : slice
         Which rows.
     intervals : ndarray of shape (n_chunk, 2)
-        Infinite where the level asks for more rows than there are.
+        Infinite where the level asks for more rows than there are; ends that cross, as with alpha near 1, are swapped.
     """
     n_train = len(residuals)
     usable = np.unpackbits(np.bitwise_or.reduce(outside, axis=0), count=n_train).astype(bool)
@@ -210,6 +210,7 @@ def jackknife_plus(members, outside, residuals, weights, alpha):
             centres = _means_outside(said[some], outside, n_train)[:, usable]
             intervals[some, 0] = -_weighted_rank(residuals - centres, weights, 1 - alpha)
             intervals[some, 1] = _weighted_rank(centres + residuals, weights, 1 - alpha)
+        intervals.sort(axis=1)  # where alpha is near 1 they may have crossed: none was inside, now some are
         yield rows, intervals
 
 

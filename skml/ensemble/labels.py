@@ -2,6 +2,8 @@
 
 import numpy as np
 
+_CURE = "drop those rows, or give them a label of their own."
+
 
 def numbered(labels, name):
     """Return the distinct labels, ascending, and which of them each one is.
@@ -29,9 +31,10 @@ def numbered(labels, name):
         absent = [i for i, label in enumerate(labels.tolist()) if _is_absent(label)]
         if absent:
             raise ValueError(
-                f"{name} has no label in {len(absent)} rows (None or NaN), the first is row {absent[0]}; drop those "
-                "rows, or give them a label of their own."
+                f"{name} has no label in {len(absent)} rows (None or NaN), the first is row {absent[0]}; {_CURE}"
             )
+    elif labels.dtype.kind in "fcmM" and (absent := np.flatnonzero(labels != labels)).size:
+        raise ValueError(f"{name} has no label in {absent.size} rows (NaN), the first is row {absent[0]}; {_CURE}")
     try:
         classes, codes = np.unique(labels, return_inverse=True)
     except TypeError:

@@ -34,6 +34,8 @@ class Members:
         Whether a member votes for one class even if it knows probabilities.
     width : int
         The number of classes, or of outputs.
+    begin : int
+        The number of the first member, as errors count them.
     """
 
     estimators: tuple
@@ -41,6 +43,7 @@ class Members:
     first: np.ndarray | None
     hard: bool
     width: int
+    begin: int = 0
 
     @property
     def n_members(self):
@@ -80,23 +83,62 @@ class Members:
         return parallel(delayed(self._ask)(i, X) for i in range(self.n_members))
 
     def _ask(self, i, X):
+        """Return what a member says of rows; errors name it."""
         estimator, columns = self.estimators[i], self.columns[i]
-        X = X if columns is None else pick(X, columns)
+        try:
+            return self._said(estimator, X if columns is None else pick(X, columns))
+        except MemoryError:
+            raise
+        except Exception as error:
+            who = f"Member {self.begin + i}, {type(estimator).__name__},"
+            raise _kind(error)(f"{who} could not be asked: {error}") from error
+
+    def _said(self, estimator, X):
+        n = n_rows(X)
         if self.first is None:
-            return np.asarray(estimator.predict(X), dtype=np.float64).reshape(n_rows(X), -1)
-        out = np.zeros((n_rows(X), self.width))
-        n_outputs = len(self.first) - 1
+            return _numbers(estimator.predict(X), (n, self.width), "predict").reshape(n, self.width)
+        out = np.zeros((n, self.width))
+        sizes = np.diff(self.first)
         shares = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") and not self.hard else None
         known = getattr(estimator, "classes_", None)
         if shares is not None and known is not None:
             shares, known = (shares, known) if isinstance(shares, list) else ([shares], [known])
+            if len(shares) != len(sizes) or len(known) != len(sizes):
+                raise ValueError(f"predict_proba gives shares of {len(shares)} outputs, not {len(sizes)}")
             for o, (share, classes) in enumerate(zip(shares, known)):
-                out[:, self.first[o] + np.asarray(classes, dtype=int)] = share
+                classes = _class_numbers(classes, sizes[o], "classes_")
+                out[:, self.first[o] + classes] = _numbers(share, (n, len(classes)), "predict_proba")
             return out
-        said = np.asarray(estimator.predict(X)).reshape(len(out), n_outputs)
-        for o in range(n_outputs):
-            out[np.arange(len(out)), self.first[o] + said[:, o].astype(int)] = 1.0
+        said = np.asarray(estimator.predict(X))
+        if said.size != n * len(sizes) or len(said) != n:
+            raise ValueError(f"predict gives shape {said.shape} for {n} rows and {len(sizes)} outputs")
+        for o, classes in enumerate(said.reshape(n, len(sizes)).T):
+            out[np.arange(n), self.first[o] + _class_numbers(classes, sizes[o], "predict")] = 1.0
         return out
+
+
+def _kind(error):
+    """Return the kind of error to raise for one of a member."""
+    return ValueError if isinstance(error, (ValueError, TypeError)) else RuntimeError
+
+
+def _numbers(values, shape, what):
+    """Return what a member says as numbers, if there are as many as there should be, none of them missing."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != shape and not (shape[1] == 1 and values.shape == shape[:1]):
+        raise ValueError(f"{what} gives shape {values.shape}, not {shape}")
+    if np.isnan(values).any():
+        raise ValueError(f"{what} gives NaN, first for row {np.argwhere(np.isnan(values))[0, 0]}")
+    return values
+
+
+def _class_numbers(classes, n_classes, what):
+    """Return the classes that a member names, if they are among the numbers that it was fitted to."""
+    classes = np.asarray(classes)
+    if classes.dtype.kind not in "biuf" or not np.isin(classes, np.arange(n_classes)).all():
+        strange = next(one for one in classes.ravel().tolist() if one not in range(n_classes))
+        raise ValueError(f"{what} has {strange!r}, none of the classes 0 to {n_classes - 1} that it was fitted to")
+    return classes.astype(int)
 
 
 def n_rows(X):
@@ -140,11 +182,19 @@ def as_rows(owner, X, reset):
     return X
 
 
+# Parameters that only trees of our own have.
+_OF_TREES = (
+    *("criterion", "max_depth", "min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf", "max_leaf_nodes"),
+    *("min_impurity_decrease", "ccp_alpha", "monotonic_cst", "categorical_features", "max_bins"),
+)
+
+
 def refuse_parameters_of_trees(owner):
-    """Raise if parameters are set that promise something only trees of ours can keep."""
-    for name, unset in (("monotonic_cst", None), ("categorical_features", "from_dtype")):
-        asked = getattr(owner, name)
-        if not (asked is None or (isinstance(asked, str) and asked == unset)):
+    """Raise if parameters are set that only trees of ours know."""
+    usual = inspect.signature(type(owner)).parameters
+    for name in _OF_TREES:
+        asked, default = getattr(owner, name), usual[name].default
+        if asked is not None and not (np.ndim(asked) == 0 and asked == default):
             raise ValueError(f"{name} is for trees of our own; set it in `estimator`, if that knows it.")
 
 
@@ -252,7 +302,8 @@ class Plan:
     def ask_again(self, model):
         """Yield the answers of members that were made before."""
         for number in range(model.n_members):
-            one = replace(model, estimators=model.estimators[number : number + 1], columns=model.columns[number:][:1])
+            parts = {"estimators": model.estimators[number : number + 1], "columns": model.columns[number:][:1]}
+            one = replace(model, **parts, begin=number)
             yield self._out_of_bag(one, draw_bag(self.bagging, number)[0])
 
     def _one(self, number, wanted):
@@ -269,10 +320,19 @@ class Plan:
         try:
             fit_member(estimator, self._bag(rows, columns), y, copies, weights)
         except Exception as error:
-            kind = ValueError if isinstance(error, (ValueError, TypeError)) else RuntimeError
-            raise kind(f"Bag {number}: {type(estimator).__name__} could not be fitted: {error}") from error
-        member = replace(self.model, estimators=(estimator,), columns=(columns,))
+            said = f"Bag {number}: {type(estimator).__name__} could not be fitted: {error}"
+            raise _kind(error)(said + self._hint(y)) from error
+        member = replace(self.model, estimators=(estimator,), columns=(columns,), begin=number)
         return member, np.zeros(n_features), self._out_of_bag(member, rows) if wanted else None
+
+    def _hint(self, y):
+        """Say what helps against a bag of one class alone, where that is what it was."""
+        bagging = self.bagging
+        drawn_freely = self.model.first is not None and bagging.bootstrap and bagging.strata is None
+        if not drawn_freely or np.ptp(y, axis=0).any():
+            return ""
+        cure = "sampling='stratified' gives every bag rows of each" if bagging.groups is None else "draw larger bags"
+        return f" (The bag holds one class alone; {cure}.)"
 
     def _bag(self, rows, columns):
         X = take(self.X, self.index[rows])

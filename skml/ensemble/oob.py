@@ -2,12 +2,16 @@
 
 import inspect
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import check_scoring, r2_score
 
 from skml.base import warn_caller
+
+# Bags that draw so many times the rows there are leave less than a seventh of them out.
+_LARGE = 2
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,40 @@ def add_answers(oob, rows, values):
     oob.times[rows] += 1
 
 
-def warn_of_rows_never_out(oob):
-    """Warn if some rows were in every bag."""
-    if np.any(oob.times == 0):
-        message = "Some inputs do not have OOB scores. This probably means too few trees were used to compute any "
-        warn_caller(message + "reliable OOB estimates.", UserWarning)
+def warn_of_rows_never_out(oob, bagging):
+    """Warn if some rows were in every bag, and say why."""
+    if np.all(oob.times > 0):
+        return
+    some = "Some inputs do not have OOB scores"
+    if oob.times.any():
+        cure = _of_large_bags(bagging) or "This probably means too few trees were used to compute any reliable OOB "
+        warn_caller(f"{some}. {cure}" + ("" if cure.endswith(".") else "estimates."), UserWarning)
+    else:
+        cure = _of_large_bags(bagging) or "Use more members, or a smaller max_samples."
+        warn_caller(f"{some}: no row was out of any bag, so oob_score_ is NaN. {cure}", UserWarning)
+
+
+def require_rows_out(oob, bagging, asked):
+    """Raise if no row is out of any bag, where something needs scores."""
+    if not oob.times.any():
+        cure = _of_large_bags(bagging) or "Set a smaller max_samples."
+        raise ValueError(f"{asked} needs out-of-bag scores, and no row is out of any bag. {cure}")
+
+
+def _of_large_bags(bagging):
+    """Say that bags leave hardly a row out because they draw so many, and what helps; None: they don't."""
+    what, n = ("rows", len(bagging.weights)) if bagging.groups is None else ("groups", int(bagging.groups.max()) + 1)
+    if bagging.size < _LARGE * n:
+        return None
+    copies = "" if bagging.groups is not None else " (a whole-number weight k means k copies of a row)"
+    return (
+        f"Each bag draws {bagging.size} {what} of {n} distinct ones{copies}, so hardly any is left out; set "
+        f"max_samples={n}."
+    )
+
+
+class Refused(ValueError):
+    """The metric refuses what was said out of bag."""
 
 
 def is_flat(curve, tol, patience):
@@ -100,18 +133,20 @@ def scored(score, groups, y, weights):
     Returns
     -------
     scored : callable
-        ``scored(oob)``: 0 before two rows were out of some bag; NaN where the metric refuses the few rows that were.
+        ``scored(oob, last=False)``: NaN before two rows were out of some bag, and where the metric refuses the few rows
+        that were; with `last`, or if all rows were, :class:`Refused` is raised there.
     """
 
-    def scored(found):
+    def scored(found, last=False):
         said = found.times[groups] > 0
         if said.sum() < 2:
-            return 0.0
+            return np.nan
         try:
             return score(y[said], found.means()[groups[said]], None if weights is None else weights[said])
-        except (ValueError, ArithmeticError):
-            if said.all():
-                raise
+        except (ValueError, ArithmeticError) as error:
+            if last or said.all():
+                what = f"{said.sum()} of {len(said)} rows were out of a bag"
+                raise Refused(f"oob_score refuses what was said out of bag ({what}): {error}") from error
             return np.nan
 
     return scored
@@ -167,6 +202,8 @@ def scorer(oob_score, answer, *of_classes):
         ``score(y, means, sample_weight)`` takes targets as the user wrote them. Weights reach metrics that know them.
     """
     kind = _SaidClassifier if of_classes else _SaidRegressor
+    if callable(oob_score) and _parameters(oob_score)[:1] == ["estimator"]:
+        raise ValueError(f"oob_score must be a scorer's name or metric(y_true, y_pred), got the scorer {oob_score!r}.")
     if isinstance(oob_score, str):
         named = check_scoring(kind(None, answer, *of_classes), oob_score)
         weighted = _takes_weights(getattr(named, "_score_func", None))
@@ -178,16 +215,26 @@ def scorer(oob_score, answer, *of_classes):
 
     def score(y, said, sample_weight=None):
         weight = {"sample_weight": sample_weight} if weighted and sample_weight is not None else {}
-        return float(call(y, said, **weight))
+        return _number(call(y, said, **weight), oob_score)
 
     return score
 
 
+def _number(found, oob_score):
+    if np.ndim(found) or not isinstance(np.asarray(found)[()], (Real, np.bool_)):
+        raise TypeError(f"oob_score={oob_score!r} must return a number, got {found!r}.")
+    return float(found)
+
+
 def _takes_weights(metric):
+    return "sample_weight" in _parameters(metric)
+
+
+def _parameters(metric):
     try:
-        return "sample_weight" in inspect.signature(metric).parameters
+        return list(inspect.signature(metric).parameters)
     except (TypeError, ValueError):  # no function of Python's
-        return False
+        return []
 
 
 def _rows_right(y, said, sample_weight=None):

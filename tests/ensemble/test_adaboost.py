@@ -549,3 +549,22 @@ def test_votes_of_many_rounds_are_held_one_at_a_time(rng):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12 * 20_000 * 4 * 8  # of 40 tallies
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name", "say", "message"),
+    [
+        ("SAMME", "predict", lambda X: np.full(len(X), "other"), "predict has 'other', none of the classes"),
+        ("SAMME", "predict", lambda X: np.full(3, "a"), r"predict gives shape \(3,\), not \(50,\)"),
+        ("SAMME.R", "predict_proba", lambda X: np.ones((len(X), 3)), r"predict_proba gives shape \(50, 3\), not"),
+        ("SAMME.R", "predict_proba", lambda X: np.full((len(X), 2), np.nan), "predict_proba gives NaN"),
+        ("SAMME.R", "classes_", np.array(["a", "z"]), "classes_ has 'z', none of the classes"),
+    ],
+)
+def test_strange_answers_are_told_with_the_member(rng, monkeypatch, algorithm, name, say, message):
+    X = rng.normal(size=(50, 3))
+    y = np.array(["a", "b"])[(X[:, 0] + rng.normal(size=50) > 0) * 1]
+    boost = AdaBoost(GaussianNB(), n_estimators=3, algorithm=algorithm, random_state=0).fit(X, y)
+    monkeypatch.setattr(boost.estimators_[1], name, say)
+    with pytest.raises(ValueError, match=f"Member 1, GaussianNB, could not be asked: {message}"):
+        boost.predict(X)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skml import BaggingForest, BaggingForestRegressor
+from skml import AdaBoost, BaggingForest, BaggingForestRegressor
 
 ALONE = {"n_estimators": 1, "bootstrap": False, "feature_sampling": "none"}
 COLOURS = np.array(["red", "green", "blue", "black", "white", "grey"])
@@ -145,11 +145,48 @@ def test_columns_of_strings_that_nobody_named(rng):
     frame = pandas.DataFrame({"colour": colours, "x": x})
     with pytest.raises(ValueError, match="convert|string"):
         BaggingForest(n_estimators=1).fit(frame, y)
-    with pytest.raises(ValueError, match="Column 0 holds strings or objects; convert it to numbers, or name it"):
+    with pytest.raises(ValueError, match="Column 'colour' holds strings or objects; name it in categorical_features"):
         BaggingForest(n_estimators=1, categorical_features=["x"]).fit(frame.assign(x=colours), y)
     mixed = np.array([["a"], [1], ["b"]], dtype=object)
     with pytest.raises(ValueError, match="categories of several types"):
         BaggingForest(n_estimators=1, categorical_features=[0]).fit(mixed, [0, 1, 0])
+
+
+KINDS = [
+    (BaggingForest, "; name it in categorical_features to split it by categories, or convert"),
+    (BaggingForestRegressor, "; name it in categorical_features to split it by categories, or convert"),
+    (AdaBoost, "; encode it before, e.g. by a OneHotEncoder or OrdinalEncoder"),
+]
+
+
+@pytest.mark.parametrize(("kind", "cure"), KINDS)
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_a_column_of_strings_is_told_by_its_name(rng, kind, cure, package):
+    library = pytest.importorskip(package)
+    colours, _, x, y = table(rng)
+    strings, numbers = (library.DataFrame({"x": x, "colour": column}) for column in (colours.tolist(), x))
+    pattern = f"Column 'colour' holds strings such as '[a-z]+'{cure}"
+    with pytest.raises(ValueError, match=pattern):
+        kind(n_estimators=1).fit(strings, y)
+    fitted = kind(n_estimators=1).fit(numbers, y)
+    with pytest.raises(ValueError, match=pattern):
+        fitted.predict(strings)
+    with (
+        pytest.warns(UserWarning, match="X does not have valid feature names"),
+        pytest.raises(ValueError, match=pattern),
+    ):
+        fitted.predict(np.column_stack([x.astype(object), colours]))
+
+
+@pytest.mark.parametrize(("kind", "cure"), KINDS)
+@pytest.mark.parametrize("dtype", [object, str, list])
+def test_a_column_of_strings_is_told_by_its_number(kind, cure, dtype):
+    X, y = [["1.5", "red"], ["2", "blue"]], [0, 1]
+    X = X if dtype is list else np.array(X, dtype=dtype)
+    with pytest.raises(ValueError, match=f"Column 1 holds strings such as 'red'{cure}"):
+        kind(n_estimators=1).fit(X, y)
+    with pytest.raises(ValueError, match=f"Column 1 holds strings such as 'red'{cure}"):
+        kind(n_estimators=1).fit([[1, 2], [3, 4]], y).predict(X)
 
 
 @pytest.mark.parametrize(

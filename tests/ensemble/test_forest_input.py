@@ -234,7 +234,7 @@ def test_one_row(kind):
     np.testing.assert_array_equal(forest.predict([[0.0, np.nan]]), [4])
     assert [list(rows) for rows in forest.estimators_samples_] == [[0]] * 3
     with pytest.warns(UserWarning, match="OOB"):
-        assert kind(n_estimators=3, oob_score=True).fit([[1.0, 2.0]], [4]).oob_score_ == 0
+        assert np.isnan(kind(n_estimators=3, oob_score=True).fit([[1.0, 2.0]], [4]).oob_score_)
 
 
 @KINDS
@@ -297,7 +297,7 @@ def test_neighbouring_floats_are_told_apart(kind):
 
 def test_max_samples_needs_bags(rng):
     X, y = data(rng)
-    with pytest.raises(ValueError, match="`max_sample` cannot be set if `bootstrap=False`"):
+    with pytest.raises(ValueError, match="`max_samples` cannot be set if `bootstrap=False`"):
         BaggingForest(bootstrap=False, max_samples=0.5).fit(X, y)
 
 
@@ -326,6 +326,14 @@ def test_bad_parameters(rng, params, message):
     X, y = data(rng)
     with pytest.raises(ValueError, match=message):
         BaggingForest(**params).fit(X, y)
+
+
+@pytest.mark.parametrize("sampling", ["stratified", "balanced"])
+def test_strata_need_bags(rng, sampling):
+    with pytest.raises(
+        ValueError, match=f"sampling='{sampling}' is about bags; it has no meaning with bootstrap=False"
+    ):
+        BaggingForest(n_estimators=2, sampling=sampling, bootstrap=False).fit(rng.normal(size=(6, 2)), [0, 1] * 3)
 
 
 def test_groups_and_strata_exclude_each_other(rng):
@@ -376,6 +384,8 @@ def test_labels_that_have_no_order_are_refused_in_words(rng, kind, labels, messa
         (np.zeros((60, 2)), "they have 2 dimensions"),
         (np.array(["a", 1] * 30, dtype=object), "groups holds labels of several types"),
         (np.array(["a", None] * 30, dtype=object), "groups has no label in 30 rows"),
+        (np.array([1.0, np.nan] * 30), r"groups has no label in 30 rows \(NaN\), the first is row 1; drop those rows"),
+        (np.array(["2026-01-01", "NaT"] * 30, dtype="M8[D]"), "groups has no label in 30 rows"),
     ],
 )
 def test_bad_groups(rng, kind, groups, message):

@@ -246,3 +246,12 @@ def test_huge_targets_are_told_like_others(rng, scale, bootstrap):
     np.testing.assert_allclose(std / scale, drawn.std(axis=1), atol=0.6)
     alone = BaggingForestRegressor(n_estimators=1, bootstrap=False).fit(X, np.sign(y) * 1.7e308)
     np.testing.assert_allclose(alone.predict(X), np.sign(y) * 1.7e308)
+
+
+def test_the_ends_of_an_interval_never_cross(rng):
+    X = rng.normal(size=(120, 3))
+    y = X[:, 0] + rng.normal(size=120)
+    forest = BaggingForestRegressor(n_estimators=30, oob_score=True, random_state=0).fit(X[:80], y[:80])
+    for coverage in (1e-9, 0.01, 0.05):
+        low, high = forest.predict_interval(X[80:], coverage=coverage, method="jackknife+").T
+        assert np.all(low <= high)

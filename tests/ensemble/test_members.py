@@ -410,3 +410,100 @@ def test_tags_are_those_of_the_members():
     assert said(LogisticRegression()) == (False, True)
     assert said([BaggingForest(), LogisticRegression()]) == (False, True)
     assert said("nothing") == (True, True)  # refused by fit
+
+
+# --------------------------------------------------------------------------------------------- what members say
+
+
+class Saying(ClassifierMixin, BaseEstimator):
+    """Says whatever it is told to."""
+
+    def __init__(self, shares=None, classes=None, say=None):
+        self.shares = shares
+        self.classes = classes
+        self.say = say
+
+    def __sklearn_clone__(self):
+        return self
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y) if self.classes is None else np.array(self.classes)
+        if self.shares is not None:
+            self.predict_proba = self.shares
+        return self
+
+    def predict(self, X):
+        return self.say(X)
+
+
+def halves(X):
+    return np.full((len(X), 2), 0.5)
+
+
+STRANGE = [
+    ({"shares": lambda X: halves(X)[:, :1]}, r"predict_proba gives shape \(150, 1\), not \(150, 2\)"),
+    ({"shares": lambda X: halves(X)[:-1]}, r"predict_proba gives shape \(149, 2\), not \(150, 2\)"),
+    ({"shares": lambda X: halves(X)[0]}, r"predict_proba gives shape \(2,\), not \(150, 2\)"),
+    ({"shares": lambda X: [halves(X)] * 2}, "predict_proba gives shares of 2 outputs, not 1"),
+    ({"shares": lambda X: halves(X) * [[np.nan, 1]]}, "predict_proba gives NaN, first for row 0"),
+    ({"shares": halves, "classes": [0, 2]}, "classes_ has 2, none of the classes 0 to 1"),
+    ({"shares": halves, "classes": ["no", "yes"]}, "classes_ has 'no', none of the classes 0 to 1"),
+    ({"say": lambda X: np.full(len(X), 7)}, "predict has 7, none of the classes 0 to 1"),
+    ({"say": lambda X: np.full(len(X), np.nan)}, "predict has nan, none of the classes 0 to 1"),
+    ({"say": lambda X: np.zeros(3)}, r"predict gives shape \(3,\) for 150 rows and 1 outputs"),
+    ({"say": lambda X: np.zeros((1, len(X)))}, r"predict gives shape \(1, 150\) for 150 rows and 1 outputs"),
+]
+
+
+@pytest.mark.parametrize(("params", "message"), STRANGE)
+def test_strange_answers_are_told_with_the_member(rng, params, message):
+    X, y = data(rng)
+    forest = BaggingForest([GaussianNB(), Saying(**params)], n_estimators=2, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match=f"Member 1, Saying, could not be asked: {message}"):
+        forest.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("say", "message"),
+    [
+        (lambda X: np.zeros(3), r"predict gives shape \(3,\), not \(150, 1\)"),
+        (lambda X: np.zeros((150, 2)), r"predict gives shape \(150, 2\), not \(150, 1\)"),
+        (lambda X: np.append(np.zeros(149), np.nan), "predict gives NaN, first for row 149"),
+        (lambda X: ["a"] * 150, "could not convert string"),
+        (lambda X: 1 / 0, "division by zero"),
+    ],
+)
+def test_strange_numbers_are_told_with_the_member(rng, monkeypatch, say, message):
+    X, _ = data(rng)
+    forest = BaggingForestRegressor(LinearRegression(), n_estimators=3, random_state=0).fit(X, X[:, 0])
+    monkeypatch.setattr(forest.estimators_[2], "predict", say)
+    with pytest.raises((ValueError, RuntimeError), match=f"Member 2, LinearRegression, could not be asked: {message}"):
+        forest.predict(X)
+
+
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
+def test_answers_out_of_bag_name_the_member_too(rng):
+    X, y = data(rng)
+    pair = [GaussianNB(), Saying(say=lambda X: np.full(len(X), 7))]
+    with pytest.raises(ValueError, match="Member 1, Saying, could not be asked: predict has 7"):
+        BaggingForest(pair, n_estimators=2, oob_score=True, random_state=0).fit(X, y)
+    warm = BaggingForest(pair, n_estimators=2, warm_start=True, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="Member 1, Saying, could not be asked: predict has 7"):
+        warm.set_params(n_estimators=3, oob_score=True).fit(X, y)
+
+
+def test_a_bag_of_one_class_is_told_what_helps(rng):
+    X, y = rng.normal(size=(60, 2)), np.arange(60) < 1
+    forest = BaggingForest(LogisticRegression(), n_estimators=20, random_state=0)
+    with pytest.raises(ValueError, match=r"holds one class alone; sampling='stratified' gives every bag rows of each"):
+        forest.fit(X, y)
+    assert forest.set_params(sampling="stratified").fit(X, y).n_classes_ == 2
+
+
+@pytest.mark.parametrize(
+    "params", [{"max_depth": 3}, {"criterion": "entropy"}, {"min_samples_leaf": 2}, {"max_bins": 9}, {"ccp_alpha": 0.1}]
+)
+def test_parameters_of_trees_are_refused(rng, params):
+    X, y = data(rng)
+    with pytest.raises(ValueError, match=f"{next(iter(params))} is for trees of our own"):
+        BaggingForest(GaussianNB(), **params).fit(X, y)

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from skml import BaggingForest, BaggingForestRegressor
+from skml.callback import Checkpoint
 from skml.ensemble.origins import contents, fingerprint
 
 pytestmark = pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
@@ -134,3 +135,14 @@ def test_fingerprints():
     assert fingerprint([np.array(["a", "bc"], object)]) != fingerprint([np.array(["ab", "c"], object)])
     sparse = contents(sp.csr_array(X))
     assert [part.tolist() for part in sparse] == [[1, 2, 3, 4, 5], [1, 2, 0, 1, 2], [0, 2, 5]]
+
+
+@pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
+def test_a_checkpoint_goes_on_where_it_was(rng, tmp_path, kind):
+    X, y = data(rng)
+    path = tmp_path / "forest.skops"
+    kind(n_estimators=3, random_state=0).set_callbacks(Checkpoint(path)).fit(X, y)
+    resumed = Checkpoint.load(path).set_params(warm_start=True, n_estimators=6).fit(X, y)
+    whole = kind(n_estimators=6, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(resumed.apply(X), whole.apply(X))
+    np.testing.assert_array_equal(resumed.predict(X), whole.predict(X))

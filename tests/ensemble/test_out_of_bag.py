@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, r2_score
+from sklearn.metrics import accuracy_score, f1_score, log_loss, make_scorer, mean_absolute_error, r2_score
 
 from skml import BaggingForest, BaggingForestRegressor
 
@@ -34,7 +34,8 @@ def means_out_of_bag(forest, X, ask, first=None):
 def test_classes_out_of_bag_by_hand(rng, voting, estimator):
     X, y = data(rng)
     labels = np.array(["a", "b", "c"])[y]
-    forest = BaggingForest(estimator, n_estimators=8, max_depth=3, voting=voting, oob_score=True, random_state=0)
+    shape = {} if estimator else {"max_depth": 3}
+    forest = BaggingForest(estimator, n_estimators=8, voting=voting, oob_score=True, random_state=0, **shape)
     forest.fit(X, labels)
 
     def ask(member):
@@ -243,7 +244,7 @@ def test_members_of_other_kinds_go_on_too(rng):
 def test_rows_of_no_weight_are_voted_on_like_others(rng, estimator):
     X, y = data(rng)
     weights = np.where(np.arange(150) < 30, 0.0, 1.0)
-    params = {"voting": "hard", "max_depth": 2, "oob_score": True, "random_state": 0}
+    params = {"voting": "hard", "oob_score": True, "random_state": 0} | ({} if estimator else {"max_depth": 2})
     forest = BaggingForest(estimator, n_estimators=40, **params).fit(X, y, sample_weight=weights)
     np.testing.assert_allclose(forest.oob_decision_function_[:30], forest.predict_proba(X[:30]), atol=1e-12)
 
@@ -266,3 +267,77 @@ def test_a_metric_that_refuses_the_first_few_rows_ends_no_fit(rng):
 
     with pytest.raises(ValueError, match="never"):
         BaggingForest(n_estimators=60, oob_score=broken, random_state=0).fit(X, y)
+
+
+# ---------------------------------------------------------------------------------- where there is nothing to go by
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_bags_that_leave_no_row_out_have_no_score(rng, weighted):
+    X, y = data(rng)
+    weights = np.full(150, 40.0) if weighted else None
+    forest = BaggingForest(n_estimators=5, max_samples=None if weighted else 6000, oob_score=True, random_state=0)
+    with pytest.warns(UserWarning, match="no row was out of any bag, so oob_score_ is NaN.*set max_samples=150"):
+        forest.fit(X, y, sample_weight=weights)
+    assert np.isnan(forest.oob_score_)
+    assert np.isnan(forest.oob_curve_).all()
+    assert forest.set_params(n_estimators=100, max_samples=150).fit(X, y, sample_weight=weights).oob_score_ > 0.5
+
+
+def test_the_warning_of_weights_that_are_copies_names_the_cure(rng):
+    X, y = data(rng)
+    forest = BaggingForest(n_estimators=20, oob_score=True, random_state=0)
+    with pytest.warns(UserWarning, match="draws 750 rows of 150 distinct ones.*k copies.*set max_samples=150"):
+        forest.fit(X, y, sample_weight=np.full(150, 5.0))
+    with pytest.warns(UserWarning, match="draws 40 groups of 10 distinct ones, so hardly any.*set max_samples=10"):
+        forest.set_params(max_samples=40, n_estimators=5).fit(X, y, groups=np.arange(150) % 10)
+
+
+def test_auto_needs_rows_out_of_bags(rng):
+    X, y = data(rng)
+    forest = BaggingForest(n_estimators="auto", n_iter_no_change=3, random_state=0)
+    with pytest.raises(ValueError, match="n_estimators='auto' needs out-of-bag scores.*set max_samples=150"):
+        forest.fit(X, y, sample_weight=np.full(150, 60.0))
+    assert not hasattr(forest, "_model")
+
+
+@QUIET
+@pytest.mark.parametrize(
+    ("oob_score", "message"),
+    [
+        (lambda y, said: 1 / 0, "division by zero"),
+        ("precision", "Target is multiclass but average='binary'"),
+        (make_scorer(accuracy_score), r"scorer's name or metric\(y_true, y_pred\)"),
+        (lambda estimator, X, y: 1.0, r"scorer's name or metric\(y_true, y_pred\)"),
+    ],
+)
+@pytest.mark.parametrize("n_estimators", [2, 60, "auto"])
+def test_a_metric_that_always_refuses_ends_the_fit(rng, oob_score, message, n_estimators):
+    X, y = data(rng)
+    with pytest.raises(ValueError, match=message):
+        BaggingForest(n_estimators=n_estimators, oob_score=oob_score, random_state=0).fit(X, y)
+
+
+@QUIET
+def test_a_metric_that_refuses_is_told_when_asked_later(rng):
+    X, y = data(rng)
+    forest = BaggingForest(n_estimators=2, warm_start=True, random_state=0).fit(X, y)
+    with (
+        pytest.raises(ValueError, match=r"oob_score refuses what was said out of bag \(.* of 150 rows"),
+        pytest.warns(UserWarning, match="Warm-start fitting without increasing"),
+    ):
+        forest.set_params(oob_score="precision").fit(X, y)
+
+
+@pytest.mark.parametrize("found", [None, "0.5", np.ones(2), [1.0], 1j])
+def test_a_metric_must_return_a_number(rng, found):
+    X, y = data(rng)
+    with pytest.raises(TypeError, match="must return a number, got"):
+        BaggingForest(n_estimators=2, oob_score=lambda y, said: found).fit(X, y)
+
+
+@QUIET
+@pytest.mark.parametrize("found", [1, True, np.float32(1), np.array(1.0), np.int8(1), np.bool_(True)])
+def test_numbers_that_a_metric_may_return(rng, found):
+    X, y = data(rng)
+    assert BaggingForest(n_estimators=2, oob_score=lambda y, said: found).fit(X, y).oob_score_ == 1.0
