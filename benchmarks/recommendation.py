@@ -118,7 +118,7 @@ def interactions_of(R):
 
 # --------------------------------------------------------------------------------------------------- explicit
 
-# Chosen on a fifth of the training part of the first fold (Jester), or on generated ratings of its size (MovieLens,
+# Chosen on a fifth of the training part of the first fold (Jester), or on generated ratings like those (MovieLens,
 # which was not at hand).
 TUNED = {
     "Jester": [
