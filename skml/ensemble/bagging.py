@@ -1,6 +1,6 @@
 """What the two forests share: validation, the fit tree by tree, and what comes out of bag."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -25,6 +25,7 @@ from skml.base import (
 from skml.ensemble import members, oob
 from skml.ensemble.binning import find_bins, kept_rows, tabulate
 from skml.ensemble.columns import as_numbers, how_many, monotonic_signs, read_columns
+from skml.ensemble.grove import Grove
 from skml.ensemble.grower import Problem, Rule, least_counts
 from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
@@ -71,19 +72,6 @@ class Training:
     merged: np.ndarray
     inverse: np.ndarray
     groups: np.ndarray | None
-
-
-@dataclass
-class Grove:
-    """The members so far, and what they said out of bag; it grows in place."""
-
-    members: list
-    importances: np.ndarray
-    squares: np.ndarray
-    oob: oob.OutOfBag | None
-    origin: dict
-    table: object = None
-    curve: list = field(default_factory=list)
 
 
 class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
@@ -363,14 +351,11 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         wanted = grove.oob is not None
         score = self._oob_scorer(training) if wanted else None
         for number, (member, importances, answers) in zip(numbers, maker.make(numbers, wanted)):
-            grove.members.append(member)
-            grove.importances = grove.importances + importances
-            grove.squares = grove.squares + importances**2
+            grove.add(member, importances)
             metrics, last = maker.metrics(member), number == numbers[-1]
             if wanted:
-                oob.add_answers(grove.oob, *answers)
-                metrics["oob_score"] = score(grove.oob)
-                grove.curve.append(metrics["oob_score"])
+                grove.hear(answers, score)
+                metrics["oob_score"] = grove.curve[-1]
                 last = last or self._is_enough(grove)
             yield Step(grove, metrics, last)
 
@@ -389,15 +374,12 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         """Ask the members of an earlier fit about the rows out of their bags."""
         score = self._oob_scorer(training)
         for answers in maker.ask_again(self._model):
-            oob.add_answers(grove.oob, *answers)
-            grove.curve.append(score(grove.oob))
+            grove.hear(answers, score)
 
     def _attributes(self, training, grove, history):
         """Return the fitted attributes of the members so far."""
-        model = grove.members[0].joined(grove.members[1:])
-        grove.members[:] = [model]
         found = {
-            "_model": model,
+            "_model": grove.model(),
             "_importance_sums": (grove.importances, grove.squares),
             "_bags": Bags(least(training.index), self._bagging(training, self._entropy)),
             "history_": history,
@@ -599,7 +581,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = True
+        inner = members.input_tags(self.estimator)
+        tags.input_tags.sparse = all(one.sparse for one in inner)
+        tags.input_tags.allow_nan = all(one.allow_nan for one in inner)
         tags.target_tags.multi_output = True
         return tags

@@ -16,6 +16,7 @@ _NO_CODES = np.empty((0, 0), np.uint8)
 # Below so many values, a thread costs more than it saves.
 _ALONE = 50_000
 _SIDE_BY_SIDE = 16  # columns copied at a time: about as many values as come with each from memory
+_AT_ONCE = 256  # columns of sparse rows looked at together
 
 
 @dataclass(frozen=True)
@@ -116,51 +117,88 @@ def find_bins(X, weights, categorical, max_bins, n_threads):
     bins : Bins
         The bins.
     """
-    columns = X.tocsc() if sp.issparse(X) else X
-    even = np.all(weights == 1)
+    categorical = np.asarray(categorical)
+    if sp.issparse(X):
+        columns, total, step = X.tocsc(), weights.sum(), _AT_ONCE
+    else:
+        even, step = np.all(weights == 1), _SIDE_BY_SIDE
 
     def look(first):
-        features = range(first, min(first + _SIDE_BY_SIDE, X.shape[1]))
-        return [bins_of(f, column) for f, column in zip(features, _columns(columns, features))]
+        some = slice(first, min(first + step, X.shape[1]))
+        if sp.issparse(X):
+            return _of_entries(columns[:, some], weights, total, categorical[some], max_bins)
+        found = (_distinct(column, weights, even) for column in np.ascontiguousarray(X[:, some].T))
+        return [_bins_of(*one, by_name, max_bins) for one, by_name in zip(found, categorical[some])]
 
-    def bins_of(f, column):
-        values, counts = _distinct(column, weights, even)
-        return _categories(values, counts, max_bins) if categorical[f] else (_cuts(values, counts, max_bins), None)
-
-    firsts = range(0, X.shape[1], _SIDE_BY_SIDE)
+    firsts = range(0, X.shape[1], step)
     if n_threads > 1 and X.shape[0] * X.shape[1] > 100_000:
         with ThreadPoolExecutor(n_threads) as pool:
             groups = list(pool.map(look, firsts))
     else:
         groups = [look(first) for first in firsts]
     found = [one for group in groups for one in group]
-    edges = np.concatenate([edges for edges, _ in found])
-    codes = [np.zeros(len(edges), np.uint8) if codes is None else codes for edges, codes in found]
-    starts = np.append(0, np.cumsum([len(edges) for edges, _ in found]))
-    unknown = np.full(X.shape[1], UNKNOWN, np.uint8)
-    return Bins(edges, starts.astype(np.int64), np.concatenate(codes), np.asarray(categorical, np.uint8), unknown)
+    starts = np.append(0, np.cumsum([len(edges) for edges, _ in found])).astype(np.int64)
+    edges, codes = (np.concatenate(parts) for parts in zip(*found))
+    return Bins(edges, starts, codes, categorical.astype(np.uint8), np.full(X.shape[1], UNKNOWN, np.uint8))
 
 
-def _columns(columns, features):
-    """Yield some neighbouring columns: dense ones as they are, sparse ones as entries, their rows, and the length."""
-    if not sp.issparse(columns):
-        yield from np.ascontiguousarray(columns[:, features.start : features.stop].T)
-        return
-    for f in features:
+def _bins_of(values, counts, categorical, max_bins):
+    """Return the edges of a feature, and the codes of its categories."""
+    if categorical:
+        return _categories(values, counts, max_bins)
+    edges = _cuts(values, counts, max_bins)
+    return edges, np.zeros(len(edges), np.uint8)
+
+
+def _of_entries(columns, weights, total, categorical, max_bins):
+    """Return the edges and codes of sparse columns; those of few entries keep all values, and are read at once."""
+    sizes = np.diff(columns.indptr)
+    few, n_counted = sizes < min(max_bins, UNKNOWN), np.count_nonzero(weights)
+    edges, codes, lengths = _of_few(columns[:, few], weights, categorical[few])
+    ends = np.cumsum(lengths)
+    kept = ((edges[begin:end], codes[begin:end]) for begin, end in zip(ends - lengths, ends))
+
+    def of_many(f):
         entries = slice(columns.indptr[f], columns.indptr[f + 1])
-        yield columns.data[entries], columns.indices[entries], columns.shape[0]
+        values, counts = columns.data[entries], weights[columns.indices[entries]]
+        if np.count_nonzero(counts) < n_counted:  # by number: what is left of the sum may be rounding
+            rest = max(total - counts.sum(), np.finfo(float).tiny)
+            values, counts = np.append(values, values.dtype.type(0)), np.append(counts, rest)
+        return _bins_of(*_distinct(values, counts, False), categorical[f], max_bins)
+
+    return [next(kept) if short else of_many(f) for f, short in enumerate(few)]
 
 
-def _distinct(column, weights, even):
+def _of_few(columns, weights, categorical):
+    """Return the edges and codes of sparse columns, one after the other, all values told apart; and each one's number.
+
+    A column of nothing but NaN has an edge at infinity.
+    """
+    n_features = columns.shape[1]
+    features = np.repeat(np.arange(n_features), np.diff(columns.indptr))
+    counted = weights[columns.indices] > 0
+    held = np.bincount(features[counted], minlength=n_features)
+    known = counted & ~np.isnan(columns.data)
+    zeros = np.flatnonzero(held < np.count_nonzero(weights))  # these have rows without an entry
+    features = np.concatenate([features[known], zeros])
+    values = np.concatenate([columns.data[known].astype(np.float64), np.zeros(len(zeros))])
+    empty = np.flatnonzero(np.bincount(features, minlength=n_features) == 0)
+    features, values = np.append(features, empty), np.append(values, np.full(len(empty), np.inf))
+    order = np.lexsort((values, features))
+    features, values = features[order], values[order]
+    new = np.append(True, (features[1:] != features[:-1]) | (values[1:] != values[:-1]))[: len(order)]
+    features, values = features[new], values[new]
+    lengths = np.bincount(features, minlength=n_features)
+    ends = np.cumsum(lengths)
+    cuts = _between(values, np.append(values[1:], np.inf))
+    cuts[ends - 1] = np.inf
+    ranks = np.arange(len(values)) - np.repeat(ends - lengths, lengths)
+    named = categorical[features]
+    return np.where(named, values, cuts), np.where(named, ranks, 0).astype(np.uint8), lengths
+
+
+def _distinct(values, counts, even):
     """Return the distinct known values of a feature, ascending, and how often each counts."""
-    if isinstance(column, tuple):
-        values, rows, n_rows = column
-        counts = weights[rows]
-        if len(values) < n_rows:
-            values, counts = np.append(values, values.dtype.type(0)), np.append(counts, weights.sum() - counts.sum())
-        even = False
-    else:
-        values, counts = column, weights
     known = ~np.isnan(values) if even else ~np.isnan(values) & (counts > 0)
     if not known.all():
         values, counts = values[known], counts[known]
@@ -201,9 +239,13 @@ def _cuts(values, counts, max_bins):
         wanted = reached[-1] * np.arange(1, max_bins) / max_bins
         below = np.unique(np.searchsorted(reached, wanted))
         below = below[below < len(values) - 1]
-    low, high = values[below], values[below + 1]
+    return np.append(_between(values[below], values[below + 1]), np.inf)
+
+
+def _between(low, high):
+    """Return numbers in the middle, at least the low ones and below the high ones."""
     middle = low / 2 + high / 2
-    return np.append(np.where((middle >= low) & (middle < high), middle, low), np.inf)
+    return np.where((middle >= low) & (middle < high), middle, low)
 
 
 def _categories(values, counts, max_bins):

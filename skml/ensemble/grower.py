@@ -1,7 +1,5 @@
 """Trees grown one by one, each from its own bag of the same binned rows."""
 
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from numbers import Integral
 
@@ -340,11 +338,9 @@ def _as_forest(problem, grown, sizes, bag):
     sizes = np.diff(np.append(begins, len(rows)))
     if class_weights is None:
         mass, said = counts, (np.empty(0, np.int32), _means(problem, rows, counts, begins), 0)
-        kept = (rows, counts, np.append(begins, len(rows)).astype(np.int64))
     else:
         mass = counts * class_weights[problem.targets.y[0, rows]]
         said = _shares(problem.targets, rows, mass, begins, sizes)
-        kept = (np.empty(0, np.int32), np.empty(0, np.int32), np.zeros(1, np.int64))
     if len(problem.rule.monotonic):
         said = _clipped(said, limits)
     weights = np.add.reduceat(mass.astype(np.float64), begins).astype(np.float32)
@@ -354,8 +350,9 @@ def _as_forest(problem, grown, sizes, bag):
     asked = nodes[:, 2].copy()
     by_set = nodes[:, 3] >> 8 == CATEGORIES
     asked[by_set] = sets[0][asked[by_set]]
-    importances = np.bincount(asked, gains, minlength=len(problem.table.categorical))
-    return Forest(nodes, roots, *ends, *sets, *said, weights, *kept), importances
+    n_features = len(problem.table.categorical)
+    importances = np.bincount(asked, gains, minlength=n_features)
+    return Forest(nodes, roots, *ends, *sets, *said, weights, n_features), importances
 
 
 def _means(problem, rows, counts, begins):
@@ -410,37 +407,3 @@ def _clipped(said, bounds):
     second = np.concatenate([[0.0, 1.0], values[:, 1]])[numbers]
     second = np.clip(second, bounds[:, 0], bounds[:, 1])
     return np.empty(0, np.int32), np.column_stack([1 - second, second]), 0
-
-
-def in_order(function, numbers, n_threads):
-    """Yield a function's results for numbers, in their order, computed side by side.
-
-    Parameters
-    ----------
-    function : callable
-        It lets go of the interpreter while it works.
-    numbers : iterable of int
-        What to call it with.
-    n_threads : int
-        How many at a time.
-
-    Yields
-    ------
-    result : object
-        Of each number.
-    """
-    if n_threads == 1:
-        yield from map(function, numbers)
-        return
-    pending, numbers = deque(), iter(numbers)
-    with ThreadPoolExecutor(n_threads) as pool:
-        try:
-            for number in numbers:
-                pending.append(pool.submit(function, number))
-                if len(pending) > 2 * n_threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()

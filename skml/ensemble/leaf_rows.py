@@ -1,6 +1,6 @@
 """Which training rows are in each leaf: not kept but found again, from the binned rows and the bags."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,12 +28,6 @@ class LeafRows:
     rows: np.ndarray
     shares: np.ndarray
     starts: np.ndarray
-
-
-def without_rows(forest):
-    """Return a forest that keeps no rows of its leaves: :func:`rows_of_leaves` finds them again."""
-    nothing = np.empty(0, np.int32)
-    return replace(forest, rows=nothing, counts=nothing, row_starts=np.zeros(1, np.int64))
 
 
 def rows_of_leaves(forest, table, bagging, n_threads):

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.utils import check_array
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
+from sklearn.utils import check_array, get_tags
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter, validate_data
 
@@ -283,7 +283,7 @@ class Plan:
         return X if columns is None else pick(X, columns)
 
     def _out_of_bag(self, member, rows):
-        out = np.setdiff1d(np.arange(len(self.index)), rows, assume_unique=True)
+        out = np.delete(np.arange(len(self.index)), rows)
         if len(out) == 0:
             return out, np.zeros((0, member.width))
         return out, member.means(take(self.X, self.index[out]), 1)
@@ -355,7 +355,7 @@ def templates(owner, estimator, kind):
     templates : list of estimators
         At least one.
     """
-    several = list(estimator) if isinstance(estimator, (list, tuple)) else [estimator]
+    several = _listed(estimator)
     if not several:
         raise ValueError("estimator is an empty list; give at least one.")
     for one in several:
@@ -364,3 +364,12 @@ def templates(owner, estimator, kind):
         if not (is_classifier(one) if kind == "classifier" else is_regressor(one)):
             raise ValueError(f"{type(owner).__name__} is a {kind}; {type(one).__name__} is none.")
     return several
+
+
+def _listed(estimator):
+    return list(estimator) if isinstance(estimator, (list, tuple)) else [estimator]
+
+
+def input_tags(estimator):
+    """Return what members of other kinds say of the input that they take; nothing of trees of our own."""
+    return [get_tags(one).input_tags for one in _listed(estimator) if isinstance(one, BaseEstimator)]

@@ -36,11 +36,9 @@ class Forest:
     n_pure : int
         How many numbers stand for one class alone.
     weights : ndarray of shape (n_leaves,), float32
-        How often the rows of its bag in each leaf count.
-    rows, counts : ndarray of shape (n_bag_rows,)
-        Of a forest of numbers: which rows of its bag are in each leaf, leaf by leaf, and how often each counts.
-    row_starts : ndarray of shape (n_leaves + 1,), int64
-        Where each leaf's rows begin, and the end.
+        How often the rows of its bag in each leaf count, class weights included.
+    n_features : int
+        How many columns rows have.
     """
 
     nodes: np.ndarray
@@ -53,9 +51,7 @@ class Forest:
     values: np.ndarray
     n_pure: int
     weights: np.ndarray
-    rows: np.ndarray
-    counts: np.ndarray
-    row_starts: np.ndarray
+    n_features: int
 
     @property
     def n_trees(self):
@@ -72,8 +68,7 @@ class Forest:
         nodes = state.pop("nodes")
         state["children"], state["features"] = np.ascontiguousarray(nodes[:, :2]), _small(nodes[:, 2])
         state["bounds"], state["kinds"] = nodes[:, 3].astype(np.uint8), (nodes[:, 3] >> 8).astype(np.uint8)
-        state["row_counts"] = _small(np.diff(state.pop("row_starts")))
-        return state | {name: _small(state[name]) for name in ("numbers", "rows", "counts")}
+        return state | {"numbers": _small(state["numbers"])}
 
     def __setstate__(self, state):
         """Take the arrays back; links that lead astray are refused."""
@@ -81,13 +76,9 @@ class Forest:
         children, features = state.pop("children"), state.pop("features")
         bounds = state.pop("bounds").astype(np.int32) | state.pop("kinds").astype(np.int32) << 8
         state["nodes"] = np.column_stack([children, features, bounds]).astype(np.int32)
-        state["row_starts"] = np.append(0, np.cumsum(state.pop("row_counts"), dtype=np.int64))
-        for name in ("numbers", "rows", "counts"):
-            state[name] = state[name].astype(np.int32)
-        vars(self).update(state)
+        vars(self).update(state | {"numbers": state["numbers"].astype(np.int32)})
         _check_sizes(self)
-        most = int(max(np.max(features, initial=0), np.max(self.set_features, initial=0))) + 1
-        _kernels.forest.check(self.nodes, self.roots, self.set_features, most, int(self.leaf_starts[-1]))
+        _kernels.forest.check(self.nodes, self.roots, self.set_features, self.n_features, int(self.leaf_starts[-1]))
 
 
 def _check_sizes(forest):
@@ -104,8 +95,6 @@ def _check_sizes(forest):
         raise ValueError("numbers, values, weights and leaf_starts disagree.")
     if forest.sets.shape != (len(forest.set_features), 8):
         raise ValueError("sets and set_features disagree.")
-    if not forest.row_starts[-1] == len(forest.rows) == len(forest.counts) or np.any(np.diff(forest.row_starts) < 0):
-        raise ValueError("rows, counts and row_starts disagree.")
 
 
 def _small(values):
@@ -134,7 +123,7 @@ def joined(trees):
         return trees[0]
     before = {
         name: np.cumsum([0, *(len(getattr(tree, name)) for tree in trees)])
-        for name in ("nodes", "weights", "set_features", "values", "rows")
+        for name in ("nodes", "weights", "set_features", "values")
     }
     nodes = np.concatenate([tree.nodes for tree in trees])
     roots, numbers = np.concatenate([tree.roots for tree in trees]), np.concatenate([tree.numbers for tree in trees])
@@ -152,15 +141,15 @@ def joined(trees):
         links = roots[at : at + tree.n_trees]
         links += np.where(links >= 0, before["nodes"][i], -before["weights"][i]).astype(np.int32)
         at += tree.n_trees
-    plain = ("set_features", "sets", "values", "weights", "rows", "counts")
+    plain = ("set_features", "sets", "values", "weights")
     return Forest(
         nodes=nodes,
         roots=roots,
         numbers=numbers,
         n_pure=trees[0].n_pure,
+        n_features=trees[0].n_features,
         node_starts=_starts(trees, "node_starts"),
         leaf_starts=_starts(trees, "leaf_starts"),
-        row_starts=_starts(trees, "row_starts"),
         **{name: np.concatenate([getattr(tree, name) for tree in trees]) for name in plain},
     )
 
@@ -189,6 +178,9 @@ def part(forest, numbers):
 
 
 def _threads(forest, codes, n_threads):
+    """Return how many threads pay; raise if rows are not as wide as the trees expect, who read where they ask."""
+    if codes.shape[1] != forest.n_features:
+        raise ValueError(f"Rows have {codes.shape[1]} columns; the trees ask about {forest.n_features}.")
     return n_threads if len(codes) * forest.n_trees > _ALONE else 1
 
 

@@ -9,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 from skml.base import chunk_slices
 from skml.ensemble.binning import Bins, encode, row_codes
 from skml.ensemble.grower import Problem, grow_tree
-from skml.ensemble.leaf_rows import without_rows
 from skml.ensemble.predictor import CATEGORIES, Forest, joined, leaf_values, leaves, member_values, part, sums
 from skml.ensemble.sampling import draw_bag, unit_of
 from skml.ensemble.side_by_side import in_order
@@ -35,6 +34,13 @@ class BinnedForest:
 
     bins: Bins
     forest: Forest
+
+    def __setstate__(self, state):
+        """Take the parts back; trees of other columns than the bins' are refused."""
+        vars(self).update(state)
+        if self.forest.n_features != len(self.bins.categorical):
+            n_features = self.forest.n_features, len(self.bins.categorical)
+            raise ValueError("The trees ask about {} columns, of which {} have bins.".format(*n_features))
 
     @property
     def n_members(self):
@@ -144,7 +150,7 @@ def lone_tree(forest, number):
     kept = {"weights": forest.weights[first:last], "sets": forest.sets[sets], "set_features": forest.set_features[sets]}
     ends = {"node_starts": np.array([0, end - begin]), "leaf_starts": np.array([0, last - first])}
     roots = np.array([0 if end > begin else -1], np.int32)
-    return replace(without_rows(forest), nodes=nodes, roots=roots, numbers=numbers, values=values, **kept, **ends)
+    return replace(forest, nodes=nodes, roots=roots, numbers=numbers, values=values, **kept, **ends)
 
 
 @dataclass(frozen=True)
@@ -176,7 +182,7 @@ class TreeMaker:
         def one(number):
             tree, importances, rows = grow_tree(self.problem, number)
             unit = unit_of(self.problem.bagging, number, tree.weights.sum(dtype=np.float64))
-            tree = replace(without_rows(tree), weights=tree.weights * np.float32(unit))
+            tree = replace(tree, weights=tree.weights * np.float32(unit))
             member = BinnedForest(self.table.bins, tree)
             return member, importances, self._answers(tree, rows) if wanted else None
 

@@ -344,8 +344,7 @@ def svd_start(ratings, n_components, seed, *, n_threads=1):
     shape = ratings.n_rows, ratings.n_columns
     matrix = _unfilled(ratings, ratings.flipped()[0], n_threads)
     U, s, V = randomized_svd(matrix, min(n_components, *shape), seed)
-    # Roots of what is nothing but rounding would be far larger than rounding.
-    kept = int(np.count_nonzero(s > s.max(initial=0.0) * np.sqrt(np.finfo(s.dtype).eps)))
+    kept = int(np.count_nonzero(s > s.max(initial=0.0) * max(shape) * np.finfo(s.dtype).eps))
     unit = np.sqrt(s[:kept].min(initial=1.0) / max(shape)) / 10
     noise, sides = np.random.default_rng([seed, 1]), []
     for vectors, size in zip((U, V), shape):

@@ -151,7 +151,15 @@ def _spectral(ratings, settings, mean):
     """Return starting factors of a truncated SVD of what is known; of confidences, that there are any."""
     centred = ratings.with_data(np.ones_like(ratings.data) if settings.implicit else ratings.data - mean)
     users, items = completion.svd_start(centred, settings.n_components, settings.seed, n_threads=settings.n_threads)
-    return Factors.unbiased(users, items, mean)
+    # Where people and items fall into groups that share nothing, a singular vector is 0 outside of its group. That is a
+    # saddle of J: what leads away from it must not be rounding.
+    noise = np.random.default_rng([settings.seed, 5])
+    sides = (side + 1e-3 * _spread(side) * noise.standard_normal(side.shape, side.dtype) for side in (users, items))
+    return Factors.unbiased(*sides, mean)
+
+
+def _spread(side):
+    return np.sqrt(np.mean(np.square(side), dtype=side.dtype))
 
 
 class ALS:

@@ -102,6 +102,38 @@ def test_sparse_equals_dense(rng, max_bins, weighted, dtype):
                 assert found.flags.c_contiguous
 
 
+@pytest.mark.parametrize("n", [40, 900])
+@pytest.mark.parametrize("left", [0, 1e-17])
+def test_zeros_of_no_weight_are_not_there(rng, n, left):
+    # Sums of fractions are rounded: whether zeros count is not told by what is left of the sum.
+    for _ in range(30):
+        weights = rng.random(n) * (np.arange(n) % 2)
+        weights[0] = left
+        x = np.where(weights > left, rng.integers(1, 20, n) / 7, 0)[:, None]
+        bins = bins_of(sp.csr_array(x), weights)
+        assert_same(bins, bins_of(x, weights))
+        assert len(bins.of(0)) == len(np.unique(x)) - (left == 0)
+
+
+@pytest.mark.parametrize("max_bins", [2, 8, 255])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_columns_of_few_and_many_entries_equal_dense_ones(rng, max_bins, dtype):
+    # More columns than are looked at together; those of few entries are found all at once.
+    n, p = 300, 600
+    shares = rng.choice([0, 0.003, 0.02, 0.1, 0.9], p)
+    X = (rng.integers(-9, 200, (n, p)) * (rng.random((n, p)) < shares)).astype(dtype)
+    X[:, rng.random(p) < 0.5] /= 7  # no whole numbers
+    X[rng.random((n, p)) < 0.01] = np.nan
+    X[:, 5], X[:, 6], X[:, 7] = 0, np.nan, 3
+    weights = rng.integers(0, 3, n).astype(np.float64)
+    stored = sp.csr_array(X)
+    stored.data[rng.random(len(stored.data)) < 0.05] = 0
+    for categorical in (np.zeros(p, bool), rng.random(p) < 0.3):
+        expected = bins_of(stored.toarray(), weights, categorical, max_bins)
+        for n_threads in (1, 2):
+            assert_same(bins_of(stored, weights, categorical, max_bins, n_threads), expected)
+
+
 def test_an_empty_column_is_all_zeros():
     X = sp.csr_array((5, 3))
     bins = bins_of(X)

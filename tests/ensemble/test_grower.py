@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import threading
 
 import numpy as np
 import pytest
@@ -10,7 +9,8 @@ import pytest
 from skml.ensemble import grower
 from skml.ensemble.binning import encode, find_bins, tabulate
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
-from skml.ensemble.grower import Classes, Problem, Rule, fixed_point, grow_tree, in_order, room
+from skml.ensemble.grower import Classes, Problem, Rule, fixed_point, grow_tree, room
+from skml.ensemble.leaf_rows import rows_of_leaves
 from skml.ensemble.predictor import leaf_values, leaves, sums
 from skml.ensemble.sampling import Bagging, draw_bag
 
@@ -105,15 +105,18 @@ def test_leaves_say_what_their_rows_do(rng, seed, kind, min_leaf):
     assert np.all(importances > -1e-12)
 
 
-@pytest.mark.parametrize("kind", ["numbers", "vectors"])
-def test_leaves_of_numbers_keep_their_rows(rng, seed, kind):
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_leaves_are_those_of_the_bag(rng, seed, kind):
     problem, codes = some_problem(rng, seed, kind, min_leaf=3)
     tree, _, rows = grow_tree(problem, 0)
     counts = draw_bag(problem.bagging, 0)[1]
     reached = leaves(tree, codes[rows], 1)[:, 0]
-    for number, (begin, end) in enumerate(itertools.pairwise(tree.row_starts)):
-        np.testing.assert_array_equal(tree.rows[begin:end], rows[reached == number])
-        np.testing.assert_array_equal(tree.counts[begin:end], counts[reached == number])
+    held = rows_of_leaves(tree, problem.table, problem.bagging, 1)
+    assert len(held.starts) == len(tree.weights) + 1
+    for number, (begin, end) in enumerate(itertools.pairwise(held.starts)):
+        here = reached == number
+        np.testing.assert_array_equal(held.rows[begin:end], rows[here])
+        np.testing.assert_array_equal(held.shares[begin:end], counts[here] / counts[here].sum())
 
 
 def test_a_tree_without_limits_knows_its_bag(rng, seed):
@@ -286,64 +289,7 @@ def test_medians_by_hand():
     np.testing.assert_array_equal(grower._medians(y[:4], counts[:4], np.array([0])), [2.5])
 
 
-# ----------------------------------------------------------------------------------------- side by side
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_results_keep_their_order(n_threads):
-    gates = [threading.Event() for _ in range(9)]
-
-    def slow(number):
-        if n_threads > 1 and number % 2 == 0 and number < 8:
-            assert gates[number + 1].wait(20)  # the next is done first
-        gates[number].set()
-        return number * number
-
-    assert list(in_order(slow, range(9), n_threads)) == [i * i for i in range(9)]
-    assert list(in_order(slow, [], n_threads)) == []
-
-
-@pytest.mark.parametrize("n_threads", [1, 3])
-def test_an_error_ends_the_work(n_threads):
-    called = []
-
-    def fails(number):
-        called.append(number)
-        if number == 2:
-            raise ZeroDivisionError
-        return number
-
-    results = in_order(fails, range(10_000), n_threads)
-    assert [next(results), next(results)] == [0, 1]
-    with pytest.raises(ZeroDivisionError):
-        next(results)
-    assert len(called) <= 2 + 3 * n_threads + 3
-    assert list(results) == []
-
-
-@pytest.mark.parametrize("n_threads", [1, 3])
-def test_who_stops_asking_ends_the_work(n_threads):
-    called = []
-    results = in_order(lambda number: called.append(number) or number, range(10_000), n_threads)
-    assert next(results) == 0
-    results.close()
-    assert len(called) <= 2 * n_threads + 1
-    n_alive = threading.active_count()
-    assert n_alive < 50
-
-
-def test_numbers_are_asked_for_as_they_are_needed():
-    asked = []
-
-    def numbers():
-        for number in range(1000):
-            asked.append(number)
-            yield number
-
-    results = in_order(abs, numbers(), 2)
-    next(results)
-    assert len(asked) <= 6
-    results.close()
+# -------------------------------------------------------------------------------------------------- room
 
 
 def test_room_is_for_as_many_leaves():

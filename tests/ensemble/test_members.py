@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils import get_tags
 
 from skml import BaggingForest, BaggingForestRegressor
 
@@ -398,3 +399,14 @@ def test_a_member_may_answer_with_a_column(rng):
     X = rng.normal(size=(50, 2))
     forest = BaggingForestRegressor(Half(), n_estimators=3, random_state=0).fit(X, X[:, 0])
     assert forest.predict(X).shape == (50,)
+
+
+def test_tags_are_those_of_the_members():
+    def said(estimator):
+        tags = get_tags(BaggingForest(estimator)).input_tags
+        return tags.allow_nan, tags.sparse
+
+    assert said(None) == (True, True)
+    assert said(LogisticRegression()) == (False, True)
+    assert said([BaggingForest(), LogisticRegression()]) == (False, True)
+    assert said("nothing") == (True, True)  # refused by fit

@@ -15,14 +15,19 @@ from skml import BaggingForestRegressor
 from skml.ensemble.binning import encode, find_bins, tabulate
 from skml.ensemble.criteria import GINI, SQUARED
 from skml.ensemble.grower import Classes, Problem, Rule, fixed_point, grow_tree
+from skml.ensemble.leaf_rows import rows_of_leaves
 from skml.ensemble.predictor import Forest, joined, leaf_values, leaves, member_values, part, sums
-from skml.ensemble.sampling import Bagging
+from skml.ensemble.sampling import Bagging, draw_bag
 
 KINDS = ("classes", "several", "numbers", "stump")
 
 
-def grown(rng, seed, kind, n_trees=6, n=120):
+def grown(rng, seed, kind, n_trees=6):
     """Return trees and codes of rows; categories and missing values among them."""
+    return problem_and_grown(rng, seed, kind, n_trees)[1:]
+
+
+def problem_and_grown(rng, seed, kind, n_trees=6, n=120):
     X = np.column_stack([rng.normal(size=n), rng.integers(0, 30, n), rng.normal(size=n)])
     X[rng.random(X.shape) < 0.1] = np.nan
     bins = find_bins(X, np.ones(n), np.array([False, True, False]), 255, 1)
@@ -45,7 +50,7 @@ def grown(rng, seed, kind, n_trees=6, n=120):
         monotonic=np.empty(0, np.int8),
     )
     problem = Problem(tabulate(bins, X, 1), targets, Bagging(np.ones(n), seed, size=n), rule, 3)
-    return [grow_tree(problem, number)[0] for number in range(n_trees)], encode(bins, X, 1)
+    return problem, [grow_tree(problem, number)[0] for number in range(n_trees)], encode(bins, X, 1)
 
 
 def assert_same(ours, theirs):
@@ -90,14 +95,18 @@ def test_joining_can_be_done_in_any_steps(rng, seed, kind):
     assert joined(trees[:1]) is trees[0]
 
 
-def test_rows_in_leaves_are_joined(rng, seed):
-    trees, _ = grown(rng, seed, "numbers")
+@each_kind
+def test_rows_in_leaves_of_joined_trees(rng, seed, kind):
+    problem, trees, codes = problem_and_grown(rng, seed, kind)
     forest = joined(trees)
+    held = rows_of_leaves(forest, problem.table, problem.bagging, 2)
     for t, tree in enumerate(trees):
+        rows, counts = draw_bag(problem.bagging, t)
+        reached = leaves(tree, codes[rows], 1)[:, 0]
         for leaf in range(len(tree.weights)):
-            here = slice(*forest.row_starts[forest.leaf_starts[t] + leaf :][:2])
-            np.testing.assert_array_equal(forest.rows[here], tree.rows[slice(*tree.row_starts[leaf:][:2])])
-            assert forest.counts[here].sum() == tree.weights[leaf]
+            here = slice(*held.starts[forest.leaf_starts[t] + leaf :][:2])
+            np.testing.assert_array_equal(held.rows[here], rows[reached == leaf])
+            assert counts[reached == leaf].sum() == tree.weights[leaf]
 
 
 @each_kind
@@ -147,22 +156,24 @@ def test_a_forest_comes_back_as_it_was(rng, seed, kind):
 
 
 def test_few_bytes_hold_a_forest(rng, seed):
-    forest = joined(grown(rng, seed, "numbers")[0])
+    forest = joined(grown(rng, seed, "classes", n_trees=3)[0])
     state = forest.__getstate__()
     assert state["features"].dtype == state["bounds"].dtype == state["kinds"].dtype == np.uint8
-    assert state["rows"].dtype == state["counts"].dtype == state["row_counts"].dtype == np.uint8
+    assert 0 < len(state["numbers"]) <= 3 * 2**5
+    assert state["numbers"].dtype == np.uint8
     assert "nodes" not in state
-    assert "row_starts" not in state
+    assert not {"rows", "counts", "row_starts"} & state.keys()  # the training rows stay behind
     assert forest.nodes.shape[1] == 4  # the forest itself is as before
 
 
 @pytest.mark.parametrize(("most", "kind"), [(255, np.uint8), (256, np.uint16), (65535, np.uint16), (65536, np.int32)])
 def test_the_smallest_type_that_holds_them(rng, seed, most, kind):
-    forest = joined(grown(rng, seed, "numbers")[0])
-    rows = forest.rows.copy()
-    rows[0] = most
-    forest = dataclasses.replace(forest, rows=rows)
-    assert forest.__getstate__()["rows"].dtype == kind
+    forest = joined(grown(rng, seed, "classes")[0])
+    numbers = forest.numbers.copy()
+    numbers[0] = most
+    values = np.zeros((most + 1 - forest.n_pure, forest.values.shape[1]))
+    forest = dataclasses.replace(forest, numbers=numbers, values=values)
+    assert forest.__getstate__()["numbers"].dtype == kind
     assert_same(copy.deepcopy(forest), forest)
 
 
@@ -196,6 +207,10 @@ def test_links_that_lead_astray_are_refused(rng, seed, kind):
     refused(state, features=with_value(state["features"], by_set[0], len(state["sets"])))
     refused(state, features=with_value(state["features"], 0, -1))
     refused(state, set_features=with_value(state["set_features"], 0, -1).astype(np.int32))
+    plain = np.flatnonzero(state["kinds"] != 2)
+    refused(state, features=with_value(state["features"], plain[0], 3))
+    refused(state, set_features=with_value(state["set_features"], 0, 3).astype(np.int32))
+    refused(state, n_features=1)
     refused(state, children=state["children"][:, :1])
     refused(state, children=state["children"][:-1])
 
@@ -221,11 +236,26 @@ def test_arrays_that_disagree_are_refused(rng, seed, kind):
         refused(state, numbers=state["numbers"][:0])
     else:
         refused(state, values=state["values"][:-1])
-    if kind == "numbers":
-        refused(state, rows=state["rows"][:-1])
-        refused(state, counts=state["counts"][:-1])
-        refused(state, row_counts=with_value(state["row_counts"], 0, 10**6))
-        refused(state, row_counts=with_value(state["row_counts"], 0, -1))
+
+
+@each_kind
+def test_rows_of_another_width_are_refused(rng, seed, kind):
+    trees, codes = grown(rng, seed, kind, n_trees=2)
+    forest = joined(trees)
+    for wrong in (codes[:, :2], codes[:, :0], np.column_stack([codes, codes])):
+        for ask in (sums, leaves):
+            with pytest.raises(ValueError, match="columns; the trees ask about 3"):
+                ask(forest, np.ascontiguousarray(wrong), 1)
+
+
+def test_trees_of_other_columns_than_the_bins_are_refused(rng):
+    wide = BaggingForestRegressor(n_estimators=2, random_state=0).fit(rng.normal(size=(50, 4)), rng.normal(size=50))
+    narrow = BaggingForestRegressor(n_estimators=2, random_state=0).fit(rng.normal(size=(50, 3)), rng.normal(size=50))
+    for bins, forest in ((wide, narrow), (narrow, wide)):
+        mixed = dataclasses.replace(bins._model, forest=forest._model.forest)
+        for again in (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
+            with pytest.raises(ValueError, match="columns, of which"):
+                again(mixed)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.1])

@@ -34,13 +34,61 @@ def breaths(monkeypatch, at=np.inf, error=KeyboardInterrupt):
     return taken
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
-def test_results_are_in_order(n_threads):
-    def slow(i):
-        time.sleep(0.002 * (i % 3))
-        return i * i
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 4])
+def test_results_keep_their_order(n_threads):
+    gates = [threading.Event() for _ in range(9)]
+
+    def slow(number):
+        if n_threads > 1 and number % 2 == 0 and number < 8:
+            assert gates[number + 1].wait(20)  # the next is done first
+        gates[number].set()
+        return number * number
 
     assert list(in_order(slow, range(9), n_threads)) == [i * i for i in range(9)]
+    assert list(in_order(slow, [], n_threads)) == []
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_an_error_ends_the_work(n_threads):
+    called = []
+
+    def fails(number):
+        called.append(number)
+        if number == 2:
+            raise ZeroDivisionError
+        return number
+
+    results = in_order(fails, range(10_000), n_threads)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert len(called) <= 2 + 3 * n_threads + 3
+    assert list(results) == []
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_who_stops_asking_ends_the_work(n_threads):
+    called = []
+    results = in_order(lambda number: called.append(number) or number, range(10_000), n_threads)
+    assert next(results) == 0
+    results.close()
+    assert len(called) <= 2 * n_threads + 1
+    n_alive = threading.active_count()
+    assert n_alive < 50
+
+
+def test_numbers_are_asked_for_as_they_are_needed():
+    asked = []
+
+    def numbers():
+        for number in range(1000):
+            asked.append(number)
+            yield number
+
+    results = in_order(abs, numbers(), 2)
+    next(results)
+    assert len(asked) <= 6
+    results.close()
 
 
 @compiled

@@ -5,7 +5,7 @@ import pandas
 import polars
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skml.recommendation import ids as ids_module
@@ -184,6 +184,7 @@ def test_codes_get_their_names_back():
 # -------------------------------------------------------------------------------------------- duplicates
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(-9, 9), st.integers(1, 5)), min_size=1))
 def test_merging_is_what_it_says(rows):
     u, i, y, w = np.array(rows).T
