@@ -544,7 +544,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         V, k = self.item_factors_[items], self._settings.n_components
         shift = self.item_bias_[items] + V.dtype.type(self.mean_)
         scores = row_products(states[:, :k], V, self._n_threads)
-        scores += shift
+        if shift.any():
+            scores += shift
         if self._settings.fit_bias:
             scores += states[:, k:]
         return scores

@@ -1,13 +1,19 @@
 """The best items for many users, a block of users at a time, never all users x items at once."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from skml import _kernels
+from skml._kernels import blas_threads
 from skml.base import chunk_slices
 from skml.recommendation.ratings import Ratings
 
-# A block of scores stays near the processor's caches, whatever memory would be allowed.
-_BLOCK_BYTES = 1 << 25
+# A block of scores, one for each thread, stays near the processor's caches, whatever memory would be allowed.
+_BLOCK_BYTES = 1 << 24
+
+_thread = threading.local()
 
 
 def blocks_of(n_users, n_items, itemsize=8):
@@ -78,17 +84,35 @@ def best_items(score, users, n, seen, candidates, n_threads):
     scores : ndarray of shape (users, n)
         NaN where none is left.
     """
-    parts = []
     width = seen.n_columns if candidates is None else len(candidates)
-    for rows in blocks_of(users, width):
+
+    def best_of(rows, n_threads):
         scores = score(rows, candidates)
         columns, best = best_of_scores(scores, n, hidden_columns(seen, rows, candidates), n_threads)
-        if candidates is not None:
-            columns = np.append(candidates, np.int32(-1))[columns]
-        parts.append((columns, best))
+        return (columns if candidates is None else np.append(candidates, np.int32(-1))[columns]), best
+
+    parts = _each(best_of, list(blocks_of(users, width)), n_threads)
     if not parts:
         return np.empty((0, n), np.int32), np.empty((0, n))
     return tuple(np.concatenate(part) for part in zip(*parts))
+
+
+def _each(function, blocks, n_threads):
+    """Return ``function(block, threads)`` of all blocks; each of several blocks has one thread for all it does."""
+    with blas_threads(1):
+        if n_threads == 1 or len(blocks) < 2:
+            return [function(block, n_threads) for block in blocks]
+        with ThreadPoolExecutor(min(n_threads, len(blocks)), initializer=_begin_thread) as pool:
+            return list(pool.map(lambda block: function(block, 1), blocks))
+
+
+def _begin_thread():
+    _thread.is_one_of_many = True
+
+
+def is_one_of_many():
+    """Tell whether this thread is one of those that share blocks of users, and should start no others."""
+    return getattr(_thread, "is_one_of_many", False)
 
 
 def hidden_columns(seen, rows, candidates):

@@ -27,7 +27,7 @@ from skml.recommendation.doors import (
 )
 from skml.recommendation.ids import is_numeric, look_up, merge_ids, named
 from skml.recommendation.interactions import joined, merged, moved
-from skml.recommendation.ranking import best_items, in_order, ndcg_without, similar_rows, take_rows
+from skml.recommendation.ranking import best_items, in_order, is_one_of_many, ndcg_without, similar_rows, take_rows
 from skml.recommendation.ratings import Ratings
 from skml.recommendation.tables import ITEMS, TWO_DOORS, USERS, as_column, is_frame
 
@@ -487,6 +487,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     @property
     def _n_threads(self):
         # After a fork there is one thread, whatever was asked for.
+        if is_one_of_many():
+            return 1
         return _kernels.n_threads() if self.n_jobs is None or _kernels._forked else effective_n_jobs(self.n_jobs)
 
     def __sklearn_tags__(self):

@@ -422,6 +422,27 @@ def test_people_who_were_not_in_training(form):
     np.testing.assert_array_equal(ids[2], model.recommend(["nobody"], 4, return_scores=False)[0])
 
 
+def test_blocks_are_shared_by_threads_that_start_no_others(rng, monkeypatch):
+    X, y = np.column_stack([np.arange(300) % 60, rng.integers(9, size=300)]), rng.random(300)
+    model, seen = Tastes(n_jobs=3, duplicates="last").fit(X, y), []
+    scores = model._scores
+    model._scores = lambda *args: seen.append(model._n_threads) or scores(*args)
+    monkeypatch.setattr("skml.recommendation.ranking._BLOCK_BYTES", 9 * 8 * 7)
+    model.recommend()
+    assert len(seen) > 5 and set(seen) == {1} and model._n_threads == 3
+
+
+def test_an_error_in_one_of_the_threads_is_raised(rng, monkeypatch):
+    def fail(*args):
+        raise FloatingPointError("wrong")
+
+    model = Tastes(n_jobs=2).fit(np.column_stack([np.arange(60), np.arange(60) % 9]), rng.random(60))
+    monkeypatch.setattr("skml.recommendation.ranking._BLOCK_BYTES", 9 * 8 * 7)
+    model._scores = fail
+    with pytest.raises(FloatingPointError, match="wrong"):
+        model.recommend()
+
+
 def test_histories_may_name_unknown_items():
     model = Tastes().fit(*board_rows())
     plain = model.recommend(histories=[{0: 5.0, 1: 1.0}], n=3)
