@@ -6,9 +6,11 @@ from numbers import Integral
 import numpy as np
 import scipy.sparse as sp
 
-from skml.recommendation.ids import Labels, as_objects, is_missing, is_numeric, listed, missing
+from skml.recommendation.ids import Labels, as_numbers, as_objects, is_missing, is_numeric, listed, missing
 
 USERS, ITEMS = "The users in column 0 of X", "The items in column 1 of X"
+
+_WHOLE = 2**53  # the first integers that are not all float64 lie beyond
 
 TWO_DOORS = (
     "There are two ways in: fit(X, y) takes interactions, rows of user, item and numeric features without missing "
@@ -75,7 +77,8 @@ def _of_rows(X):
         raise ValueError(f"The rows of X have an inhomogeneous shape: lengths from {min(lengths)} to {max(lengths)}.")
     try:
         numbers = np.asarray(X)
-        if is_numeric(numbers) or numbers.dtype.kind == "c":
+        whole = numbers.dtype.kind == "f" and np.max(np.abs(numbers), initial=0) > _WHOLE  # integers may be rounded
+        if (is_numeric(numbers) and not whole) or numbers.dtype.kind == "c":
             return numbers
     except ValueError:  # ids that are sequences
         pass
@@ -292,7 +295,7 @@ def as_column(values, name, *, times=False):
         return _plainer(values, times)
     if not hasattr(values, "dtype"):
         numbers = all(isinstance(value, (int, float, np.number)) for value in values)
-        values = np.array(values) if numbers and len(values) else as_objects(list(values))
+        values = as_numbers(list(values), name) if numbers and len(values) else as_objects(list(values))
     values = np.asarray(values)
     if values.ndim != 1:
         raise ValueError(f"{name} must be a one-dimensional list of ids, got shape {values.shape}.")
