@@ -242,7 +242,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -476,7 +476,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         histories : sequence of dict {item: rating}, matrix of shape (n_users, n_items), or None, default=None
             In place of `users`: people who need not be known, by what they have said; an empty history is one. With
             implicit feedback lists of items will do. A matrix (sparse, or dense with NaN) has a column for each of
-            ``item_ids_``, or after ``fit(R)`` those of R.
+            ``item_ids_``, or after ``fit(R)`` those of R; a DataFrame columns named by items, in any order.
         item_features : DataFrame, array-like, sparse matrix, or pair (ids, table), default=None
             Attributes of items that came after the fit, with the columns that :meth:`fit` had: they can then be
             recommended. The attributes of known items stay as they are.

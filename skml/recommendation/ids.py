@@ -140,6 +140,16 @@ def kind_of(column):
     return next((name for name, kind in kinds if values and all(issubclass(one, kind) for one in values)), None)
 
 
+def other_kind(column, ids, codes):
+    """Return words if ids are all unknown as they are numbers and the known ones strings, or the reverse; else None."""
+    if len(codes) == 0 or len(ids) == 0 or codes.max() >= 0:
+        return None
+    asked, known = kind_of(column.values if isinstance(column, Labels) else column), kind_of(ids)
+    if {asked, known} != {"numbers", "strings"}:
+        return None
+    return f"are {asked}, and those of training are {known}; none of them is known"
+
+
 def loses(*arrays):
     """Tell whether arrays of numbers, brought to one type, are not all what they were."""
     together = np.result_type(*arrays)

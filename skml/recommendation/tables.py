@@ -71,6 +71,14 @@ def is_frame(X):
     return hasattr(X, "columns") and hasattr(X, "dtypes") and len(getattr(X, "shape", ())) == 2
 
 
+def has_row_names(X):
+    """Tell whether X is a frame of pandas with an index of its own, not 0, 1, 2... that pandas gives by itself."""
+    if not (is_frame(X) and hasattr(X, "index")):
+        return False
+    index = X.index
+    return not (type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1)
+
+
 def _of_rows(X):
     lengths = {len(row) for row in X}
     if len(lengths) > 1:
