@@ -31,7 +31,7 @@ from skml.recommendation.profiles import (
     liked,
     line_through,
     profiles_of,
-    ridge_coefficients,
+    ridge_reasons,
     ridge_states,
     rocchio_coefficients,
     rocchio_states,
@@ -135,6 +135,12 @@ class ContentFilter(TransformerMixin, BaseRecommender):
     -----
     The table of attributes need not be aligned with X, but scikit-learn's model selection cuts metadata of as many rows
     as X has as if it were. A pair ``(ids, table)`` is never cut.
+
+    Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
+    about strangers. :class:`skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)`` hold out some rows of each.
+
+    :meth:`explain` says what each past rating adds to the prediction by what it is above or below the baseline: with
+    "ridge" the terms of the profile, which is linear in them.
 
     A user's profile costs one small linear system, of the order of the user's ratings or of the attributes, whichever
     is less. :meth:`partial_fit` computes all profiles anew, from all interactions so far.
@@ -440,10 +446,12 @@ class ContentFilter(TransformerMixin, BaseRecommender):
 
     def _reasons(self, user, item):
         past = as_learned(take_rows(self._ratings, np.array([user])), self._is_implicit)
-        coefficients = rocchio_coefficients if self.profile == "rocchio" else ridge_coefficients
         arguments, options = self._posed(past, self.user_bias_[[user]])
-        found = coefficients(*arguments, **options)
-        return self._line[0] * contributions(found, self._compared[past.indices], self._compared[[item]])
+        own, wanted = self._compared[past.indices], self._compared[[item]]
+        if self.profile == "rocchio":
+            return self._line[0] * contributions(rocchio_coefficients(*arguments), own, wanted)
+        rest, attributes, alpha = arguments
+        return ridge_reasons(rest, attributes, wanted, alpha, confidence=options["confidence"])
 
     # -------------------------------------------------------------------------------------------- questions
 

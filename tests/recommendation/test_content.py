@@ -389,6 +389,25 @@ def test_reasons_add_up(rng, params, kind):
     np.testing.assert_allclose(base + reasons.sum(), model.predict([[5, 45]])[0])
 
 
+def test_reasons_at_a_small_penalty_are_not_residuals():
+    X = [["u", "liked"], ["u", "hated"], ["v", "liked"], ["v", "hated"]]
+    films = (["liked", "hated", "same"], np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+    model = ContentFilter(alpha=1e-6, transformer=FunctionTransformer())
+    items, reasons = model.fit(X, [5, 1, 2, 2], item_features=films).explain("u", "same")
+    rest = 5 - model.mean_ - model.user_bias_[0] - model.item_bias_[model.item_ids_ == "liked"][0]
+    assert items.tolist() == ["liked", "hated"]
+    np.testing.assert_allclose(reasons, [rest, 0], atol=1e-4)
+
+
+def test_a_table_with_ids_in_a_column_is_explained():
+    X, films = [["u", "a"], ["u", "b"]], pandas.DataFrame({"film": ["a", "b"], "year": [1, 2]})
+    with pytest.raises(ValueError, match=r"index.*id_column.*\(ids, table\)"):
+        ContentFilter().fit(X, [1, 2], item_features=films)
+    with pytest.raises(ValueError, match=r"index.*id_column.*\(ids, table\)"):
+        ContentFilter().fit([["u", 10], ["u", 20]], [1, 2], item_features=films[["year"]])
+    assert ContentFilter(id_column="film").fit(X, [1, 2], item_features=films).item_attributes_.shape == (2, 1)
+
+
 def test_the_reason_is_the_like_of_it():
     X, y = board()
     items, reasons = ContentFilter(alpha=1.0).fit(X, y, item_features=parity()).explain(0, 6)
