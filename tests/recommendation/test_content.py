@@ -390,13 +390,15 @@ def test_reasons_add_up(rng, params, kind):
 
 
 def test_reasons_at_a_small_penalty_are_not_residuals():
-    X = [["u", "liked"], ["u", "hated"], ["v", "liked"], ["v", "hated"]]
-    films = (["liked", "hated", "same"], np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
-    model = ContentFilter(alpha=1e-6, transformer=FunctionTransformer())
-    items, reasons = model.fit(X, [5, 1, 2, 2], item_features=films).explain("u", "same")
-    rest = 5 - model.mean_ - model.user_bias_[0] - model.item_bias_[model.item_ids_ == "liked"][0]
-    assert items.tolist() == ["liked", "hated"]
-    np.testing.assert_allclose(reasons, [rest, 0], atol=1e-4)
+    X = [["u", "great"], ["u", "good"], ["u", "hated"], *[[v, film] for v in "vwxyz" for film in ("great", "hated")]]
+    y = [5, 4, 1] + 5 * [3, 3]
+    films = (["great", "good", "hated", "same"], np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+    model = ContentFilter(alpha=1e-3, transformer=FunctionTransformer()).fit(X, y, item_features=films)
+    items, reasons = model.explain("u", "same")
+    assert items.tolist() == ["great", "good", "hated"]
+    rest = np.array([5, 4]) - model.predict([["new", "great"], ["new", "good"]]) - model.user_bias_[0]
+    np.testing.assert_allclose(reasons, [*rest / 2, 0], atol=0.01)
+    assert reasons[1] > 0  # what is good, if less so than another like it, does not speak against
 
 
 def test_a_table_with_ids_in_a_column_is_explained():
