@@ -31,7 +31,7 @@ from skml.recommendation.profiles import (
     liked,
     line_through,
     profiles_of,
-    ridge_coefficients,
+    ridge_reasons,
     ridge_states,
     rocchio_coefficients,
     rocchio_states,
@@ -135,6 +135,12 @@ class ContentFilter(TransformerMixin, BaseRecommender):
     -----
     The table of attributes need not be aligned with X, but scikit-learn's model selection cuts metadata of as many rows
     as X has as if it were. A pair ``(ids, table)`` is never cut.
+
+    Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
+    about strangers. :class:`skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)`` hold out some rows of each.
+
+    :meth:`explain` says what each past rating adds to the prediction by what it is above or below the baseline: with
+    "ridge" the terms of the profile, which is linear in them.
 
     A user's profile costs one small linear system, of the order of the user's ratings or of the attributes, whichever
     is less. :meth:`partial_fit` computes all profiles anew, from all interactions so far.
@@ -242,7 +248,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -440,10 +446,12 @@ class ContentFilter(TransformerMixin, BaseRecommender):
 
     def _reasons(self, user, item):
         past = as_learned(take_rows(self._ratings, np.array([user])), self._is_implicit)
-        coefficients = rocchio_coefficients if self.profile == "rocchio" else ridge_coefficients
         arguments, options = self._posed(past, self.user_bias_[[user]])
-        found = coefficients(*arguments, **options)
-        return self._line[0] * contributions(found, self._compared[past.indices], self._compared[[item]])
+        own, wanted = self._compared[past.indices], self._compared[[item]]
+        if self.profile == "rocchio":
+            return self._line[0] * contributions(rocchio_coefficients(*arguments), own, wanted)
+        rest, attributes, alpha = arguments
+        return ridge_reasons(rest, attributes, wanted, alpha, confidence=options["confidence"])
 
     # -------------------------------------------------------------------------------------------- questions
 
@@ -476,7 +484,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         histories : sequence of dict {item: rating}, matrix of shape (n_users, n_items), or None, default=None
             In place of `users`: people who need not be known, by what they have said; an empty history is one. With
             implicit feedback lists of items will do. A matrix (sparse, or dense with NaN) has a column for each of
-            ``item_ids_``, or after ``fit(R)`` those of R.
+            ``item_ids_``, or after ``fit(R)`` those of R; a DataFrame columns named by items, in any order.
         item_features : DataFrame, array-like, sparse matrix, or pair (ids, table), default=None
             Attributes of items that came after the fit, with the columns that :meth:`fit` had: they can then be
             recommended. The attributes of known items stay as they are.

@@ -7,8 +7,8 @@ import scipy.sparse as sp
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from skml.base import validate_weights, validate_X
-from skml.recommendation.ids import as_objects, encode, look_up
+from skml.base import validate_weights, validate_X, warn_caller
+from skml.recommendation.ids import as_objects, encode, look_up, other_kind
 from skml.recommendation.interactions import (
     LARGEST,
     confidence,
@@ -226,7 +226,15 @@ def _common_float(table):
 
 def ask_codes(table, user_ids, item_ids):
     """Return the codes of a table's users and items, -1 for those that are unknown."""
-    return look_up(table.users, user_ids, USERS), look_up(table.items, item_ids, ITEMS)
+    return known_codes(table.users, user_ids, USERS), known_codes(table.items, item_ids, ITEMS)
+
+
+def known_codes(column, ids, name):
+    """Return the codes of ids, -1 for those that are unknown, with a warning if by their type they cannot but be."""
+    codes = look_up(column, ids, name)
+    if words := other_kind(column, ids, codes):
+        warn_caller(f"{name} {words}.", UserWarning)
+    return codes
 
 
 # -------------------------------------------------------------------------------------------------- matrix
@@ -258,7 +266,12 @@ def read_matrix(estimator, R, *, reset):
 
 def _rows_of_matrix(estimator, R, sample_weight, reset, implicit):
     user_ids, item_ids = matrix_ids(R)
-    R = read_matrix(estimator, R, reset=reset)
+    try:
+        R = read_matrix(estimator, R, reset=reset)
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise ValueError(f"Without y, X is taken for a matrix of ratings, but it holds strings. {TWO_DOORS}") from error
     users = np.repeat(np.arange(R.shape[0], dtype=np.int32), np.diff(R.indptr))
     weights = validate_weights(sample_weight, R, dtype=np.float64)
     weights = None if weights is None else weights[users]
@@ -307,6 +320,36 @@ def matrix_histories(estimator, R, implicit, n_items):
 # ----------------------------------------------------------------------------------------------- histories
 
 
+def frame_histories(frame, item_ids, implicit):
+    """Return the rows of a frame, whose columns are named by items, as histories of people who need not be known.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_people, n_columns)
+        NaN for what is missing; columns in any order.
+    item_ids : ndarray of shape (n_items,)
+        Known items; others are left out.
+    implicit : bool
+        Whether the frame holds confidences.
+
+    Returns
+    -------
+    ratings : Ratings
+        A row for each; rows may be empty.
+    """
+    names = as_column(list(frame.columns), "The columns of histories")
+    items = known_codes(names, item_ids, "The columns of histories")
+    if len(np.unique(names)) < len(names):
+        raise ValueError("The columns of histories name an item twice.")
+    R = check_array(frame, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan", input_name="histories")
+    R = sorted_matrix(R)
+    _not_too_large(R.data, "histories")
+    users = np.repeat(np.arange(R.shape[0], dtype=np.int32), np.diff(R.indptr))
+    items = items[R.indices]
+    kept = _history_kept(R.data, implicit) & (items >= 0)
+    return merged(users[kept], items[kept], R.data[kept], None, (R.shape[0], len(item_ids)), "error")
+
+
 def read_histories(histories, item_ids, dtype, implicit, duplicates):
     """Read what people who need not be known have said of items.
 
@@ -341,7 +384,7 @@ def read_histories(histories, item_ids, dtype, implicit, duplicates):
     given = np.array([float(rating) for ratings in pairs for rating in ratings], dtype)
     assert_all_finite(given, input_name="histories")
     y = _not_too_large(given, "histories")
-    items = look_up(as_column(names, "histories"), item_ids, "The items of histories")
+    items = known_codes(as_column(names, "histories"), item_ids, "The items of histories")
     users = np.repeat(np.arange(len(histories), dtype=np.int32), [len(history) for history in histories])
     kept = (items >= 0) & _history_kept(y, implicit)
     shape = (len(histories), len(item_ids))

@@ -114,7 +114,7 @@ def merge_ids(known, new, name, ordered=True):
     codes : ndarray of shape (n_new,), int32
         Where the new ids are.
     """
-    if is_numeric(known) != is_numeric(new):
+    if is_numeric(known) != is_numeric(new) and kind_of(known) != kind_of(new):
         kinds = ["numbers" if is_numeric(ids) else "strings or objects" for ids in (known, new)]
         raise ValueError(f"The {name} were {kinds[0]} before and are {kinds[1]} now; use one type for all.")
     found = find(new, known)
@@ -131,13 +131,46 @@ def is_numeric(ids):
     return ids.dtype.kind in "biuf"
 
 
+def kind_of(column):
+    """Return "numbers" or "strings" if all ids of an array are that, else None."""
+    if is_numeric(column):
+        return "numbers"
+    values = set(map(type, column.tolist()))
+    kinds = (("numbers", Number), ("strings", str))
+    return next((name for name, kind in kinds if values and all(issubclass(one, kind) for one in values)), None)
+
+
+def other_kind(column, ids, codes):
+    """Return words if ids are all unknown as they are numbers and the known ones strings, or the reverse; else None."""
+    if len(codes) == 0 or len(ids) == 0 or codes.max() >= 0:
+        return None
+    asked, known = kind_of(column.values if isinstance(column, Labels) else column), kind_of(ids)
+    if {asked, known} != {"numbers", "strings"}:
+        return None
+    return f"are {asked}, and those of training are {known}; none of them is known"
+
+
+def loses(*arrays):
+    """Tell whether arrays of numbers, brought to one type, are not all what they were."""
+    together = np.result_type(*arrays)
+    if together.kind != "f":
+        return False
+    largest = 2 ** (np.finfo(together).nmant + 1)  # up to there every integer is a float
+    whole = [array for array in arrays if array.dtype.kind in "iu" and array.size]
+    return any(int(array.max()) > largest or int(array.min()) < -largest for array in whole)
+
+
 def as_objects(values):
     """Return a one-dimensional array of Python objects, also where these are sequences."""
     return np.fromiter(values, dtype=object, count=len(values))
 
 
 def _joined(known, new):
-    if is_numeric(known) or known.dtype.kind == new.dtype.kind:
+    if is_numeric(known) and is_numeric(new):
+        exact = not loses(known, new)
+    else:
+        exact = known.dtype.kind == new.dtype.kind
+    if exact:
         return np.concatenate([known, new])
     return np.concatenate([known.astype(object), new.astype(object)])
 
@@ -165,11 +198,14 @@ def _encode_numbers(column, name):
 
 
 def _encode_by_table(column, low, width):
-    places = (column - column.dtype.type(low)).astype(np.int64)
+    # in uint64 differences and sums of all integers wrap back to the right number
+    first = np.uint64(low % 2**64)
+    places = (column.astype(np.uint64) - first).astype(np.int64)
     occurs = np.zeros(width, bool)
     occurs[places] = True
     numbers = np.cumsum(occurs, dtype=np.int32) - 1
-    return (np.flatnonzero(occurs) + low).astype(column.dtype), numbers[places].astype(np.int32, copy=False)
+    ids = (np.flatnonzero(occurs).astype(np.uint64) + first).astype(column.dtype)
+    return ids, numbers[places].astype(np.int32, copy=False)
 
 
 def _number_objects(column, name):
@@ -198,11 +234,12 @@ def _in_order(distinct, name):
     """Return distinct objects in order, and the place of each."""
     if any(map(is_missing, distinct)):
         raise ValueError(_missing_words(name))
-    if all(isinstance(value, Number) for value in distinct):
-        return _encode_numbers(_as_numbers(distinct, name), name)
+    are_numbers = all(isinstance(value, Number) for value in distinct)
+    if are_numbers and is_numeric(numbers := as_numbers(distinct, name)):
+        return _encode_numbers(numbers, name)
     kinds = sorted({"number" if isinstance(value, Number) else type(value).__name__ for value in distinct})
     try:
-        if "number" in kinds:
+        if "number" in kinds and not are_numbers:
             raise TypeError
         order = sorted(range(len(distinct)), key=distinct.__getitem__)
     except TypeError:
@@ -215,11 +252,19 @@ def _in_order(distinct, name):
     return as_objects([distinct[i] for i in order]), places
 
 
-def _as_numbers(distinct, name):
-    numbers = np.array(distinct) if distinct else np.empty(0)
-    if numbers.dtype.kind == "c":
+def as_numbers(values, name):
+    """Return a list of numbers as an array of a numeric type that holds them exactly, else as objects."""
+    if any(isinstance(value, (complex, np.complexfloating)) for value in values):
         raise ValueError(f"{name} hold complex numbers, which have no order; make them strings.")
-    return numbers if is_numeric(numbers) else numbers.astype(np.float64)  # integers of more than 64 bits, fractions
+    numbers = np.array(values) if values else np.empty(0)
+    if numbers.dtype == object:  # integers of more than 64 bits, fractions
+        try:
+            numbers = numbers.astype(np.float64)
+        except (OverflowError, TypeError):
+            return as_objects(values)
+    if numbers.dtype.kind != "f" or all(a == b for a, b in zip(numbers.tolist(), values)):
+        return numbers
+    return as_objects([float(value) if isinstance(value, np.floating) else value for value in values])
 
 
 def _refuse_missing(column, name):
@@ -251,7 +296,7 @@ def find(values, ids):
     codes = np.full(len(values), -1, np.int32)
     if len(ids) == 0 or len(values) == 0:
         return codes
-    if not (is_numeric(ids) and is_numeric(values)):
+    if not (is_numeric(ids) and is_numeric(values)) or loses(ids, values):
         where = {value: code for code, value in enumerate(ids.tolist())}
         return np.fromiter((where.get(value, -1) for value in values.tolist()), np.int32, len(values))
     order = None if np.all(ids[:-1] < ids[1:]) else np.argsort(ids, kind="stable")

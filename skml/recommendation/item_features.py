@@ -12,9 +12,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skml.base import check_sparse_structure
-from skml.recommendation.ids import listed, merge_ids, missing
+from skml.recommendation.ids import find, listed, merge_ids, missing, other_kind
 from skml.recommendation.tables import as_column, column_names, without_labels
 
+_WHERE = (
+    "Ids of item_features are the index of a DataFrame, else the row numbers, unless id_column names a column that "
+    "holds them (where there is such a parameter), or item_features is a pair (ids, table)."
+)
 _DENSE_COLUMNS = 64  # so narrow a matrix is worked on as a dense one
 
 
@@ -82,6 +86,8 @@ def fit_item_features(
     """
     reader = _Reader(id_column, _columns_of(text), transformer, column_names(_split_pair(features)[1]))
     ids, table = reader.read(features)
+    if words := other_kind(ids, item_ids, find(ids, item_ids)):
+        raise ValueError(f"The ids of item_features {words}; use one type. {_WHERE}")
     all_ids, _, codes = merge_ids(item_ids, ids, "ids of items", ordered=False)
     rows = np.full(len(all_ids), -1)
     rows[codes] = np.arange(len(ids))
@@ -264,10 +270,10 @@ def check_absent(item_ids, rows, absent):
         lost = item_ids[rows < 0].tolist()
         raise ValueError(
             f"item_features has no row for {len(lost)} of {len(rows)} items: {listed(lost)}. "
-            'Add them, or let them be zeros (absent="zeros").'
+            f'Add them, or let them be zeros (absent="zeros"). {_WHERE}'
         )
     if (rows < 0).all():
-        raise ValueError("item_features has a row for no item of training; do its ids have another type?")
+        raise ValueError(f"item_features has a row for no item of training. {_WHERE}")
 
 
 # ---------------------------------------------------------------------------------------------- matrices

@@ -146,6 +146,9 @@ class NeighborhoodFilter(BaseRecommender):
     `partial_fit` computes the similarities of all that is known now: it gives what `fit` on all interactions gives,
     features' coefficients aside, which stay.
 
+    Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
+    about strangers. :class:`skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)`` hold out some rows of each.
+
     `explain` names past interactions of the user. With ``kind="user"`` neighbours are people, and what they add is
     divided among the items that made them similar: each gets the share that it has in the sum of the similarity.
 

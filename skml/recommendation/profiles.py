@@ -68,10 +68,42 @@ def ridge_states(ratings, attributes, alpha, *, confidence=False, n_threads=1):
     return states
 
 
-def ridge_coefficients(ratings, attributes, alpha, *, confidence=False, n_threads=1):
-    """Return the coefficient of each interaction in the user's profile; parameters as in :func:`ridge_states`."""
-    coefficients = _solve(_posed(ratings, attributes, alpha, confidence), n_threads)
-    return coefficients.astype(ratings.data.dtype, copy=False)
+@blas_threads(1)
+def ridge_reasons(ratings, attributes, wanted, alpha, *, confidence=False):
+    """Return what each past interaction of one user adds to the score of one item: a^T (A^T V A + α I)^-1 a_i b_i.
+
+    The profile is linear in what the user has said, and these are its terms. The coefficients of :func:`ridge_states`
+    add up to the score as well, but they are residuals, near nothing where the fit is close.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        One row, the user's interactions.
+    attributes, alpha, confidence
+        As in :func:`ridge_states`.
+    wanted : ndarray or CSR of shape (1, n_attributes)
+        The attributes of the item.
+
+    Returns
+    -------
+    contributions : ndarray of shape (n_past,)
+        Of the ratings' type.
+    """
+    problem, own = _posed(ratings, attributes, alpha, confidence), attributes[ratings.indices].astype(np.float64)
+    alpha = problem.alpha
+    if own.shape[0] > own.shape[1]:
+        a = _dense(own)
+        left = (a * problem.v[:, None]).T @ a + alpha * np.eye(a.shape[1])
+        terms = a @ np.linalg.solve(left, _dense(wanted).ravel().astype(np.float64))
+    else:
+        # (V A A^T + α I)^-T A a
+        left = problem.v[:, None] * _dense(own @ own.T) + alpha * np.eye(own.shape[0])
+        terms = np.linalg.solve(left.T, _dense(own @ wanted.T).ravel())
+    return (problem.b * terms).astype(ratings.data.dtype, copy=False)
+
+
+def _dense(matrix):
+    return matrix.toarray() if sp.issparse(matrix) else matrix
 
 
 def whitening(attributes, alpha):
@@ -456,7 +488,7 @@ def contributions(coefficients, own, wanted):
     Parameters
     ----------
     coefficients : ndarray of shape (n_past,)
-        Of the user's interactions, from :func:`ridge_coefficients` or :func:`rocchio_coefficients`.
+        Of the user's interactions, from :func:`rocchio_coefficients`.
     own : ndarray or CSR of shape (n_past, n_attributes)
         The attributes of the items of those interactions.
     wanted : ndarray or CSR of shape (1, n_attributes)

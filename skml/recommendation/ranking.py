@@ -8,6 +8,7 @@ import numpy as np
 from skml import _kernels
 from skml._kernels import blas_threads
 from skml.base import chunk_slices
+from skml.recommendation.metrics import match, ndcg_values
 from skml.recommendation.ratings import Ratings
 
 # A block of scores, one for each thread, stays near the processor's caches, whatever memory would be allowed.
@@ -179,7 +180,8 @@ def similar_rows(vectors, rows, n, n_threads):
     cosines = np.full((len(rows), n), np.nan, vectors.dtype)
     for block in blocks_of(len(known), vectors.shape[0]):
         asked = known[block]
-        products = normed[rows[asked]] @ normed.T
+        with _kernels.blas_threads(1):  # a product's bits change with the number of threads
+            products = normed[rows[asked]] @ normed.T
         products = products if isinstance(products, np.ndarray) else products.toarray()
         own = np.arange(len(asked) + 1, dtype=np.int32), rows[asked]
         places[asked], cosines[asked] = best_of_scores(products, n, own, n_threads)
@@ -213,9 +215,10 @@ def ndcg_without(score, relevant, seen, n_threads, k=10):
     score : callable
         As for :func:`best_items`.
     relevant : Ratings
-        The items to find, a row for each user; users without any do not count.
+        The items to find, a row for each user; users without any do not count. Those that cannot be recommended, as
+        they have been seen or their codes are beyond the columns of `seen`, are missed.
     seen : Ratings
-        Items that are not recommended, unless they are to be found; a row for each user.
+        Items that are not recommended; a row for each user.
     n_threads : int
         For the kernel.
     k : int, default=10
@@ -226,18 +229,7 @@ def ndcg_without(score, relevant, seen, n_threads, k=10):
     ndcg : float
         From 0 to 1, NaN if nobody has relevant items.
     """
-    sought, width = _keys(relevant), np.int64(relevant.n_columns)
-    kept = ~np.isin(_keys(seen), sought)
-    indptr = np.append(np.int32(0), np.cumsum(kept, dtype=np.int32))[seen.indptr]
-    seen = Ratings(indptr, seen.indices[kept], seen.data[kept], None, seen.n_columns)
-    items, _ = best_items(score, relevant.n_rows, k, seen, None, n_threads)
-    hits = np.isin(np.arange(len(items))[:, np.newaxis] * width + items, sought) & (items >= 0)
-    discounts = 1 / np.log2(np.arange(2, k + 2))
-    counts = np.diff(relevant.indptr)
-    ideal = np.append(0, np.cumsum(discounts))[np.minimum(counts, k)]
-    some = counts > 0
-    return float(np.mean((hits @ discounts)[some] / ideal[some])) if some.any() else np.nan
-
-
-def _keys(ratings):
-    return ratings.rows() * np.int64(ratings.n_columns) + ratings.indices
+    items, scores = best_items(score, relevant.n_rows, k, seen, None, n_threads)
+    hits = match(items, relevant.rows(), relevant.indices, None, (items >= 0) & ~np.isnan(scores))
+    values = ndcg_values(hits, k)
+    return float(np.mean(values[~np.isnan(values)])) if len(hits.users) else np.nan

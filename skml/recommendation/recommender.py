@@ -1,5 +1,6 @@
 """What all recommenders share: the two doors, ids, predictions, and the questions one asks them."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -19,17 +20,27 @@ from skml.recommendation.doors import (
     as_learned,
     ask_codes,
     door_of,
+    frame_histories,
+    known_codes,
     matrix_histories,
     no_ratings,
     read_histories,
     read_rows,
     read_table,
 )
-from skml.recommendation.ids import is_numeric, look_up, merge_ids, named
+from skml.recommendation.ids import is_numeric, look_up, merge_ids, named, other_kind
 from skml.recommendation.interactions import joined, merged, moved
-from skml.recommendation.ranking import best_items, in_order, is_one_of_many, ndcg_without, similar_rows, take_rows
+from skml.recommendation.ranking import (
+    best_items,
+    blocks_of,
+    in_order,
+    is_one_of_many,
+    ndcg_without,
+    similar_rows,
+    take_rows,
+)
 from skml.recommendation.ratings import Ratings
-from skml.recommendation.tables import ITEMS, TWO_DOORS, USERS, as_column, is_frame
+from skml.recommendation.tables import ITEMS, TWO_DOORS, USERS, as_column, has_row_names, is_frame
 
 # Predictions are made for so many pairs at a time.
 _PAIRS = 1 << 16
@@ -110,7 +121,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -150,13 +161,16 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             new = moved(ratings, user_places, item_places, shape)
             ratings = joined(moved(self._ratings, old_users, old_items, shape), new, self.duplicates)
         self.user_ids_, self.item_ids_, self._ratings, self._door = users, items, ratings, door
+        self._mean_rating = float(np.average(ratings.data.astype(np.float64), weights=ratings.weights))
         return Extra(seen, side, old_users, old_items, new)
 
     def _merged_users(self, X, rows, door):
-        if door == "interactions" or (is_frame(X) and hasattr(X, "index")):
+        if door == "interactions" or has_row_names(X):
             return merge_ids(self.user_ids_, rows.user_ids, USERS, door == "interactions")
         if not is_numeric(self.user_ids_):
-            raise ValueError("partial_fit needs a DataFrame whose index names the users, as fit had one.")
+            raise ValueError(
+                "partial_fit needs a DataFrame whose index names the users, as fit had one; 0, 1, 2... do not."
+            )
         fresh = np.max(self.user_ids_) + 1 + np.arange(len(rows.user_ids))
         return merge_ids(self.user_ids_, fresh, USERS, False)
 
@@ -202,16 +216,27 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _predict_rows(self, users, items, features):
         predictions = self._predict_codes(users, items)
         if hasattr(self, "coef_"):
-            predictions = predictions + context(features, self.coef_, self.feature_means_)
+            added = context(features, self.coef_, self.feature_means_)
+            plain = (self.handle_unknown == "mean") & ((users < 0) | (items < 0))  # these are the mean of all ratings
+            predictions = predictions + np.where(plain, 0, added)
         return predictions
 
     def _predict_codes(self, users, items):
         parts = [slice(start, start + _PAIRS) for start in range(0, len(users), _PAIRS)]
         predictions = np.concatenate([self._pairs(users[part], items[part]) for part in parts])
         unknown = (users < 0) | (items < 0)
-        if self.handle_unknown in ("mean", "nan") and unknown.any():
-            predictions[unknown] = getattr(self, "mean_", 0.0) if self.handle_unknown == "mean" else np.nan
+        if unknown.any():
+            if self.handle_unknown == "nan":
+                predictions[unknown] = np.nan
+            elif self.handle_unknown == "mean" or not self._has_baseline:
+                predictions[unknown] = getattr(self, "mean_", 0.0) if self._is_implicit else self._mean_rating
         return predictions
+
+    @property
+    def _has_baseline(self):
+        """Whether the model says something of unknown ones: with implicit feedback that there is no preference."""
+        parts = (getattr(self, name, 0.0) for name in ("mean_", "user_bias_", "item_bias_"))
+        return self._is_implicit or any(map(np.any, parts))
 
     def score(self, X, y=None, sample_weight=None):
         """Return how good predictions are: R squared, or with implicit feedback ndcg@10.
@@ -220,7 +245,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ----------
         X : array-like, DataFrame or sparse matrix
             Interactions, or after ``fit(R)`` a matrix, whose rows are folded in and compared on their known entries.
-            With implicit feedback the items of each user's rows are looked for among those that training has not seen.
+            With implicit feedback the items of each user's rows are looked for among the ten that are recommended, as
+            ``get_scorer("ndcg@10")`` does: items that training has of the user, or not at all, are missed.
         y : array-like of shape (n_samples,), default=None
             Ratings; with implicit feedback confidences, of which only those of 0 make a difference.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -256,12 +282,22 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             users = np.arange(relevant.n_rows, dtype=np.int32)
         else:
             rows = read_rows(self, X, y, sample_weight, reset=False, implicit=True)
-            users = look_up(rows.user_ids, self.user_ids_, USERS)
-            items = look_up(rows.item_ids, self.item_ids_, ITEMS)[rows.items]
-            known = items >= 0
-            shape = (len(users), len(self.item_ids_))
-            relevant = merged(rows.users[known], items[known], rows.y[known], None, shape, "mean")
-        return ndcg_without(self._block_scorer(users), relevant, self._seen_by(users), self._n_threads)
+            users = known_codes(rows.user_ids, self.user_ids_, USERS)
+            self._refuse_unknown(users, USERS)
+            items = known_codes(rows.item_ids, self.item_ids_, ITEMS)
+            unknown, n_items = items < 0, len(self.item_ids_)
+            items[unknown] = n_items + np.arange(unknown.sum())
+            shape = (len(users), n_items + int(unknown.sum()))
+            relevant = merged(rows.users, items[rows.items], rows.y, None, shape, "mean")
+        scorer, silent = self._block_scorer(users), self.handle_unknown == "nan"
+
+        def scores(rows, candidates):
+            block = scorer(rows, candidates)
+            if silent:
+                block[users[rows] < 0] = np.nan
+            return block
+
+        return ndcg_without(scores, relevant, self._seen_by(users), self._n_threads)
 
     # -------------------------------------------------------------------------------------------- questions
 
@@ -284,7 +320,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         histories : sequence of dict {item: rating}, matrix of shape (n_users, n_items), or None, default=None
             In place of `users`: people who need not be known, by what they have said; an empty history is one. With
             implicit feedback lists of items will do. A matrix (sparse, or dense with NaN) has a column for each of
-            ``item_ids_``.
+            ``item_ids_``, or after ``fit(R)`` those of R; a DataFrame columns named by items, in any order.
 
         Returns
         -------
@@ -312,15 +348,17 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ids = named(items, self.item_ids_)
         return (ids, scores.astype(self._dtype, copy=False)) if return_scores else ids
 
-    def rank(self, users, items):
+    def rank(self, users, items, *, histories=None):
         """Put items into the order of each user's preference.
 
         Parameters
         ----------
-        users : array-like of shape (n_users,)
-            Ids.
+        users : array-like of shape (n_users,) or None
+            Ids; None means all of ``user_ids_``, or the people of `histories`.
         items : array-like of shape (n_items,)
             Ids, the same items for each user.
+        histories : sequence of dict {item: rating}, matrix or DataFrame, or None, default=None
+            In place of `users`, which are None then: people who need not be known, as for :meth:`recommend`.
 
         Returns
         -------
@@ -330,15 +368,34 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             What :meth:`predict` gives for them, features aside.
         """
         check_is_fitted(self)
-        user_codes, column = self._user_codes(users), as_column(items, "items")
-        item_codes = look_up(column, self.item_ids_, "items")
+        column = as_column(items, "items")
+        item_codes = known_codes(column, self.item_ids_, "items")
         self._refuse_unknown(item_codes, "items")
-        shape = (len(user_codes), len(item_codes))
-        if 0 in shape:
-            return np.empty(shape, self.item_ids_.dtype), np.empty(shape, self._dtype)
-        scores = self._predict_codes(np.repeat(user_codes, shape[1]), np.tile(item_codes, shape[0])).reshape(shape)
+        scores = self._scores_of(users, item_codes) if histories is None else self._told(users, histories, item_codes)
+        if 0 in scores.shape:
+            return np.empty(scores.shape, self.item_ids_.dtype), scores
         order = in_order(scores, item_codes)
         return np.asarray(column[:])[order], np.take_along_axis(scores, order, axis=1)
+
+    def _scores_of(self, users, items):
+        codes = self._user_codes(users)
+        shape = len(codes), len(items)
+        if 0 in shape:
+            return np.empty(shape, self._dtype)
+        return self._predict_codes(np.repeat(codes, shape[1]), np.tile(items, shape[0])).reshape(shape)
+
+    def _told(self, users, histories, items):
+        """Return the scores of items for people of whom we are told histories."""
+        if users is not None:
+            raise ValueError("Give users or histories, not both: users must be None.")
+        told, known = self._histories(histories), items >= 0
+        scores = np.empty((told.n_rows, len(items)), self._dtype)
+        if not known.all():
+            scores[:] = self._predict_codes(np.array([-1], np.int32), np.array([-1], np.int32))
+        scorer, wanted = self._fold_scorer(told), items[known]
+        for rows in blocks_of(told.n_rows, len(items)):
+            scores[rows, known] = scorer(rows, wanted)
+        return scores
 
     def similar_items(self, items, n=10, *, return_scores=True):
         """Find the items most like others, by the cosine of what the model holds of them.
@@ -360,7 +417,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             Cosines. Only if `return_scores`.
         """
         check_is_fitted(self)
-        codes = look_up(as_column(items, "items"), self.item_ids_, "items")
+        codes = known_codes(as_column(items, "items"), self.item_ids_, "items")
         return self._similar(codes, "items", self.item_ids_, self._item_vectors, (n, return_scores))
 
     def similar_users(self, users, n=10, *, return_scores=True):
@@ -411,29 +468,36 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             What each adds to the score.
         """
         check_is_fitted(self)
-        user_code = look_up(as_column([user], "user"), self.user_ids_, "user")
-        item_code = look_up(as_column([item], "item"), self.item_ids_, "item")
-        for code, what, asked in ((user_code, "user", user), (item_code, "item", item)):
-            if code[0] < 0:
-                raise ValueError(f"explain needs a {what} of training; {asked!r} is unknown.")
-        past = take_rows(self._ratings, user_code).indices
-        contributions = np.asarray(self._reasons(int(user_code[0]), int(item_code[0])))
+        user_code, item_code = self._code_of(user, self.user_ids_, "user"), self._code_of(item, self.item_ids_, "item")
+        past = take_rows(self._ratings, np.array([user_code])).indices
+        contributions = np.asarray(self._reasons(user_code, item_code))
         order = np.argsort(-contributions, kind="stable")
         return self.item_ids_[past[order]], contributions[order]
 
     # ---------------------------------------------------------------------------------------------- helpers
 
+    def _code_of(self, asked, ids, what):
+        """Return the code of one known user or item."""
+        if not isinstance(asked, Hashable):
+            raise TypeError(f"explain takes one {what}, an id and not a {type(asked).__name__}: got {asked!r}.")
+        column = as_column([asked], f"The {what}s")
+        codes = look_up(column, ids, f"The {what}s")
+        if codes[0] < 0:
+            why = f" ({words})" if (words := other_kind(column, ids, codes)) else ""
+            raise ValueError(f"explain is about users and items of training; it had no {what} {asked!r}{why}.")
+        return int(codes[0])
+
     def _candidate_codes(self, candidates):
         if candidates is None:
             return None
-        codes = look_up(as_column(candidates, "candidates"), self.item_ids_, "candidates")
+        codes = known_codes(as_column(candidates, "candidates"), self.item_ids_, "candidates")
         self._refuse_unknown(codes, "candidates")
         return np.unique(codes[codes >= 0])
 
     def _user_codes(self, users):
         if users is None:
             return np.arange(len(self.user_ids_), dtype=np.int32)
-        codes = look_up(as_column(users, "users"), self.user_ids_, "users")
+        codes = known_codes(as_column(users, "users"), self.user_ids_, "users")
         self._refuse_unknown(codes, "users")
         return codes
 
@@ -443,7 +507,9 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             raise ValueError(f"{name} hold ids that training has not seen, the first of them in place {row}.")
 
     def _histories(self, histories):
-        if is_frame(histories) or len(getattr(histories, "shape", ())) == 2:
+        if is_frame(histories):
+            return frame_histories(histories, self.item_ids_, self._is_implicit)
+        if len(getattr(histories, "shape", ())) == 2:
             return matrix_histories(self, histories, self._is_implicit, len(self.item_ids_))
         return read_histories(histories, self.item_ids_, self._dtype, self._is_implicit, self.duplicates)
 

@@ -6,9 +6,11 @@ from numbers import Integral
 import numpy as np
 import scipy.sparse as sp
 
-from skml.recommendation.ids import Labels, as_objects, is_missing, is_numeric, listed, missing
+from skml.recommendation.ids import Labels, as_numbers, as_objects, is_missing, is_numeric, listed, missing
 
 USERS, ITEMS = "The users in column 0 of X", "The items in column 1 of X"
+
+_WHOLE = 2**53  # the first integers that are not all float64 lie beyond
 
 TWO_DOORS = (
     "There are two ways in: fit(X, y) takes interactions, rows of user, item and numeric features without missing "
@@ -69,13 +71,22 @@ def is_frame(X):
     return hasattr(X, "columns") and hasattr(X, "dtypes") and len(getattr(X, "shape", ())) == 2
 
 
+def has_row_names(X):
+    """Tell whether X is a frame of pandas with an index of its own, not 0, 1, 2... that pandas gives by itself."""
+    if not (is_frame(X) and hasattr(X, "index")):
+        return False
+    index = X.index
+    return not (type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1)
+
+
 def _of_rows(X):
     lengths = {len(row) for row in X}
     if len(lengths) > 1:
         raise ValueError(f"The rows of X have an inhomogeneous shape: lengths from {min(lengths)} to {max(lengths)}.")
     try:
         numbers = np.asarray(X)
-        if is_numeric(numbers) or numbers.dtype.kind == "c":
+        whole = numbers.dtype.kind == "f" and np.max(np.abs(numbers), initial=0) > _WHOLE  # integers may be rounded
+        if (is_numeric(numbers) and not whole) or numbers.dtype.kind == "c":
             return numbers
     except ValueError:  # ids that are sequences
         pass
@@ -292,7 +303,7 @@ def as_column(values, name, *, times=False):
         return _plainer(values, times)
     if not hasattr(values, "dtype"):
         numbers = all(isinstance(value, (int, float, np.number)) for value in values)
-        values = np.array(values) if numbers and len(values) else as_objects(list(values))
+        values = as_numbers(list(values), name) if numbers and len(values) else as_objects(list(values))
     values = np.asarray(values)
     if values.ndim != 1:
         raise ValueError(f"{name} must be a one-dimensional list of ids, got shape {values.shape}.")

@@ -13,7 +13,7 @@ from skml.recommendation import interactions, ratings_matrix
 from skml.recommendation.ids import encode, look_up, merge_ids, named
 from skml.recommendation.interactions import joined, merged, require_small
 from skml.recommendation.ratings import stable_order
-from skml.recommendation.tables import as_column
+from skml.recommendation.tables import as_column, as_table, column_of
 
 
 def holes(rng, shape=(7, 5), share=0.5):
@@ -223,3 +223,57 @@ def test_joining_is_merging_all(rng, rule):
     ours, theirs = joined(*parts, rule), merged(u, i, y, w, (6, 6), rule)
     for name in ("indptr", "indices", "data", "weights"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-12, atol=1e-15)
+
+
+INTEGERS = st.sampled_from("bBhHiIqQ").flatmap(
+    lambda char: st.tuples(
+        st.just(char),
+        st.lists(st.integers(int(np.iinfo(char).min), int(np.iinfo(char).max)), min_size=1, max_size=20),
+    )
+)
+
+
+@settings(deadline=None)
+@given(INTEGERS)
+def test_codes_lead_back_to_integers_of_any_type(made):
+    char, values = made
+    column = np.array(values, char)
+    ids, codes = encode(column, "ids")
+    assert ids.dtype == column.dtype
+    np.testing.assert_array_equal(ids[codes], column)
+    assert (ids[:-1] < ids[1:]).all()
+
+
+@pytest.mark.parametrize("values", [[-100, 100, 5, -100], [-128, 127]])
+def test_small_integers_far_apart(values):
+    ids, codes = encode(np.array(values, np.int8), "ids")
+    assert ids[codes].tolist() == values
+
+
+@pytest.mark.parametrize("values", [[2**100, 2**100 + 1, 5], [2**53 + 1, 2**53, 0.5], [2**63, -1, 2**63 + 1]])
+def test_numbers_that_floats_would_merge_stay_apart(values):
+    for column in (as_column(values, "ids"), np.array(values, dtype=object)):
+        ids, codes = encode(column, "ids")
+        assert ids[codes].tolist() == values
+        assert ids.tolist() == sorted(values)
+        assert look_up(column, ids, "ids").tolist() == codes.tolist()
+
+
+def test_ids_of_other_number_types_are_compared_exactly():
+    big = np.array([2**53, 2**53 + 1])
+    assert ids_module.find(np.array([2.0**53, 2.0**53 + 2, 1.0]), big[1:]).tolist() == [-1, -1, -1]
+    assert ids_module.find(np.array([2.0**53]), big).tolist() == [0]
+    assert ids_module.find(np.array([2**63 + 1], np.uint64), np.array([1, 2**62])).tolist() == [-1]
+    for ordered in (True, False):
+        known, new = np.array([2**63, 2**63 + 1], np.uint64), np.array([-1, 3])
+        ids, places, codes = merge_ids(known, new, "ids", ordered)
+        assert [ids[place] for place in places] == known.tolist()
+        assert [ids[code] for code in codes] == new.tolist()
+        again, _, codes = merge_ids(ids, np.array([3, 7]), "ids", ordered)
+        assert [again[code] for code in codes] == [3, 7]
+
+
+def test_rows_with_a_feature_do_not_round_ids():
+    X = [[2**53 + 1, 5, 0.5], [2**53, 5, 0.25], [2**53 + 2, 6, 0.5]]
+    table = as_table(X)
+    assert [int(user) for user in encode(column_of(table, 0), "users")[0]] == [2**53, 2**53 + 1, 2**53 + 2]

@@ -5,7 +5,16 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import ndcg_score
 
-from skml.recommendation.metrics import coverage, map_at_k, mrr, ndcg_at_k, precision_at_k, recall_at_k
+from skml.recommendation.metrics import (
+    coverage,
+    map_at_k,
+    match,
+    mrr,
+    ndcg_at_k,
+    precision_at_k,
+    recall_at_k,
+    recall_values,
+)
 
 MEASURES = {"ndcg": ndcg_at_k, "recall": recall_at_k, "precision": precision_at_k, "map": map_at_k, "mrr": mrr}
 each_measure = pytest.mark.parametrize("name", sorted(MEASURES))
@@ -177,3 +186,10 @@ def test_coverage():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+def test_more_pairs_of_users_and_items_than_32_bits_count():
+    n = 50_000
+    codes = np.arange(n, dtype=np.int32)
+    hits = match(codes[:, np.newaxis], codes, codes, None)
+    assert recall_values(hits, 1).mean() == 1.0

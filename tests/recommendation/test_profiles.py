@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
 from skml.recommendation import profiles
+from skml.recommendation.ranking import take_rows
 from skml.recommendation.ratings import build_ratings
 
 N_ITEMS = 25
@@ -88,7 +89,7 @@ def test_scores_are_sums_of_contributions(rng, d, kind, how):
     ratings, A = problem(rng, d)
     A = kind(A / np.maximum(np.linalg.norm(A, axis=1, keepdims=True), 1e-12))
     if how == "ridge":
-        states, coefficients = (f(ratings, A, 0.5) for f in (profiles.ridge_states, profiles.ridge_coefficients))
+        states = profiles.ridge_states(ratings, A, 0.5)
     else:
         said = (profiles.liked(ratings, None, 3.0), 0.3)
         states = profiles.rocchio_states(ratings, A, *said)
@@ -99,9 +100,26 @@ def test_scores_are_sums_of_contributions(rng, d, kind, how):
     np.testing.assert_allclose(profiles.content_pairs(states, A, users, items), scores[users, items], atol=1e-10)
     for user in (0, 28, 29):
         own = slice(ratings.indptr[user], ratings.indptr[user + 1])
-        parts = profiles.contributions(coefficients[own], A[ratings.indices[own]], A[[3]])
+        if how == "ridge":
+            parts = profiles.ridge_reasons(take_rows(ratings, np.array([user])), A, A[[3]], 0.5)
+        else:
+            parts = profiles.contributions(coefficients[own], A[ratings.indices[own]], A[[3]])
         assert parts.shape == (own.stop - own.start,)
         np.testing.assert_allclose(parts.sum(), scores[user, 3], atol=1e-9)
+
+
+@as_kind
+@pytest.mark.parametrize("d", [3, 40])
+def test_reasons_of_ridge_are_what_a_rating_adds(rng, d, kind):
+    ratings, A = problem(rng, d)
+    one = take_rows(ratings, np.array([28]))
+    parts = profiles.ridge_reasons(one, kind(A), kind(A)[[3]], 1e-3)
+    for i in range(len(one.data)):  # the score is linear in ratings: without what was said of an item, its part is gone
+        data = one.data.copy()
+        data[i] = 0
+        change = [profiles.ridge_states(r, kind(A), 1e-3) for r in (one, one.with_data(data))]
+        before, after = (profiles.content_scores(state, kind(A), kind(A)[[3]])[0, 0] for state in change)
+        assert parts[i] == pytest.approx(before - after, rel=1e-4, abs=1e-7)
 
 
 @as_kind
@@ -114,7 +132,8 @@ def test_float32_stays(rng, kind):
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, exact @ A.T, atol=1e-3)
     assert profiles.rocchio_states(ratings, kind(A), profiles.liked(ratings, None, 3.0), 0.2).dtype == np.float32
-    assert profiles.ridge_coefficients(ratings, kind(A), 1.0).dtype == np.float32
+    one = take_rows(ratings, np.array([0]))
+    assert profiles.ridge_reasons(one, kind(A), kind(A)[[1]], 1.0).dtype == np.float32
     assert profiles.whitening(A, 1.0).dtype == np.float32
 
 

@@ -8,11 +8,15 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import estimator_checks_generator
+from threadpoolctl import threadpool_limits
 
+from skml import MatrixFactorization
 from skml._sklearn import InvalidParameterError
 from skml.base import Step, run_steps
 from skml.recommendation.baseline import fit_baseline
+from skml.recommendation.ranking import similar_rows
 from skml.recommendation.recommender import BaseRecommender
+from skml.recommendation.scorers import get_scorer
 
 FEEDBACK = ("explicit", "implicit")
 
@@ -253,7 +257,28 @@ def test_unseen_ids_follow_handle_unknown():
     with pytest.raises(ValueError, match="training has not seen.*place 1"):
         model.set_params(handle_unknown="error").predict(asked)
     assert np.isnan(model.set_params(handle_unknown="nan").recommend([99], 2)[1]).all()
-    np.testing.assert_allclose(model.set_params(handle_unknown="bias").predict([["a", "b"]]), mu)
+    np.testing.assert_allclose(model.set_params(handle_unknown="bias").predict([[777, 888]]), mu)
+
+
+@pytest.mark.parametrize("handle_unknown", ["bias", "mean"])
+def test_a_model_without_mean_and_biases_answers_the_mean_of_ratings(handle_unknown):
+    X, y = board_rows()
+    weights = 1.0 + np.arange(len(y)) % 3
+    settings = {"constraint": "nonnegative", "solver": "ccd"}, {"fit_bias": False, "global_mean": False}
+    for params in settings:
+        model = MatrixFactorization(2, random_state=0, handle_unknown=handle_unknown, **params)
+        model.fit(X, y, sample_weight=weights)
+        said = model.predict([[99, 0], [0, 99], [99, 99]])
+        np.testing.assert_allclose(said, np.average(y, weights=weights))
+
+
+def test_the_mean_of_all_ratings_knows_no_features(rng):
+    X, y = board_rows()
+    x = rng.normal(size=len(y))
+    model = Tastes(handle_unknown="mean").fit(np.c_[X, x], y + 2 * x)
+    said = model.predict([[99, 0, 5.0], [0, 0, 5.0], [0, 0, 0.0]])
+    assert said[0] == pytest.approx(np.mean(y + 2 * x))
+    assert said[1] - said[2] == pytest.approx(5 * model.coef_[0])
 
 
 def test_large_integers_are_not_rounded():
@@ -419,7 +444,63 @@ def test_people_who_were_not_in_training(form):
     assert sorted(ids[1, :2].tolist()) == [5, 7]
     assert not set(ids[0]) & {0, 1, 2, 3}
     assert np.isfinite(scores[2]).all()  # an empty history is one
-    np.testing.assert_array_equal(ids[2], model.recommend(["nobody"], 4, return_scores=False)[0])
+    np.testing.assert_array_equal(ids[2], model.recommend([999], 4, return_scores=False)[0])
+
+
+def test_columns_of_a_frame_of_histories_are_looked_up(rng):
+    X, y = board_rows()
+    names = np.array(list("abcdefgh"), dtype=object)
+    model = Tastes().fit(np.c_[X[:, :1].astype(object), names[X[:, 1]]], y)
+    new = np.full((2, 8), np.nan)
+    new[0, :4], new[1, :3] = [5, 1, 5, 1], [1, 5, 1]
+    frame = pandas.DataFrame(new, columns=names)
+    ids, scores = model.recommend(histories=frame, n=4)
+    assert set(ids[0, :2]) == {"e", "g"}
+    np.testing.assert_array_equal(ids, model.recommend(histories=new, n=4)[0])
+    mixed = frame[list("dhbac")].assign(unheard_of=3.0)
+    for histories in (frame[list("hgfedcba")], mixed, polars.DataFrame(mixed.to_dict("list"))):
+        again, also = model.recommend(histories=histories, n=4)
+        np.testing.assert_array_equal(again, ids)
+        np.testing.assert_allclose(also, scores)
+    by_matrix = Tastes().fit(pandas.DataFrame(checkerboard(missing=HOLES), columns=names))
+    np.testing.assert_array_equal(by_matrix.recommend(histories=mixed, n=4)[0], ids)
+    with pytest.raises(ValueError, match="twice"):
+        model.recommend(histories=frame[["a", "a"]])
+
+
+def test_ids_of_another_type_are_told():
+    X, y = board_rows()
+    model = Tastes().fit(np.c_[X.astype(str).astype(object)], y)
+    calls = [
+        lambda: model.recommend([1]),
+        lambda: model.recommend(["1"], candidates=[1]),
+        lambda: model.recommend(histories=[{1: 5.0}]),
+        lambda: model.recommend(histories=pandas.DataFrame([[1.0, 2.0]])),
+        lambda: model.rank(["1"], [1]),
+        lambda: model.similar_items([1]),
+        lambda: model.predict([[1, 1]]),
+    ]
+    for call in calls:
+        with pytest.warns(UserWarning, match="are numbers, and those of training are strings"):
+            call()
+
+
+def test_a_forgotten_y_is_explained():
+    for X in ([["ann", "tea"], ["bob", "tea"]], pandas.DataFrame({"user": ["ann"], "item": ["tea"]})):
+        with pytest.raises(ValueError, match="Without y, X is taken for a matrix.*two ways in"):
+            Tastes().fit(X)
+
+
+def test_the_index_that_pandas_gives_names_nobody():
+    first = pandas.DataFrame(checkerboard(missing=HOLES)[:5], columns=list("abcdefgh"))
+    model = Tastes().fit(first)
+    model.partial_fit(first.iloc[:1])
+    assert model.user_ids_.tolist() == [0, 1, 2, 3, 4, 5]
+    named = first.iloc[:1].set_axis([3])
+    assert model.partial_fit(named).user_ids_.tolist() == [0, 1, 2, 3, 4, 5]
+    people = Tastes().fit(first.set_axis(list("vwxyz")))
+    with pytest.raises(ValueError, match="index names the users"):
+        people.partial_fit(first)
 
 
 def test_blocks_are_shared_by_threads_that_start_no_others(rng, monkeypatch):
@@ -456,7 +537,35 @@ def test_rank_orders_items():
     assert ranked[0].tolist() == [2, 999, 3]
     assert ranked[1].tolist() == [3, 999, 2]
     np.testing.assert_allclose(scores[0], model.predict([[0, 2], [0, 999], [0, 3]]))
-    assert model.rank(["x"], [1])[0].tolist() == [[1]]
+    assert model.rank([999], [1])[0].tolist() == [[1]]
+
+
+@pytest.mark.parametrize("handle_unknown", ["bias", "mean", "nan"])
+def test_rank_orders_items_for_people_who_are_told(handle_unknown):
+    model = Tastes(handle_unknown=handle_unknown).fit(*board_rows())
+    told = [{0: 5.0, 1: 1.0, 2: 5.0, 3: 1.0}, {}]
+    ranked, scores = model.rank(None, [5, 999, 4, 0], histories=told)
+    known = [item for item in ranked[0].tolist() if item != 999]
+    assert set(known[:2]) == {0, 4} and known[2] == 5
+    ids, all_scores = model.recommend(histories=told, n=8, exclude_seen=False)
+    for row in range(2):
+        expected = dict(zip(ids[row].tolist(), all_scores[row].tolist()))
+        expected[999] = model.predict([[777, 999]])[0]
+        np.testing.assert_allclose(scores[row], [expected[item] for item in ranked[row].tolist()])
+    assert model.rank(None, [], histories=told)[0].shape == (2, 0)
+    with pytest.raises(ValueError, match="not both"):
+        model.rank([0], [1], histories=told)
+
+
+def test_cosines_do_not_depend_on_threads_of_blas(rng):
+    for shape, dtype in (((1501, 33), "f"), ((97, 301), "d"), ((701, 517), "f")):
+        vectors, rows = rng.normal(size=shape).astype(dtype), np.arange(shape[0], dtype=np.int32)
+        found = []
+        for n_threads in (1, 2):
+            with threadpool_limits(n_threads, user_api="blas"):
+                found.append(similar_rows(vectors, rows, 5, 1))
+        np.testing.assert_array_equal(found[0][0], found[1][0])
+        np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
 def test_similar_ones_have_the_same_taste():
@@ -480,8 +589,12 @@ def test_reasons_add_up():
     assert (np.diff(reasons) <= 0).all()
     assert 2 not in items
     for unknown in ((99, 2), (0, 99)):
-        with pytest.raises(ValueError, match="explain needs a"):
+        with pytest.raises(ValueError, match="it had no (user|item) 99"):
             model.explain(*unknown)
+    with pytest.raises(ValueError, match="no user 'ann'.*are strings, and those of training are numbers"):
+        model.explain("ann", 2)
+    with pytest.raises(TypeError, match=r"one user, an id and not a list: got \['ann'\]"):
+        model.explain(["ann"], 2)
 
 
 # --------------------------------------------------------------------------------------------- implicit
@@ -499,8 +612,16 @@ def test_implicit_interactions_need_no_ratings():
     assert model.recommend([0], 1)[0].tolist() == [[2]]
     held_out = np.array([[0, 2], [1, 3], [4, 6], [5, 7]])
     assert model.score(held_out) == 1.0
-    assert model.score(X) > 0.9
+    assert model.score(X) == 0.0  # what training has is not recommended
     assert 0 <= model.score(np.array([[0, 3], [99, 1]])) < 1
+
+
+@pytest.mark.parametrize("handle_unknown", ["bias", "nan"])
+def test_implicit_score_is_the_scorers_ndcg(rng, handle_unknown):
+    X = np.unique(rng.integers(0, 40, (300, 2)), axis=0)
+    model = Tastes(feedback="implicit", handle_unknown=handle_unknown).fit(X)
+    asked = np.vstack([X[:20], rng.integers(0, 40, (60, 2)), [[0, 777], [1, 778], [555, 3], [556, 777]]])
+    assert model.score(asked) == pytest.approx(get_scorer("ndcg@10")(model, asked), rel=1e-12)
 
 
 def test_implicit_doors_agree():
@@ -511,7 +632,8 @@ def test_implicit_doors_agree():
     by_matrix = Tastes(feedback="implicit").fit(sp.csr_array((y, X.T), shape=(8, 8)))
     for other in (by_weights, by_matrix):
         np.testing.assert_allclose(other.rest_, by_rows.rest_, rtol=1e-12)
-    assert by_matrix.score(sp.csr_array((y, X.T), shape=(8, 8))) > 0.9
+    held_out = sp.csr_array((np.ones(4), ([0, 1, 4, 5], [2, 3, 6, 7])), shape=(8, 8))
+    assert by_matrix.score(held_out) == by_rows.score(np.array([[0, 2], [1, 3], [4, 6], [5, 7]])) > 0.5
 
 
 def test_implicit_weights_are_copies(rng):
