@@ -123,7 +123,11 @@ def column_squares(rows, scales=None):
     total = np.zeros(rows.shape[1])
     for start in range(0, len(rows), _BLOCK):
         part = rows[start : start + _BLOCK]
-        total += np.einsum("ij,ij->j", part, part) if scales is None else scales[start : start + _BLOCK] @ part**2
+        total += (
+            np.einsum("ij,ij->j", part, part)
+            if scales is None
+            else np.einsum("i,ij,ij->j", scales[start : start + _BLOCK], part, part)
+        )
     return total
 
 
