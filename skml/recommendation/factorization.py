@@ -43,6 +43,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     weights and what is fitted being 1 where there is an interaction, else 0 [2]_. A row of X is an interaction: a user,
     an item, perhaps numeric features, and y its rating; or X is a matrix of ratings, users x items, NaN being missing.
 
+    Numeric features are those of the interaction, its context: they become `coef_`, count in :meth:`predict`, and are
+    left out of what :meth:`recommend` ranks by. So an attribute of items as a column of X becomes a coefficient there
+    and says nothing of what a user likes; attributes of items go to `item_features` of :meth:`fit`.
+
     Parameters
     ----------
     n_components : int, default=20
@@ -116,11 +120,14 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     n_jobs : int or None, default=None
         Threads; None means all that the process may use. No result depends on them.
     warm_start : bool, default=False
-        Whether `fit` starts from the factors of the last one. On the same data it goes on, up to `max_iter` sweeps in
-        all.
+        Whether `fit` starts from the factors of the last one. Where data and parameters are the same, but for how long
+        to go on, it goes on, up to `max_iter` sweeps in all; else it is a new fit that starts from these factors,
+        unless solver, constraint, loss or the number of components are others.
     random_state : int, RandomState instance or None, default=None
-        Draws the start, the order of "sgd" and what is held out. The order of rows never matters, nor whether a weight
-        is written as copies.
+        Draws the start, the order of "sgd" and what is held out; a fit that goes on keeps the last draw unless this is
+        an int. The order of rows does not matter, nor whether a weight is written as copies, but for the rounding of
+        sums; that can grow into other factors where they are hardly determined, as with "orthogonal" and next to no
+        penalty.
 
     Attributes
     ----------
@@ -330,7 +337,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         sample_weight : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         item_features : DataFrame, array-like or sparse matrix, or pair (ids, table), default=None
-            Attributes of new items, with the columns of :meth:`fit`'s; new items without any have zeros.
+            Attributes of new items, or other ones of known items, with the columns of :meth:`fit`'s; new items without
+            any have zeros. Items that X doesn't have become known, as in :meth:`fit`.
 
         Returns
         -------

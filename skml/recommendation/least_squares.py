@@ -123,11 +123,8 @@ def column_squares(rows, scales=None):
     total = np.zeros(rows.shape[1])
     for start in range(0, len(rows), _BLOCK):
         part = rows[start : start + _BLOCK]
-        total += (
-            np.einsum("ij,ij->j", part, part)
-            if scales is None
-            else np.einsum("i,ij,ij->j", scales[start : start + _BLOCK], part, part)
-        )
+        scaled = part if scales is None else scales[start : start + _BLOCK, np.newaxis] * part
+        total += np.einsum("ij,ij->j", scaled, part)  # no product of BLAS, whose bits depend on its threads
     return total
 
 
