@@ -21,7 +21,8 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-from skml.base import Step
+from skml._kernels import blas_threads
+from skml.base import Step, require_memory
 from skml.recommendation.factors import Factors
 from skml.recommendation.least_squares import (
     RowProblems,
@@ -32,6 +33,9 @@ from skml.recommendation.least_squares import (
     weight_sums,
 )
 from skml.recommendation.ratings import Ratings
+from skml.recommendation.reconstruction import row_products
+
+_ROWS = 256  # of a product of sparse matrices that are in memory as sparse ones
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ class _Alternation:
             self.map = AttributeMap.of(attributes, self.by_item.scales, plan)
             A = start.attributes
             self.A = np.zeros((attributes.shape[1], plan.width)) if A is None else A.astype(np.float64)
-            self.prior = _padded_copy(attributes @ self.A, self.items.dtype)
+            self.prior = _padded_copy(_mapped(attributes, self.A), self.items.dtype)
         self.weight = float(self.by_user.ratings.filled_weights().sum(dtype=np.float64))
         self.losses = np.empty(len(self.users))
 
@@ -294,7 +298,7 @@ def fold_items(ratings, factors, plan, attributes=None):
     others = _joined(factors.users, factors.user_bias, plan)
     prior = None
     if attributes is not None:
-        prior = _padded_copy(attributes @ factors.attributes.astype(np.float64), ratings.data.dtype)
+        prior = _padded_copy(_mapped(attributes, factors.attributes), ratings.data.dtype)
     return _folded(centred(ratings, factors.mean, plan), others, plan, plan.item_penalty, prior)
 
 
@@ -316,8 +320,13 @@ def attribute_factors(attributes, factors):
         Zeros if there are no biases.
     """
     k = factors.users.shape[1]
-    rows = (attributes @ factors.attributes.astype(np.float64)).astype(factors.users.dtype)
+    rows = _mapped(attributes, factors.attributes).astype(factors.users.dtype)
     return rows[:, :k].copy(), rows[:, k].copy() if rows.shape[1] > k else np.zeros(len(rows), rows.dtype)
+
+
+@blas_threads(1)
+def _mapped(attributes, A):
+    return attributes @ A.astype(np.float64)
 
 
 def _folded(targets, others, plan, penalty, prior=None):
@@ -373,16 +382,18 @@ class AttributeMap:
         X = X.astype(np.float64)
         scales = np.ones(X.shape[0]) if scales is None else scales.astype(np.float64)
         wide = X.shape[1] > X.shape[0]
-        weighed = X.T.multiply(scales).tocsr() if sp.issparse(X) else X.T * scales
-        inner = X @ X.T if wide else weighed @ X
-        inner = inner.toarray() if sp.issparse(inner) else inner
-        unit = np.diag(1 / scales) if wide else np.eye(len(inner))
+        left = None if wide else X.T.multiply(scales).tocsr() if sp.issparse(X) else X.T * scales
         parts = [(slice(0, plan.n_components), plan.item_penalty)]
         parts += [(slice(plan.n_components, None), plan.bias_penalty)] * plan.fit_bias
-        share = plan.attribute_penalty
-        systems = [(at, scipy.linalg.cho_factor(inner + share / lv * unit) if lv > 0 else None) for at, lv in parts]
-        return cls(X, None if wide else weighed, systems)
+        penalties = sorted({lv for _, lv in parts if lv > 0})
+        size = min(X.shape)
+        require_memory(size**2 * 8 * len(penalties), f"The regression on {X.shape[1]} attributes of {X.shape[0]} items")
+        pair = (X, X) if wide else (left, X.T.tocsr() if sp.issparse(X) else X.T)
+        inner, ridge = _products(*pair, plan.n_threads), plan.attribute_penalty / (scales if wide else 1.0)
+        solved = {lv: _factorised(inner if lv == penalties[-1] else inner.copy(), ridge / lv) for lv in penalties}
+        return cls(X, left, [(at, solved.get(lv)) for at, lv in parts])
 
+    @blas_threads(1)
     def fit(self, items):
         """Return A, of shape (n_attributes, width), for items of shape (n_items, width)."""
         items = items.astype(np.float64)
@@ -395,4 +406,21 @@ class AttributeMap:
 
     def apply(self, A):
         """Return A'x_i for each item."""
-        return self.X @ A
+        return _mapped(self.X, A)
+
+
+def _products(left, right, n_threads):
+    """Return left right' as a dense matrix."""
+    if not sp.issparse(left):
+        return row_products(left, right, n_threads)
+    out, turned = np.empty((left.shape[0], right.shape[0])), right.T.tocsr()
+    for start in range(0, len(out), _ROWS):
+        (left[start : start + _ROWS] @ turned).toarray(out=out[start : start + _ROWS])
+    return out
+
+
+@blas_threads(1)
+def _factorised(matrix, ridge):
+    """Return the Cholesky factorisation of a symmetric matrix plus a ridge, in its memory."""
+    matrix.flat[:: len(matrix) + 1] += ridge
+    return scipy.linalg.cho_factor(matrix.T, overwrite_a=True)

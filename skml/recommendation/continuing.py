@@ -4,8 +4,8 @@ import zlib
 from dataclasses import replace
 
 import numpy as np
+import scipy.sparse as sp
 
-from skml.recommendation.factors import Factors
 from skml.recommendation.ranking import take_rows
 
 
@@ -34,17 +34,81 @@ def carried(factors, old_users, old_items, shape):
         moved[at[at >= 0]] = array[at >= 0]
         arrays.append(moved)
     new = [np.setdiff1d(np.arange(size), at) for at, size in zip(places, shape)]
-    return replace(Factors(*arrays), mean=factors.mean), *new
+    return replace(factors, **dict(zip(("users", "items", "user_bias", "item_bias"), arrays))), *new
 
 
-def fingerprint(ratings):
-    """Return a number that other ratings hardly share."""
-    arrays = ratings.indptr, ratings.indices, ratings.data, ratings.filled_weights()
-    sums = [zlib.crc32(np.ascontiguousarray(array).view(np.uint8)) for array in arrays]
-    return hash((ratings.n_columns, *sums))
+def as_type(ratings, dtype):
+    """Return the same ratings in another type."""
+    weights = None if ratings.weights is None else ratings.weights.astype(dtype, copy=False)
+    return replace(ratings, data=ratings.data.astype(dtype, copy=False), weights=weights)
 
 
-def with_newcomers(solver, ratings, factors, new_users, new_items):
+def started(factors, settings, dtype, n_attributes):
+    """Return the factors of a fit of other settings as those that one of these starts from.
+
+    Parameters
+    ----------
+    factors : Factors
+        Of that many components.
+    settings : Settings
+        Of the fit to come.
+    dtype : dtype
+        Of its ratings.
+    n_attributes : int or None
+        How many its items have that are the attributes of the last fit.
+
+    Returns
+    -------
+    factors : Factors
+        Without biases if there shall be none, without the map if it doesn't suit.
+    """
+    users, items, user_bias, item_bias = (array.astype(dtype, copy=False) for array in factors.arrays())
+    found = replace(factors, users=users, items=items, user_bias=user_bias, item_bias=item_bias)
+    if not settings.fit_bias:
+        found = replace(found, user_bias=np.zeros_like(user_bias), item_bias=np.zeros_like(item_bias))
+    A = factors.attributes
+    suits = A is not None and A.shape == (n_attributes, settings.n_components + settings.fit_bias)
+    return replace(found, attributes=A.astype(dtype, copy=False) if suits else None)
+
+
+def seal_of(ratings, settings, attributes, held):
+    """Return what two fits have in common of which one can go on where the other has stopped.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        All of them.
+    settings : Settings
+        Those that say how long to go on do not count.
+    attributes : ndarray or CSR matrix of shape (n_items, n_attributes) or None
+        Of the items.
+    held : float
+        What part is held out.
+
+    Returns
+    -------
+    seal : tuple
+        Others hardly share it.
+    """
+    arrays = [ratings.indptr, ratings.indices, ratings.data, ratings.filled_weights()]
+    if attributes is not None:
+        arrays += _arrays_of(attributes)
+    sums = [zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8)) for array in arrays]
+    shapes = [(array.shape, array.dtype.str) for array in arrays]
+    model = replace(settings, max_iter=0, tol=None, n_threads=1, n_iter_no_change=0)
+    return ratings.n_columns, model, held, *sums, *shapes
+
+
+def _arrays_of(matrix):
+    return [matrix.indptr, matrix.indices, matrix.data] if sp.issparse(matrix) else [matrix]
+
+
+def can_start(old, new):
+    """Tell whether the factors of some settings mean to others what theirs mean."""
+    return all(getattr(old, name) == getattr(new, name) for name in ("solver", "constraint", "implicit", "loss"))
+
+
+def with_newcomers(solver, ratings, factors, new_users, new_items, attributes=None):
     """Return factors in which new users and items have what fold-in gives them.
 
     Users come first; items are folded in with all users. Who has only interactions with others that are new gets a
@@ -60,6 +124,8 @@ def with_newcomers(solver, ratings, factors, new_users, new_items):
         Zeros for those who are new.
     new_users, new_items : ndarray of int
         Their codes.
+    attributes : ndarray or CSR matrix of shape (n_items, n_attributes) or None
+        Of all items, where the factors have a map from them.
 
     Returns
     -------
@@ -71,11 +137,12 @@ def with_newcomers(solver, ratings, factors, new_users, new_items):
         users[new_users], user_bias[new_users] = solver.fold_users(take_rows(ratings, new_users), factors)
         factors = replace(factors, users=users, user_bias=user_bias)
     if len(new_items):
-        by_item = ratings.flipped()[0]
-        items[new_items], item_bias[new_items] = solver.fold_items(take_rows(by_item, new_items), factors)
+        theirs = take_rows(ratings.flipped()[0], new_items)
+        given = [] if attributes is None or factors.attributes is None else [attributes[new_items]]
+        items[new_items], item_bias[new_items] = solver.fold_items(theirs, factors, *given)
     for rows, new in ((users, new_users), (items, new_items)):
         _disturb(rows, new)
-    return Factors(users, items, user_bias, item_bias, factors.mean)
+    return replace(factors, users=users, items=items, user_bias=user_bias, item_bias=item_bias)
 
 
 def _disturb(rows, new):

@@ -12,17 +12,19 @@ from sklearn.utils.validation import check_is_fitted
 from skml._sklearn import Interval, StrOptions
 from skml.base import fitting, require_memory, run_steps, validate_codes, warn_caller
 from skml.recommendation.combinations import check_combination, check_size, resolved_alphas
-from skml.recommendation.continuing import carried, fingerprint, with_newcomers
+from skml.recommendation.continuing import as_type, can_start, carried, seal_of, started, with_newcomers
 from skml.recommendation.doors import as_learned, ask_codes, matrix_histories, read_table
 from skml.recommendation.factors import Factors
-from skml.recommendation.holdout import error_on, hold_out, ranking_on, watched
+from skml.recommendation.holdout import best_of, error_on, hold_out, ranking_on, waited, watched
 from skml.recommendation.hybrid import kept_attributes, widened
+from skml.recommendation.ids import look_up
 from skml.recommendation.item_features import fit_item_features
 from skml.recommendation.ranking import take_rows
 from skml.recommendation.reasons import reasons
 from skml.recommendation.recommender import BaseRecommender
 from skml.recommendation.reconstruction import reconstruction_error, row_products
-from skml.recommendation.solvers import Past, Settings, make_solver
+from skml.recommendation.solvers import Past, Settings, make_solver, threads_worth
+from skml.recommendation.tables import ITEMS
 
 
 class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRecommender):
@@ -40,6 +42,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     over the known ratings [1]_; with ``feedback="implicit"``, over all pairs of users and items, the confidences being
     weights and what is fitted being 1 where there is an interaction, else 0 [2]_. A row of X is an interaction: a user,
     an item, perhaps numeric features, and y its rating; or X is a matrix of ratings, users x items, NaN being missing.
+
+    Numeric features are those of the interaction, its context: they become `coef_`, count in :meth:`predict`, and are
+    left out of what :meth:`recommend` ranks by. So an attribute of items as a column of X becomes a coefficient there
+    and says nothing of what a user likes; attributes of items go to `item_features` of :meth:`fit`.
 
     Parameters
     ----------
@@ -114,11 +120,14 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     n_jobs : int or None, default=None
         Threads; None means all that the process may use. No result depends on them.
     warm_start : bool, default=False
-        Whether `fit` starts from the factors of the last one. On the same data it goes on, up to `max_iter` sweeps in
-        all.
+        Whether `fit` starts from the factors of the last one. Where data and parameters are the same, but for how long
+        to go on, it goes on, up to `max_iter` sweeps in all; else it is a new fit that starts from these factors,
+        unless solver, constraint, loss or the number of components are others.
     random_state : int, RandomState instance or None, default=None
-        Draws the start, the order of "sgd" and what is held out. The order of rows never matters, nor whether a weight
-        is written as copies.
+        Draws the start, the order of "sgd" and what is held out; a fit that goes on keeps the last draw unless this is
+        an int. The order of rows does not matter, nor whether a weight is written as copies, but for the rounding of
+        sums; that can grow into other factors where they are hardly determined, as with "orthogonal" and next to no
+        penalty.
 
     Attributes
     ----------
@@ -328,7 +337,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         sample_weight : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         item_features : DataFrame, array-like or sparse matrix, or pair (ids, table), default=None
-            Attributes of new items, with the columns of :meth:`fit`'s; new items without any have zeros.
+            Attributes of new items, or other ones of known items, with the columns of :meth:`fit`'s; new items without
+            any have zeros. Items that X doesn't have become known, as in :meth:`fit`.
 
         Returns
         -------
@@ -337,21 +347,27 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         check_combination(self, item_features is not None)
         more = hasattr(self, "_ratings")
+        if more and getattr(self, "_item_features", None) is not None:
+            check_combination(self, True)
         return self._fit(X, y, sample_weight, more=more, side={"item_features": item_features})
 
     def _learn(self, context, ratings, extra):
-        ratings = self._with_attributes(self._confident(ratings), extra)
+        ratings, extra = self._with_attributes(self._confident(self._of_own_type(ratings, extra)), extra)
         check_size(self, ratings)
-        settings = self._resolved(ratings)
-        solver, features = make_solver(settings), self._item_features
+        settings = self._resolved(ratings, extra.old_users is not None)
+        solver, side = make_solver(settings), [] if self._item_features is None else [self._item_features.matrix]
         kept, measure = (ratings, None) if not self.early_stopping else self._held_out(ratings, settings)
-        start, past = self._start(solver, kept, extra)
-        attributes = self._attributes_of(ratings, settings)
-        if past.n_iter and (past.n_iter >= self.max_iter or self._has_converged(past.history)):
+        seal = seal_of(ratings, settings, *(side or [None]), self.early_stopping and self.validation_fraction)
+        start, past = self._start(solver, kept, extra, seal)
+        attributes = self._attributes_of(ratings, settings, seal)
+        if past.n_iter and self._has_ended(past.history):
             return attributes(start, past.history)
-        steps = solver.steps(kept, start, past, *([] if features is None else [features.matrix]))
         if measure is not None:
-            steps = watched(steps, *measure, self.n_iter_no_change, self.tol or 0.0)
+            past = self._until_best(past, measure[1])
+        steps = solver.steps(kept, start, past, *side)
+        if measure is not None:
+            so_far = (past.history[measure[1]], start) if past.n_iter else ((), None)
+            steps = watched(steps, *measure, self.n_iter_no_change, self.tol or 0.0, so_far)
         task = "epoch" if self.solver == "sgd" else "sweep"
         run = run_steps(self, context, steps, task=task, attributes=attributes, history=past.history, **extra.seen)
         self._warn_unless_converged(run)
@@ -363,24 +379,33 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         a = ratings.data.dtype.type(self.confidence)
         return ratings.with_data(1 + a * ratings.data)
 
+    def _of_own_type(self, ratings, extra):
+        """Return what is learned from; what `partial_fit` adds takes on the model's type."""
+        if extra.new is None:
+            return ratings
+        self._ratings = as_type(self._ratings, self.item_factors_.dtype)
+        return as_type(ratings, self.item_factors_.dtype)
+
     def _with_attributes(self, ratings, extra):
-        """Set the attributes of items, and return the ratings with the items that only these know."""
+        """Set the attributes of items, and return all with the items that only these know."""
         given, known = extra.side.get("item_features"), getattr(self, "_item_features", None)
-        if extra.new is not None and known is not None:
-            self._item_features = kept_attributes(known, extra.old_items, self.item_ids_, given)
-            return ratings
-        if extra.new is not None and given is not None:
+        if extra.new is not None and known is None and given is not None:
             raise ValueError("partial_fit takes item_features only if fit had some.")
-        self._item_features = None
-        if given is None:
-            return ratings
-        features = self._item_features = fit_item_features(given, self.item_ids_, dtype=ratings.data.dtype)
+        if extra.new is not None and known is not None:
+            features = kept_attributes(known, extra.old_items, self.item_ids_, given)
+        else:
+            features = None if given is None else fit_item_features(given, self.item_ids_, dtype=ratings.data.dtype)
+        self._item_features = features
+        if features is None:
+            return ratings, extra
         if self._door == "matrix" and len(features.ids) > len(self.item_ids_):
             raise ValueError("item_features has items that are no columns of R; give R empty columns for them.")
+        if extra.old_items is not None and extra.new is None and known is not None:
+            extra = replace(extra, old_items=look_up(known.ids, features.ids, ITEMS))
         self.item_ids_, self._ratings = features.ids, widened(self._ratings, len(features.ids))
-        return widened(ratings, len(features.ids))
+        return widened(ratings, len(features.ids)), extra
 
-    def _resolved(self, ratings):
+    def _resolved(self, ratings, goes_on):
         model = {name: getattr(self, name) for name in ("n_components", "solver", "constraint", "inner", "cg_steps")}
         descent = {name: getattr(self, name) for name in ("loss", "learning_rate", "power_t", "average", "n_negatives")}
         implicit, biases = self._is_implicit, self._has_biases
@@ -397,9 +422,15 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             max_iter=self.max_iter,
             tol=None if self.early_stopping else self.tol,
             init=self.init,
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
-            n_threads=self._n_threads,
+            seed=self._drawn_seed(goes_on),
+            n_threads=threads_worth(ratings, self.n_components, self._n_threads),
         )
+
+    def _drawn_seed(self, goes_on):
+        """Return the seed of random numbers: what goes on keeps that of the last fit unless it is given another."""
+        if goes_on and not isinstance(self.random_state, Integral):
+            return self._settings.seed
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     @property
     def _has_biases(self):
@@ -412,27 +443,42 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             return kept, (ranking_on(held, kept, settings.n_threads), "validation_ndcg")
         return kept, (error_on(held, settings.n_threads), "validation_rmse")
 
-    def _start(self, solver, ratings, extra):
+    def _start(self, solver, ratings, extra, seal):
         """Return the factors to start from, and what has led to them."""
         goes_on = extra.old_users is not None
-        same = goes_on and self.item_factors_.shape[1] == self.n_components
-        if goes_on and not same and extra.new is not None:
+        if goes_on and extra.new is not None and self.item_factors_.shape[1] != self.n_components:
             raise ValueError("partial_fit cannot go on: n_components was changed since the last fit.")
-        if not same or self.item_factors_.dtype != ratings.data.dtype:
-            return solver.start(ratings), Past()
-        shape = ratings.n_rows, ratings.n_columns
-        factors, new_users, new_items = carried(self._factors, extra.old_users, extra.old_items, shape)
-        factors = replace(factors, mean=solver.settings.mean_of(ratings))
-        if not solver.settings.fit_bias:
-            factors = Factors.unbiased(factors.users, factors.items, factors.mean)
-        new_items = np.union1d(new_items, np.arange(len(extra.old_items), shape[1]) if extra.new is None else [])
-        start = with_newcomers(solver, ratings, factors, new_users, new_items.astype(np.int64))
-        if extra.new is None and self._fingerprint == fingerprint(ratings):  # the same data: go on as if not cut short
-            return start, Past(self.n_iter_, self.history_["objective"][-1], self.history_)
-        return start, Past()
+        if goes_on and extra.new is None and seal == self._seal:  # as if it had not been cut short
+            factors = carried(self._factors, extra.old_users, extra.old_items, (ratings.n_rows, ratings.n_columns))[0]
+            return factors, Past(self.n_iter_, self.history_["objective"][-1], self.history_)
+        if goes_on and self.item_factors_.shape[1] == self.n_components and can_start(self._settings, solver.settings):
+            return self._carried_start(solver, ratings, extra), Past()
+        return solver.start(ratings), Past()
 
-    def _attributes_of(self, ratings, settings):
-        seal = fingerprint(ratings)
+    def _carried_start(self, solver, ratings, extra):
+        """Return the factors of the last fit for other data, or other parameters."""
+        shape, features = (ratings.n_rows, ratings.n_columns), self._item_features
+        attributes = None if features is None else features.matrix
+        names = None if features is None else features.names
+        old = self._factors
+        if names is None or not np.array_equal(names, self._attribute_names):
+            old = replace(old, attributes=None)
+        factors, *new = carried(old, extra.old_users, extra.old_items, shape)
+        factors = replace(factors, mean=solver.settings.mean_of(ratings))
+        width = None if features is None else attributes.shape[1]
+        factors = started(factors, solver.settings, ratings.data.dtype, width)
+        return with_newcomers(solver, ratings, factors, *new, attributes)
+
+    def _until_best(self, past, name):
+        """Return the past of the factors that early stopping has kept, which are not always the last ones."""
+        if not past.n_iter:
+            return past
+        n_iter = best_of(past.history, name) + 1
+        history = {key: values[:n_iter] for key, values in past.history.items()}
+        return Past(n_iter, history["objective"][-1], history)
+
+    def _attributes_of(self, ratings, settings, seal):
+        features = self._item_features
 
         def attributes(factors, history):
             return {
@@ -447,10 +493,20 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 "n_iter_": len(history["objective"]),
                 "_settings": settings,
                 "_map": factors.attributes,
-                "_fingerprint": seal,
+                "_attribute_names": None if features is None else features.names,
+                "_seal": seal,
             }
 
         return attributes
+
+    def _has_ended(self, history):
+        """Tell whether a fit of the same parameters would do nothing more."""
+        if len(history["objective"]) >= self.max_iter:
+            return True
+        if not self.early_stopping:
+            return self._has_converged(history)
+        name = "validation_ndcg" if self._is_implicit else "validation_rmse"
+        return waited(history[name], name, self.tol or 0.0) >= self.n_iter_no_change
 
     def _has_converged(self, history):
         """Tell whether the last sweep changed next to nothing; epochs and early stopping have ends of their own."""

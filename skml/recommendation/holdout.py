@@ -7,6 +7,7 @@ import numpy as np
 from skml.recommendation.coordinate import residuals, squared_sum, weights_of
 from skml.recommendation.ranking import ndcg_without, take_rows
 from skml.recommendation.ratings import Ratings
+from skml.recommendation.reconstruction import row_products
 
 _MOST_USERS = 2000  # that many users' rankings are looked at
 
@@ -72,14 +73,33 @@ def ranking_on(held, kept, n_threads):
 
     def measure(factors):
         def score(rows, candidates):
-            return factors.users[users[rows]] @ factors.items.T + factors.item_bias
+            return row_products(factors.users[users[rows]], factors.items, n_threads) + factors.item_bias
 
         return ndcg_without(score, relevant, seen, n_threads)
 
     return measure
 
 
-def watched(steps, measure, name, patience, tol):
+def _is_less(name):
+    return name == "validation_rmse"
+
+
+def best_of(history, name):
+    """Return the index of the sweep of a history whose factors :func:`watched` has kept."""
+    values = np.array(history[name]) if _is_less(name) else np.negative(history[name])
+    return int(np.argmin(np.where(np.isnan(values), np.inf, values)))
+
+
+def waited(values, name, tol):
+    """Return how many of the last sweeps have not bettered what was measured before."""
+    least, count = np.inf, 0
+    for value in values if _is_less(name) else np.negative(values):
+        count = 0 if least == np.inf or value < least - tol * abs(least) else count + 1
+        least = min(least, value)
+    return count
+
+
+def watched(steps, measure, name, patience, tol, so_far=((), None)):
     """Yield steps whose state is the best so far, and end when it has not been bettered for a while.
 
     Parameters
@@ -94,20 +114,20 @@ def watched(steps, measure, name, patience, tol):
         So many steps in a row without a new best end it.
     tol : float
         What is no better by this part of the best is not new.
+    so_far : (sequence of float, Factors or None)
+        What earlier sweeps measured, of which the last was the best, and its factors.
 
     Yields
     ------
     step : Step
         With the measure among its metrics.
     """
-    sign = 1.0 if name == "validation_rmse" else -1.0
-    best, least, waited = None, np.inf, 0
+    values, best = list(so_far[0]), so_far[1]
     for step in steps:
-        value = float(measure(step.state))
-        waited = 0 if best is None or sign * value < least - tol * abs(least) else waited + 1
-        if best is None or sign * value < least:
-            best, least = step.state, sign * value
-        last = step.last or waited >= patience
-        yield replace(step, state=best, metrics={**step.metrics, name: value}, last=last)
+        values.append(float(measure(step.state)))
+        if best is None or best_of({name: values}, name) == len(values) - 1:
+            best = step.state
+        last = step.last or waited(values, name, tol) >= patience
+        yield replace(step, state=best, metrics={**step.metrics, name: values[-1]}, last=last)
         if last:
             return

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
-from skml.recommendation.ids import look_up
+from skml.recommendation.ids import merge_ids
 from skml.recommendation.item_features import transform_item_features
 
 
@@ -26,19 +26,20 @@ def kept_attributes(known, old_items, item_ids, given):
     item_ids : ndarray of shape (n_items,)
         All items.
     given : DataFrame, array-like, sparse matrix, pair or None
-        Attributes of further items, as at fit.
+        Attributes of further items, or other ones of those there are, as at fit.
 
     Returns
     -------
     features : ItemFeatures
-        Of `item_ids`; zeros for those of which nothing is known.
+        Of `item_ids`, then of items that only `given` knows; zeros for those of which nothing is known.
     """
-    parts, places = [known.matrix[old_items >= 0]], [old_items[old_items >= 0]]
+    stays, parts, places = old_items >= 0, [], []
     if given is not None:
         ids, matrix = transform_item_features(known, given)
-        at = look_up(ids, item_ids, "The items of item_features")
-        fresh = (at >= 0) & ~np.isin(at, places[0])
-        parts, places = [*parts, matrix[fresh]], [*places, at[fresh]]
+        item_ids, _, at = merge_ids(item_ids, ids, "ids of items", ordered=False)
+        stays &= ~np.isin(old_items, at)
+        parts, places = [matrix], [at]
+    parts, places = [known.matrix[stays], *parts], [old_items[stays], *places]
     return replace(known, ids=item_ids, matrix=_placed(parts, np.concatenate(places), len(item_ids)))
 
 

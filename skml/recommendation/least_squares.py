@@ -123,7 +123,8 @@ def column_squares(rows, scales=None):
     total = np.zeros(rows.shape[1])
     for start in range(0, len(rows), _BLOCK):
         part = rows[start : start + _BLOCK]
-        total += np.einsum("ij,ij->j", part, part) if scales is None else scales[start : start + _BLOCK] @ part**2
+        scaled = part if scales is None else scales[start : start + _BLOCK, np.newaxis] * part
+        total += np.einsum("ij,ij->j", scaled, part)  # no product of BLAS, whose bits depend on its threads
     return total
 
 

@@ -67,5 +67,5 @@ def reconstruction_error(ratings, factors, settings):
         return float(np.sqrt(squared_sum(residuals(ratings, factors, settings.n_threads), weights_of(ratings))))
     # sum_all c (t - x)^2 = sum_stored [c (1 - x)^2 - x^2] + sum_all x^2
     errors = residuals(ratings.with_data(np.ones_like(ratings.data)), factors, settings.n_threads).astype(np.float64)
-    stored = ratings.data @ errors**2 - np.sum((1 - errors) ** 2)
+    stored = np.sum(ratings.data * errors**2) - np.sum((1 - errors) ** 2)
     return float(np.sqrt(max(stored + (gram_matrix(factors.users) * gram_matrix(factors.items)).sum(), 0.0)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skml._kernels import blas_threads
 from skml.base import Step
 from skml.recommendation import als, completion, coordinate, sgd
 from skml.recommendation.baseline import fit_baseline
@@ -23,6 +24,8 @@ AUTO = {
     "implicit": {"users": 0.35, "items": 0.35, "biases": 1.0, "attributes": 1.0},
     "ranking": {"users": 0.02, "items": 0.02, "biases": 0.02, "attributes": 1.0},
 }
+
+_LEAST_WORK = 3e7  # about 10 ms
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,17 @@ def auto_alphas(ratings, kind):
     unit, total = 1.0, float(ratings.data.sum(dtype=np.float64))
     if kind != "implicit":
         weights = ratings.filled_weights().astype(np.float64)
-        mean, total = np.average(ratings.data, weights=weights), weights @ weights
+        mean, total = np.average(ratings.data, weights=weights), np.square(weights).sum()
         unit = math.sqrt(np.average(np.square(ratings.data - mean, dtype=np.float64), weights=weights)) or 1.0
     if kind != "weighted":
         unit *= math.sqrt(total / ratings.n_rows) + math.sqrt(total / ratings.n_columns)
     return {**alphas, **{side: alphas[side] * unit for side in ("users", "items")}}
+
+
+def threads_worth(ratings, n_components, n_threads):
+    """Return how many threads to use: one where a sweep is so short that waiting for others would take longer."""
+    work = len(ratings.data) * (n_components + 8) ** 2 + (ratings.n_rows + ratings.n_columns) * n_components**3 / 3
+    return n_threads if work > _LEAST_WORK else 1
 
 
 def make_solver(settings):
@@ -408,6 +417,7 @@ def residual_bias(ratings, factors, settings):
     return ratings.with_data(rest - bias[rows]), bias
 
 
+@blas_threads(1)
 def _orthonormal(factors):
     """Return PQ' as a Completion."""
     left, R = np.linalg.qr(factors.users)

@@ -10,10 +10,12 @@ from sklearn.base import clone
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from threadpoolctl import threadpool_limits
 
-from skml import MatrixFactorization
+from skml import MatrixFactorization, base
 from skml._sklearn import InvalidParameterError
-from skml.recommendation import interactions
+from skml.recommendation import als, interactions, solvers
+from skml.recommendation.ratings import Ratings
 
 EXPLICIT = {
     "als": {"solver": "als"},
@@ -320,6 +322,57 @@ def test_a_fit_cut_short_and_continued_is_the_uninterrupted_one(rng, kind):
     assert resumed.fit(np.where(np.isnan(other[0]).all(), R, other)).n_iter_ <= 7  # other data: anew from these factors
 
 
+@pytest.mark.parametrize("changed", [{"alpha": 3.0}, {"solver": "svd"}, {"solver": "ccd", "constraint": "nonnegative"},
+                                     {"fit_bias": False}, {"random_state": 1}], ids=str)  # fmt: skip
+def test_warm_start_with_other_parameters_is_another_fit(rng, changed):
+    X, y = interactions(drawn(rng, noise=0.5))
+    params = {"alpha": 0.1, "warm_start": True, "max_iter": 500, "tol": 1e-10}
+    model = model_of("als", **params).fit(X, y)
+    model.set_params(**changed).fit(X, y)
+    fresh = clone(model).fit(X, y)
+    assert model.alpha_ == fresh.alpha_
+    assert model.history_["objective"][-1] == pytest.approx(fresh.history_["objective"][-1], rel=0.02)
+    assert len(model.history_["objective"]) == model.n_iter_ == len(model.history_["rmse"])
+    if changed.keys() <= {"alpha", "fit_bias", "random_state"}:
+        assert model.history_["objective"][0] < fresh.history_["objective"][0]  # from the old factors
+    else:
+        np.testing.assert_array_equal(model.item_factors_, fresh.item_factors_)
+    if "constraint" in changed:
+        assert model.item_factors_.min() >= 0
+
+
+@pytest.mark.parametrize("random_state", [None, 0])
+def test_a_path_of_penalties_is_followed(rng, random_state):
+    R = drawn(rng, noise=0.5)
+    model = model_of("als", warm_start=True, random_state=random_state, max_iter=1000, tol=1e-10)
+    for alpha in (10.0, 3.0, 1.0):
+        model.set_params(alpha=alpha).fit(R)
+        fresh = clone(model).fit(R)
+        assert model.history_["objective"][-1] == pytest.approx(fresh.history_["objective"][-1], rel=1e-3)
+    n_iter = model.n_iter_
+    assert model.fit(R).n_iter_ == n_iter  # has converged, and the seed is that of the fit before
+
+
+def test_only_new_codes_are_folded_in(rng, monkeypatch):
+    X = np.argwhere(~np.isnan(drawn(rng)))
+    model = model_of("bpr", IMPLICIT, feedback="implicit", warm_start=True).fit(X[X[:, 1] >= 10])
+    seen = []
+    fold = solvers.SGD.fold_items
+    monkeypatch.setattr(solvers.SGD, "fold_items", lambda self, *args: seen.append(args[0].n_rows) or fold(self, *args))
+    model.fit(X)
+    assert seen == [10]
+
+
+def test_partial_fit_keeps_its_type(rng):
+    X, y = interactions(drawn(rng).astype(np.float32))
+    model = model_of("als", max_iter=200).fit(X.astype(np.float32), y)
+    old = model.predict(X)
+    model.partial_fit(np.array([[0, 1]], np.int64), np.array([12.0])).predict(X)
+    assert model.item_factors_.dtype == model._ratings.data.dtype == np.float32
+    assert model.n_iter_ < 20
+    assert np.sqrt(np.mean((model.predict(X) - old) ** 2)) < 0.3 * y.std()
+
+
 # ------------------------------------------------------------------------------------------- early stopping
 
 
@@ -342,6 +395,20 @@ def test_early_stopping_of_rankings(rng, kind):
     X = np.argwhere(~np.isnan(drawn(rng)))
     model = model_of(kind, IMPLICIT, feedback="implicit", early_stopping=True, tol=0.0).fit(X)
     assert 0 < max(model.history_["validation_ndcg"]) <= 1
+
+
+@pytest.mark.parametrize("kind", ["als", "sgd"])
+def test_early_stopping_goes_on(rng, kind):
+    R = drawn(rng, noise=1.0)
+    params = {"alpha": 0.1, "early_stopping": True, "tol": 0.0, "learning_rate": "constant", "n_iter_no_change": 4}
+    model = model_of(kind, **params, warm_start=True, max_iter=3).fit(R)
+    assert model.n_iter_ == 3
+    assert model.fit(R).n_iter_ == 3
+    model.set_params(max_iter=40).fit(R)
+    whole = model_of(kind, **params, max_iter=40).fit(R)
+    np.testing.assert_allclose(model.history_["validation_rmse"], whole.history_["validation_rmse"], rtol=1e-6)
+    np.testing.assert_allclose(model.item_factors_, whole.item_factors_, rtol=1e-6, atol=1e-9)
+    assert model.fit(R).n_iter_ == whole.n_iter_  # its patience was at an end
 
 
 def test_early_stopping_needs_something_to_hold_out():
@@ -377,10 +444,103 @@ def test_hybrid_goes_on(rng):
     model = MatrixFactorization(4, alpha=0.1, random_state=0).fit(X, y, item_features=table.iloc[:32])
     new = np.c_[np.arange(10), np.repeat([30, 33], 5)]
     model.partial_fit(new, np.ones(10), item_features=table.iloc[32:])
-    assert model.item_ids_.tolist() == [*range(32), 33]
+    assert model.item_ids_.tolist() == [*range(32), 33, 32, 34]
     assert np.isfinite(model.item_factors_).all()
     with pytest.raises(ValueError, match="only if fit had some"):
         MatrixFactorization(2).fit(X, y).partial_fit(X, y, item_features=table)
+
+
+@pytest.mark.parametrize("inner", ["cholesky", "cg"])
+def test_hybrid_continued_is_the_uninterrupted_one(rng, inner):
+    X, y, table, _ = hybrid_data(rng)
+    params = {"n_components": 4, "random_state": 0, "inner": inner, "tol": None}
+    model = MatrixFactorization(**params, warm_start=True, max_iter=4).fit(X, y, item_features=table)
+    model.set_params(max_iter=8).fit(X, y, item_features=table)
+    whole = MatrixFactorization(**params, max_iter=8).fit(X, y, item_features=table)
+    np.testing.assert_allclose(model.history_["objective"], whole.history_["objective"], rtol=1e-9)
+    cold = [[0, 31], [1, 34]]
+    np.testing.assert_allclose(model.predict(cold), whole.predict(cold), rtol=1e-6)
+    again = model.predict(cold)
+    np.testing.assert_array_equal(model.fit(X, y, item_features=table).predict(cold), again)  # nothing to do
+    # Other attributes are another fit.
+    model.set_params(max_iter=8).fit(X, y, item_features=table[::-1].set_axis(table.index))
+    assert model.n_iter_ == 8
+    assert not np.allclose(model.predict(cold), again)
+
+
+@pytest.mark.parametrize("params", [{"warm_start": True, "alpha": 0.11}, {}], ids=["warm_start", "partial_fit"])
+def test_hybrid_starts_where_it_was(rng, params):
+    X, y, table, R = hybrid_data(rng)
+    model = MatrixFactorization(4, alpha=0.1, random_state=0, max_iter=300, tol=1e-8).fit(X, y, item_features=table)
+    before, cold = model.history_["objective"][-1], [[user, item] for user in range(80) for item in range(30, 35)]
+    said = model.predict(cold)
+    if params:
+        model.set_params(**params, max_iter=1, tol=None).fit(X, y, item_features=table)
+    else:
+        model.set_params(max_iter=1, tol=None).partial_fit([[0, 1]], [R[0, 1]])
+    assert model.history_["objective"][0] < before * 1.1
+    np.testing.assert_allclose(model.predict(cold), said, atol=0.15)
+
+
+def test_partial_fit_with_attributes_brings_items(rng):
+    X, y, table, R = hybrid_data(rng)
+    model = MatrixFactorization(4, alpha=0.1, random_state=0).fit(X, y, item_features=table.iloc[:30])
+    model.partial_fit([[0, 1]], [R[0, 1]], item_features=table.iloc[30:])
+    assert model.item_ids_.tolist() == list(range(35))
+    cold = np.array([[user, item] for user in range(80) for item in range(30, 35)])
+    assert np.corrcoef(model.predict(cold), R[cold[:, 0], cold[:, 1]])[0, 1] > 0.9
+    with pytest.raises(ValueError, match="item_features needs solver"):
+        model.set_params(solver="svd").partial_fit([[0, 1]], [1.0])
+
+
+@pytest.mark.parametrize("kind", ["hybrid", "wide", "early", "svd"])
+def test_threads_of_blas_do_not_matter(rng, kind):
+    X = np.c_[rng.integers(0, 1500, 20000), rng.integers(0, 1200, 20000)]
+    y, features = 3 + rng.normal(size=20000), rng.normal(size=(1200, 1300 if kind == "wide" else 70))
+    params = {"random_state": 0, "max_iter": 2, "tol": None}
+    params |= {"early_stopping": True, "feedback": "implicit"} if kind == "early" else {}
+    params |= {"solver": "svd", "warm_start": True} if kind == "svd" else {}
+    side = {"item_features": (np.arange(1200), features)} if kind in ("hybrid", "wide") else {}
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, "blas"):
+            model = MatrixFactorization(32, **params).fit(X, None if kind == "early" else y, **side)
+            if kind == "svd":
+                model.set_params(alpha=1.0).fit(X, y)
+            measured = model.history_.get("validation_ndcg", model._map)
+            found.append((model.item_factors_, 0.0 if measured is None else np.array(measured)))
+    for one, two in zip(*found):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_regression_on_too_many_attributes_is_refused(rng, monkeypatch):
+    X, y, table, _ = hybrid_data(rng)
+    monkeypatch.setattr(base, "_free_memory", lambda: 16)
+    with pytest.raises(MemoryError, match="on 3 attributes of 35 items"):
+        MatrixFactorization(4, alpha=0.1).fit(X, y, item_features=table)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_attributes", [5, 60])
+def test_the_map_from_attributes_is_a_ridge_regression(rng, n_attributes, weighted):
+    X, items = rng.normal(size=(35, n_attributes)) * (rng.random((35, n_attributes)) < 0.3), rng.normal(size=(35, 4))
+    scales = 1 + rng.random(35) if weighted else None
+    S = np.diag(np.ones(35) if scales is None else scales)
+    for penalty in (0.4, 0.7):  # a factorisation each, or one for both
+        plan = als.Plan(3, fit_bias=True, item_penalty=0.4, bias_penalty=penalty, attribute_penalty=1.5)
+        parts = (0.4, slice(0, 3)), (penalty, slice(3, 4))
+        expected = [
+            np.linalg.solve(X.T @ S @ X + 1.5 / lv * np.eye(n_attributes), X.T @ S @ items[:, at]) for lv, at in parts
+        ]
+        for given in (X, sp.csr_array(X)):
+            found = als.AttributeMap.of(given, scales, plan).fit(items)
+            np.testing.assert_allclose(found, np.column_stack(expected), atol=1e-10)
+
+
+def test_little_work_is_done_by_one_thread():
+    few, many = (Ratings(np.zeros(2001, np.int32), None, np.ones(n), None, 500) for n in (20_000, 500_000))
+    assert solvers.threads_worth(few, 8, 4) == 1
+    assert solvers.threads_worth(many, 20, 4) == 4
 
 
 def test_a_matrix_has_columns_for_all_items(rng):
