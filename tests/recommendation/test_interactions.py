@@ -26,7 +26,9 @@ def holes(rng, shape=(7, 5), share=0.5):
 
 
 def test_matrix_to_interactions_and_back_is_exact(rng):
-    for R in (holes(rng), holes(rng, (1, 1), 0), holes(rng, (3, 9), 0.9), holes(rng).astype(np.float32)):
+    few = holes(rng, (3, 9), 0.9)
+    few[0, 0] = 1
+    for R in (holes(rng), holes(rng, (1, 1), 0), few, holes(rng).astype(np.float32)):
         X, y = interactions(R)
         assert y.dtype == R.dtype
         back = ratings_matrix(X, y, user_ids=np.arange(len(R)), item_ids=np.arange(R.shape[1]))

@@ -18,7 +18,7 @@ WAYS = [
     *({"kind": "user", "metric": metric} for metric in METRICS),
     {"negative": True, "damping": 0.3},
     {"solver": "ease", "alpha": 5.0},
-    {"solver": "slim", "alpha": 1.0, "tol": 1e-10},
+    {"solver": "slim", "alpha": 1.0, "tol": 1e-10, "max_iter": 20_000},
     {"feedback": "implicit"},
     {"feedback": "implicit", "kind": "user"},
     {"feedback": "implicit", "metric": "jaccard"},
