@@ -115,8 +115,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         What becomes of several rows of a user and an item: the mean of their ratings, with all their weight; the last
         one; their sum; or an error.
     handle_unknown : {"bias", "mean", "nan", "error"}, default="bias"
-        What is predicted where the user or the item is unknown: mean and the bias that is known, the mean, NaN, or
-        an error.
+        What is predicted where the user or the item is unknown: mean and the bias that is known (the mean of all
+        ratings where the model has neither), the mean of all ratings, NaN, or an error.
     n_jobs : int or None, default=None
         Threads; None means all that the process may use. No result depends on them.
     warm_start : bool, default=False
@@ -172,6 +172,9 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     A person who was not in training is folded in: their vector minimises their part of J, the items being given. With
     "als" that is exactly the vector that training would have ended with for them. Biases and features: mean and
     features' coefficients come from a ridge regression on users, items and features, and stay.
+
+    Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
+    about strangers; hold out interactions by :class:`~skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)``.
 
     References
     ----------
@@ -331,7 +334,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
