@@ -14,11 +14,12 @@ from skml.recommendation import als, completion, coordinate, sgd
 from skml.recommendation.baseline import fit_baseline
 from skml.recommendation.factors import Factors
 from skml.recommendation.newcomers import Ranking, fold_rankers, ranking_reasons
+from skml.recommendation.noise import noise_deviation
 from skml.recommendation.ratings import Ratings
 
 # The penalties of alpha="auto"; see auto_alphas for the units of some.
 AUTO = {
-    "explicit": {"users": 0.35, "items": 0.35, "biases": 1.0, "attributes": 1.0},
+    "explicit": {"users": 0.4, "items": 0.4, "biases": 1.0, "attributes": 1.0},
     "weighted": {"users": 0.05, "items": 0.05, "biases": 0.02, "attributes": 1.0},
     "orthogonal": {"users": 0.3, "items": 0.0, "biases": 1.0, "attributes": 1.0},
     "implicit": {"users": 0.35, "items": 0.35, "biases": 1.0, "attributes": 1.0},
@@ -116,9 +117,9 @@ def auto_alphas(ratings, kind):
     """Return the penalties of alpha="auto".
 
     Those of factors are in units of the ratings' standard deviation, as factors are in units of its root: in other
-    units ratings then lead to the same model. Without weighted penalties they are also in units of the singular values
-    of noise, which grow with the roots of the numbers of ratings per user and per item (what is lost of a singular
-    value is twice the penalty); so are those of confidences.
+    units ratings then lead to the same model. Without weighted penalties they are in units of the singular values of
+    noise, whose deviation is estimated; these grow with the roots of the numbers of ratings per user and per item (what
+    is lost of a singular value is twice the penalty). Those of confidences grow likewise.
 
     Parameters
     ----------
@@ -140,6 +141,8 @@ def auto_alphas(ratings, kind):
         weights = ratings.filled_weights().astype(np.float64)
         mean, total = np.average(ratings.data, weights=weights), np.square(weights).sum()
         unit = math.sqrt(np.average(np.square(ratings.data - mean, dtype=np.float64), weights=weights)) or 1.0
+    if kind == "explicit":
+        unit = noise_deviation(ratings) or 1.0
     if kind != "weighted":
         unit *= math.sqrt(total / ratings.n_rows) + math.sqrt(total / ratings.n_columns)
     return {**alphas, **{side: alphas[side] * unit for side in ("users", "items")}}
