@@ -129,7 +129,7 @@ def fits_of_the_table():
     for line in lines:
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         for name, method in re.findall(r"`(\w+)\.(fit|partial_fit)`", cells[0]) if len(cells) == 3 else ():
-            params = dict(re.findall(r'`(\w*solver)="(\w+)"`', cells[0])) if method == "fit" else {}
+            params = dict(re.findall(r'`(\w*solver)="(\w+)"`', cells[0]))
             params |= {"solver": "sgd"} if (name, method) == ("LinearAutoencoder", "partial_fit") else {}
             cls = getattr(skml, name)
             yield cls(**params), method, holes if "NaN" in cells[0] else X, set(re.findall(r'`"(\w+)"`', cells[2]))
@@ -138,7 +138,7 @@ def fits_of_the_table():
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 def test_the_table_of_steps_is_true():
     fits = list(fits_of_the_table())
-    assert len(fits) == 13
+    assert len(fits) == 18
     for estimator, method, X, keys in fits:
         callback = History()
         getattr(estimator.set_callbacks(callback), method)(X, np.arange(len(X)) % 2)

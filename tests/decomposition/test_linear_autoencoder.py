@@ -245,15 +245,15 @@ def test_als_completes_low_rank_data(rng):
     assert model.pca_certificate_ is None
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.5])
-def test_penalty_and_noise_with_missing_values(rng, alpha):
+def test_penalty_and_noise_with_missing_values(rng):
     loadings = 2 * rng.standard_normal((2, 10))
     truth = rng.standard_normal((300, 2)) @ loadings
     hidden = rng.random(truth.shape) < 0.3
     X = np.where(hidden, np.nan, truth + 0.3 * rng.standard_normal(truth.shape))
     X = X[(~hidden).sum(axis=1) >= 5]
     truth, hidden = truth[(~hidden).sum(axis=1) >= 5], np.isnan(X)
-    model = LinearAutoencoder(2, solver="als", alpha=alpha, random_state=0).fit(X)
+    # With a smaller penalty, noise may fit one column by a component of its own, whose codes are then huge.
+    model = LinearAutoencoder(2, solver="als", alpha=2.0, random_state=0).fit(X)
     # Where what is seen of a row hardly determines its code, noise alone decides the rest.
     determined = np.linalg.svd(np.where(hidden[:, None, :], 0.0, loadings), compute_uv=False)[:, -1] > 1
     assert determined.mean() > 0.5
