@@ -56,7 +56,8 @@ def test_nothing_missing_is_svds(rng, shape, dtype):
     assert_allclose(found.left * found.sizes, R @ found.right, **tol)
     for side in (found.left, found.right):
         assert_allclose(side.T @ side, np.eye(5), atol=1e-12 if dtype == "d" else 1e-5)
-    assert np.all(found.right[np.abs(found.right).argmax(axis=0), np.arange(5)] > 0)
+    # The largest entry of each is positive; of two that differ by rounding either may count as that.
+    assert np.all(found.right.max(axis=0) >= -found.right.min(axis=0) * (1 - 1e-3 * (dtype != "d")))
     assert_allclose(
         found.objective, ((R.astype("d") - (found.left * found.sizes) @ found.right.T) ** 2).sum() / 2, rtol=1e-3
     )
