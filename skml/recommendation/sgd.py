@@ -14,7 +14,6 @@ from skml.base import Step
 from skml.recommendation.factors import Factors
 from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_randomly, padded, random_key, random_numbers
 
-LOSSES = ("squared", "bpr", "logistic")
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
 # What random numbers are for: none are used twice.
 _SHUFFLE, _DEAL, _NEGATIVES, _STRATA, _START = range(5)
