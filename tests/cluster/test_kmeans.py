@@ -79,9 +79,10 @@ def test_rows_too_wide_for_the_rounding_of_a_sketch_have_none(rng):
 
 
 def test_the_same_stop_as_scikit_learn(rng):
-    X = make_blobs(2000, 10, centers=8, random_state=int(rng.integers(1000)))[0]
+    X, blobs = make_blobs(2000, 10, centers=8, cluster_std=4, random_state=int(rng.integers(1000)))
+    init = X[np.unique(blobs, return_index=True)[1]]  # a row of each, so that no cluster empties
     for tol in (1e-2, 1e-4, 0):
-        ours, theirs = (cls(8, init=X[:8], n_init=1, tol=tol).fit(X) for cls in (KMeansPP, KMeans))
+        ours, theirs = (cls(8, init=init, n_init=1, tol=tol).fit(X) for cls in (KMeansPP, KMeans))
         assert ours.n_iter_ == theirs.n_iter_
         np.testing.assert_array_equal(ours.labels_, theirs.labels_)
         np.testing.assert_allclose(ours.cluster_centers_, theirs.cluster_centers_)
