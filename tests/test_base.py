@@ -1,8 +1,10 @@
 """Validation, memory, and all-or-nothing fits: what every estimator stands on."""
 
 import threading
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn import config_context
@@ -123,6 +125,46 @@ def test_feature_names_and_number_are_kept():
     validate_X(plain, np.ones((2, 2)), reset=True)
     with pytest.raises(ValueError, match="1 features, but Mean is expecting 2"):
         validate_X(plain, np.ones((2, 1)), reset=False)
+
+
+SMALL = {
+    "plain": np.array([[1.0, 2.0]]),
+    "float32": np.array([[1, 2]], dtype=np.float32),
+    "integers": np.array([[1, 2]]),
+    "the other byte order": np.array([[1.0, 2.0]], dtype=np.dtype(float).newbyteorder()),
+    "objects": np.array([[1.0, 2.0]], dtype=object),
+    "masked": np.ma.masked_equal([[1.0, 2.0]], 2),
+    "Fortran's order": np.asfortranarray([[1.0, 2.0], [3.0, 4.0]]),
+    "every other row": np.ones((4, 2))[::2],
+    "NaN": np.array([[1.0, np.nan]]),
+    "infinity": np.array([[1.0, np.inf]]),
+    "a column more": np.ones((1, 3)),
+    "no rows": np.ones((0, 2)),
+    "a row alone": np.ones(2),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("allow_nan", [True, False])
+@pytest.mark.parametrize("asked", [{}, {"order": "C"}, {"dtype": [np.float64]}, {"ensure_min_samples": 2}])
+@pytest.mark.parametrize("named", [True, False])
+def test_small_arrays_are_validated_alike(kind, allow_nan, asked, named, monkeypatch):
+    fitted = np.ones((3, 2))
+    estimator = BaseEstimator()
+    validate_X(estimator, pd.DataFrame(fitted, columns=["a", "b"]) if named else fitted, reset=True)
+
+    def outcome():
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                X = validate_X(estimator, SMALL[kind], reset=False, allow_nan=allow_nan, **asked)
+            except ValueError as error:
+                return str(error)
+        return X.tobytes(), X.dtype, X.flags.c_contiguous, type(X), X is SMALL[kind], [str(one.message) for one in said]
+
+    quick = outcome()
+    monkeypatch.setattr("skml.base._is_plain", lambda *parts: False)
+    assert quick == outcome()
 
 
 # ---------------------------------------------------------------------------------------------- sparse
