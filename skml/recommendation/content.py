@@ -122,7 +122,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         The fitted transformer of `item_features`; None without them and for a sparse matrix.
     n_features_in_ : int
         The number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Their names, if X has any.
 
     See Also

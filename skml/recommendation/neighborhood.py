@@ -134,7 +134,7 @@ class NeighborhoodFilter(BaseRecommender):
         The most sweeps that an item took; 1 without "slim".
     n_features_in_ : int
         The number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Their names, where X has any.
 
     See Also
