@@ -69,13 +69,13 @@ def test_joblib_gives_the_same_bits(cls, backend, rng):
     X, y = data(cls, rng)
     estimator = make(cls).fit(X, y)
     # max_nbytes=1: workers get read-only memory maps, as they do for large arrays.
-    workers = Parallel(n_jobs=2, backend=backend, **({"max_nbytes": 1} if backend == "loky" else {}))
-    for fitted in workers(delayed(clone(estimator).fit)(X, y) for _ in range(2)):
-        assert_same(answers(fitted, X), answers(estimator, X))
-    for name, value in answers(estimator, X).items():
-        if name != "inverse_transform":
-            for said in workers(delayed(getattr(estimator, name))(X) for _ in range(2)):
-                np.testing.assert_array_equal(said, value)
+    with Parallel(n_jobs=2, backend=backend, **({"max_nbytes": 1} if backend == "loky" else {})) as workers:
+        for fitted in workers(delayed(clone(estimator).fit)(X, y) for _ in range(2)):
+            assert_same(answers(fitted, X), answers(estimator, X))
+        for name, value in answers(estimator, X).items():
+            if name != "inverse_transform":
+                for said in workers(delayed(getattr(estimator, name))(X) for _ in range(2)):
+                    np.testing.assert_array_equal(said, value)
 
 
 # Models that grow with the data by nature, kept small: what is left to grow is what a fit keeps of the rows.

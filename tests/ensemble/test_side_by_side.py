@@ -127,7 +127,9 @@ def test_a_tree_is_given_up_where_it_is(rng, monkeypatch):
 @compiled
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signal")
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_ctrl_c_ends_trees_at_once(rng, monkeypatch, n_jobs):
+def test_ctrl_c_ends_trees_at_once(rng, monkeypatch, request, n_jobs):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     X, y = large(rng)
     taken, real = [], _kernels.breathe
 
