@@ -302,28 +302,6 @@ def fold_items(ratings, factors, plan, attributes=None):
     return _folded(centred(ratings, factors.mean, plan), others, plan, plan.item_penalty, prior)
 
 
-def attribute_factors(attributes, factors):
-    """Return what attributes alone say of items: A'x_i, and its part that is the bias.
-
-    Parameters
-    ----------
-    attributes : ndarray or CSR matrix of shape (n_items, n_attributes)
-        Of items, new ones as well.
-    factors : Factors
-        A model of items with attributes.
-
-    Returns
-    -------
-    items : ndarray of shape (n_items, n_components)
-        Factors.
-    item_bias : ndarray of shape (n_items,)
-        Zeros if there are no biases.
-    """
-    k = factors.users.shape[1]
-    rows = _mapped(attributes, factors.attributes).astype(factors.users.dtype)
-    return rows[:, :k].copy(), rows[:, k].copy() if rows.shape[1] > k else np.zeros(len(rows), rows.dtype)
-
-
 @blas_threads(1)
 def _mapped(attributes, A):
     return attributes @ A.astype(np.float64)

@@ -48,10 +48,6 @@ class Completion:
         J.
     squared_error : float
         The weighted sum of squared residuals.
-    n_iter : int
-        The iterations so far.
-    converged : bool
-        Whether the last iteration lowered J by no more than `tol` times itself.
     """
 
     left: np.ndarray
@@ -59,12 +55,6 @@ class Completion:
     right: np.ndarray
     objective: float = np.inf
     squared_error: float = np.inf
-    n_iter: int = 0
-    converged: bool = False
-
-    def balanced(self):
-        """Return P = U sqrt(s) and Q = V sqrt(s)."""
-        return self.left * np.sqrt(self.sizes), self.right * np.sqrt(self.sizes)
 
 
 @dataclass(frozen=True)
@@ -188,7 +178,7 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
     """
     total = float(len(ratings.data) if ratings.weights is None else ratings.weights.sum(dtype=np.float64))
     if is_complete(ratings):
-        yield _step(replace(_plain(ratings, n_components, alpha), n_iter=1, converged=True), total, True)
+        yield _step(_plain(ratings, n_components, alpha), total, True)
         return
     by_item = ratings.flipped()[0]
     problem = _Imputation(ratings, by_item, alpha, largest_weight(ratings), n_threads)
@@ -197,9 +187,9 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
     current = problem.evaluated(start)
     iterations = accelerated(current, functools.partial(_filled_once, problem))
     for n_iter, after in zip(range(1, max_iter + 1), iterations):
-        converged = current.objective - after.objective <= tol * current.objective
-        current, last = after, converged or n_iter == max_iter
-        yield _step(replace(after, n_iter=n_iter, converged=bool(converged)), total, bool(last))
+        last = bool(current.objective - after.objective <= tol * current.objective or n_iter == max_iter)
+        current = after
+        yield _step(after, total, last)
         if last:
             return
 

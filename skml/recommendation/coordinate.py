@@ -76,17 +76,11 @@ class Descent:
         J.
     squared_error : float
         The weighted sum of squared residuals.
-    n_iter : int
-        The sweeps so far.
-    converged : bool
-        Whether the last sweep lowered J by no more than `tol` times itself.
     """
 
     factors: Factors
     objective: float
     squared_error: float
-    n_iter: int = 0
-    converged: bool = False
 
 
 # ------------------------------------------------------------------------------------------------- shared
@@ -159,36 +153,8 @@ def penalty(factors, penalties, scales, *, constraint=None):
     return total
 
 
-def evaluated(ratings, factors, penalties, *, constraint=None, n_threads=1):
-    """Return the Descent at some parameters, with its objective computed from nothing else.
-
-    Parameters
-    ----------
-    ratings : Ratings
-        The interactions.
-    factors : Factors
-        The parameters.
-    penalties : Penalties
-        Of J.
-    constraint : {None, "nonnegative", "orthogonal"}, default=None
-        Which J.
-    n_threads : int, default=1
-        It does not show in the result.
-
-    Returns
-    -------
-    descent : Descent
-        After no sweep.
-    """
-    error = squared_sum(residuals(ratings, factors, n_threads), weights_of(ratings))
-    scales = penalties.scales(ratings), penalties.scales(ratings.flipped()[0])
-    return Descent(factors, error / 2 + penalty(factors, penalties, scales, constraint=constraint), error)
-
-
-def coordinate_steps(
-    ratings, start, penalties, *, constraint=None, fit_bias=True, n_inner=1, max_iter=100, tol=1e-5, n_threads=1
-):
-    """Minimise J by sweeps over all coordinates.
+def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=True, max_iter=100, tol=1e-5, n_threads=1):
+    """Minimise J by sweeps over all coordinates, each component being refined once in a sweep (T = 1 of Yu et al.).
 
     Parameters
     ----------
@@ -203,8 +169,6 @@ def coordinate_steps(
         See the head of this file.
     fit_bias : bool, default=True
         Whether biases are coordinates too; otherwise they stay. Not with "nonnegative".
-    n_inner : int, default=1
-        How often a component is refined within a sweep (T of Yu et al.); without a meaning for "orthogonal".
     max_iter : int, default=100
         At most so many sweeps.
     tol : float, default=1e-5
@@ -229,48 +193,16 @@ def coordinate_steps(
     if constraint == "orthogonal":
         sweeps = _orthogonal_sweeps(ratings, by_item, start, problem)
     else:
-        sweeps = _rank_one_sweeps(ratings, by_item, current, problem, n_inner)
+        sweeps = _rank_one_sweeps(ratings, by_item, current, problem)
     total = float(len(ratings.data) if ratings.weights is None else ratings.weights.sum(dtype=np.float64))
     before = current.objective
     for n_iter, descent in zip(range(1, max_iter + 1), sweeps):
-        converged = before - descent.objective <= tol * before
+        last = bool(before - descent.objective <= tol * before or n_iter == max_iter)
         before = descent.objective
         metrics = {"objective": before, "rmse": float(np.sqrt(descent.squared_error / max(total, 1e-300)))}
-        last = bool(converged or n_iter == max_iter)
-        yield Step(replace(descent, n_iter=n_iter, converged=bool(converged)), metrics, last)
+        yield Step(descent, metrics, last)
         if last:
             return
-
-
-def best_of(ratings, starts, penalties, *, n_sweeps=10, **options):
-    """Return the start that leads furthest down: after so many sweeps the worse half is dropped, and so on.
-
-    Parameters
-    ----------
-    ratings : Ratings
-        The interactions.
-    starts : list of Factors
-        Of equal starts the first wins.
-    penalties : Penalties
-        Of J.
-    n_sweeps : int, default=10
-        Sweeps of each round.
-    **options : dict
-        `constraint`, `fit_bias`, `n_inner` and `n_threads` of :func:`coordinate_steps`.
-
-    Returns
-    -------
-    factors : Factors
-        Of the best, where its sweeps have led it.
-    """
-    while len(starts) > 1:
-        ends = []
-        for start in starts:
-            *_, step = coordinate_steps(ratings, start, penalties, max_iter=n_sweeps, tol=0.0, **options)
-            ends.append(step.state)
-        ends.sort(key=lambda descent: descent.objective)
-        starts = [descent.factors for descent in ends[: len(ends) // 2]]
-    return starts[0]
 
 
 @dataclass(frozen=True)
@@ -355,10 +287,10 @@ def _side(ratings, scales):
     return _Side(ratings, None, scales, row_slices(ratings.indptr, 8), *zeros)
 
 
-def _rank_one_sweeps(ratings, by_item, start, problem, n_inner):
+def _rank_one_sweeps(ratings, by_item, start, problem):
     """Yield the Descent after each sweep of CCD++."""
     sides = _side(ratings, problem.scales[0]), _side(by_item, problem.scales[1])
-    return accelerated(start, _RankOne(sides, problem, n_inner).moved)
+    return accelerated(start, _RankOne(sides, problem).moved)
 
 
 @dataclass
@@ -367,7 +299,6 @@ class _RankOne:
 
     sides: tuple
     problem: object
-    n_inner: int
     known: object = None
     n_done: int = 0
 
@@ -378,7 +309,7 @@ class _RankOne:
             factors = _pushed(factors, before.factors, push, self.problem.constraint == "nonnegative")
         if factors is not self.known or self.n_done % REFRESH == 0:
             _refresh(self.sides, factors, self.problem.n_threads)
-        self.known = _swept(self.sides, factors, self.problem, self.n_inner)
+        self.known = _swept(self.sides, factors, self.problem)
         self.n_done += 1
         return self.problem.descent(self.known, squared_sum(self.sides[1].residual, weights_of(self.sides[1].ratings)))
 
@@ -394,7 +325,7 @@ def _pushed(factors, before, push, nonnegative):
     return Factors(*(moved(name) for name in ("users", "items", "user_bias", "item_bias")), factors.mean)
 
 
-def _swept(sides, factors, problem, n_inner):
+def _swept(sides, factors, problem):
     """Return the factors after one sweep of CCD++; the sides' residuals follow."""
     # By component, so that a coordinate of all users or items lies together.
     components = np.array(factors.users.T, order="C"), np.array(factors.items.T, order="C")
@@ -402,8 +333,7 @@ def _swept(sides, factors, problem, n_inner):
     if problem.fit_bias:
         _alternate(sides, biases, ones, problem, biases=True)
     for pair in zip(*components):
-        for _ in range(n_inner):
-            _alternate(sides, pair, pair, problem)
+        _alternate(sides, pair, pair, problem)
     return Factors(*(np.array(side.T, order="C") for side in components), *biases, factors.mean)
 
 

@@ -14,7 +14,6 @@ from skml.base import Step
 from skml.recommendation.factors import Factors
 from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_randomly, padded, random_key, random_numbers
 
-SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
 # What random numbers are for: none are used twice.
 _SHUFFLE, _DEAL, _NEGATIVES, _STRATA, _START = range(5)
 # Numbers that one call of a kernel moves: so many take far less than half a second.
@@ -262,35 +261,6 @@ def penalties(state, penalty, counts):
 def penalty_counts(ratings, penalty):
     """Return how often the squared norm of each user's and each item's row counts, for :func:`penalties`."""
     return _row_weights(ratings) if penalty.weighted else (1.0, 1.0)
-
-
-def squared_objective(ratings, state, penalty):
-    """Return J = 1/2 sum w (r - mean - b_u - b_i - p_u . q_i)^2 and its penalties, at a state that stands still.
-
-    Parameters
-    ----------
-    ratings : Ratings
-        The interactions.
-    state : Factors
-        The parameters.
-    penalty : Penalty
-        How strong the penalties are.
-
-    Returns
-    -------
-    objective : float
-        The exact value; what an epoch reports is met on the way.
-    """
-    total, chunk = 0.0, max(1, 2**22 // state.users.shape[1])
-    users, ratings = ratings.rows(), _centred(ratings, state.mean)
-    for first in range(0, len(users), chunk):
-        at = slice(first, first + chunk)
-        u, i = users[at], ratings.indices[at]
-        errors = ratings.data[at] - np.einsum("ij,ij->i", state.users[u], state.items[i])
-        errors -= state.user_bias[u] + state.item_bias[i]
-        errors = np.square(errors, dtype=np.float64)
-        total += 0.5 * float((errors if ratings.weights is None else errors * ratings.weights[at]).sum())
-    return total + penalties(state, penalty, penalty_counts(ratings, penalty))
 
 
 def _centred(ratings, mean):

@@ -38,6 +38,11 @@ def with_gaps(rng, R, share=0.5):
     return np.where(rng.random(R.shape) < share, R, np.asarray(np.nan, R.dtype))
 
 
+def balanced(found):
+    """Return P = U sqrt(s) and Q = V sqrt(s)."""
+    return found.left * np.sqrt(found.sizes), found.right * np.sqrt(found.sizes)
+
+
 def final_of(*args, **options):
     *_, step = completion_steps(*args, **options)
     return step.state
@@ -78,7 +83,7 @@ def test_nothing_missing_with_a_penalty_shrinks(rng):
         weights = None if weight is None else np.full(R.shape, weight)
         found = final_of(ratings_of(R, weights), 6, alpha=alpha)
         assert_allclose(found.sizes, np.maximum(s - 2 * alpha / (weight or 1.0), 0))
-        P, Q = found.balanced()
+        P, Q = balanced(found)
         error = (weight or 1.0) * ((R - P @ Q.T) ** 2).sum()
         assert_allclose(found.squared_error, error)
         assert_allclose(found.objective, error / 2 + alpha * ((P**2).sum() + (Q**2).sum()))
@@ -96,7 +101,7 @@ def test_the_objective_is_true_and_never_rises(rng, dtype, alpha, weighted):
     assert np.all(np.diff(objectives) <= 0)
     found = steps[-1].state
     assert found.left.dtype == found.sizes.dtype == found.right.dtype == np.dtype(dtype)
-    P, Q = (side.astype("d") for side in found.balanced())
+    P, Q = (side.astype("d") for side in balanced(found))
     w = np.ones(R.shape) if weights is None else weights
     error = np.nansum(w * (R - P @ Q.T) ** 2)
     assert_allclose(found.squared_error, error, rtol=1e-3)
