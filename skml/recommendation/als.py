@@ -170,7 +170,7 @@ class _Alternation:
             A = start.attributes
             self.A = np.zeros((attributes.shape[1], plan.width)) if A is None else A.astype(np.float64)
             self.prior = _padded_copy(_mapped(attributes, self.A), self.items.dtype)
-        self.weight = float(self.by_user.ratings.filled_weights().sum(dtype=np.float64))
+        self.weight = ratings.total_weight
         self.losses = np.empty(len(self.users))
 
     def sweep(self):

@@ -176,7 +176,7 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
     step : Step
         State :class:`Completion`; metrics "objective" and "rmse".
     """
-    total = float(len(ratings.data) if ratings.weights is None else ratings.weights.sum(dtype=np.float64))
+    total = ratings.total_weight
     if is_complete(ratings):
         yield _step(_plain(ratings, n_components, alpha), total, True)
         return

@@ -359,7 +359,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         if self._is_implicit:
             return
         baseline = fit_baseline(ratings, (self.bias_alpha, self.bias_alpha))
-        weights = np.bincount(ratings.indices, ratings.filled_weights(), n_items)
+        weights = ratings.column_weights()
         coef = common_profile(self.item_attributes_, baseline.item_bias, weights, self.alpha)
         expected = self.item_attributes_ @ coef
         self.mean_, self.attribute_coef_ = baseline.mean, coef

@@ -57,11 +57,7 @@ class Penalties:
 
     def scales(self, ratings):
         """Return what each row's penalty is multiplied with."""
-        if not self.weighted:
-            return np.ones(ratings.n_rows)
-        if ratings.weights is None:
-            return np.diff(ratings.indptr).astype(np.float64)
-        return np.bincount(ratings.rows(), ratings.weights, minlength=ratings.n_rows)
+        return ratings.row_weights() if self.weighted else np.ones(ratings.n_rows)
 
 
 @dataclass(frozen=True)
@@ -194,7 +190,7 @@ def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=Tru
         sweeps = _orthogonal_sweeps(ratings, by_item, start, problem)
     else:
         sweeps = _rank_one_sweeps(ratings, by_item, current, problem)
-    total = float(len(ratings.data) if ratings.weights is None else ratings.weights.sum(dtype=np.float64))
+    total = ratings.total_weight
     before = current.objective
     for n_iter, descent in zip(range(1, max_iter + 1), sweeps):
         last = bool(before - descent.objective <= tol * before or n_iter == max_iter)

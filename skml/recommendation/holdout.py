@@ -57,7 +57,7 @@ def _part(ratings, mask):
 
 def error_on(held, n_threads):
     """Return a function of factors that gives the root mean squared error on held-out ratings."""
-    total = float(held.filled_weights().sum(dtype=np.float64))
+    total = held.total_weight
 
     def measure(factors):
         return np.sqrt(squared_sum(residuals(held, factors, n_threads), weights_of(held)) / total)

@@ -1,6 +1,6 @@
 """Factors of one side given those of the other: many small ridge regressions, one per row of interactions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class RowProblems:
         ratings, dtype = self.ratings, found.dtype
         none, nothing = np.empty(0, dtype), np.empty((0, found.shape[1]), dtype)
         given = (
-            *(ratings.indptr, ratings.indices, ratings.data, _or(ratings.weights, none), others, _or(shift, none)),
+            *(*ratings.arrays(), others, _or(shift, none)),
             *(_or(gram, nothing), self.ridge, _or(self.scales, none), _or(prior, nothing), steps),
         )
         losses = np.empty(0) if losses is None else losses
@@ -133,11 +133,7 @@ def weight_sums(ratings, implicit):
 
     Zhou, Wilkinson, Schreiber and Pan 2008 weigh the ridge of a user by the number of their ratings.
     """
-    weights = ratings.data if implicit else ratings.weights
-    if weights is None:
-        sums = np.diff(ratings.indptr).astype(np.float64)
-    else:
-        sums = np.bincount(ratings.rows(), weights, minlength=ratings.n_rows)
+    sums = (replace(ratings, weights=ratings.data) if implicit else ratings).row_weights()
     return np.where(sums > 0, sums, 1).astype(ratings.data.dtype)
 
 

@@ -273,11 +273,7 @@ def _strengths(penalty):
 
 def _row_weights(ratings):
     """Return the weight of each user's and of each item's interactions."""
-    weights = ratings.filled_weights()
-    return (
-        np.bincount(ratings.rows(), weights, minlength=ratings.n_rows),
-        np.bincount(ratings.indices, weights, minlength=ratings.n_columns),
-    )
+    return ratings.row_weights(), ratings.column_weights()
 
 
 @dataclass(frozen=True)
