@@ -29,9 +29,9 @@ from skml.recommendation.least_squares import (
     column_squares,
     counted_noise,
     gram_matrix,
-    padded,
     weight_sums,
 )
+from skml.recommendation.padding import padded, padded_copy
 from skml.recommendation.ratings import Ratings
 from skml.recommendation.reconstruction import row_products
 
@@ -169,7 +169,7 @@ class _Alternation:
             self.map = AttributeMap.of(attributes, self.by_item.scales, plan)
             A = start.attributes
             self.A = np.zeros((attributes.shape[1], plan.width)) if A is None else A.astype(np.float64)
-            self.prior = _padded_copy(_mapped(attributes, self.A), self.items.dtype)
+            self.prior = padded_copy(_mapped(attributes, self.A), self.items.dtype)
         self.weight = ratings.total_weight
         self.losses = np.empty(len(self.users))
 
@@ -298,7 +298,7 @@ def fold_items(ratings, factors, plan, attributes=None):
     others = _joined(factors.users, factors.user_bias, plan)
     prior = None
     if attributes is not None:
-        prior = _padded_copy(_mapped(attributes, factors.attributes), ratings.data.dtype)
+        prior = padded_copy(_mapped(attributes, factors.attributes), ratings.data.dtype)
     return _folded(centred(ratings, factors.mean, plan), others, plan, plan.item_penalty, prior)
 
 
@@ -325,12 +325,6 @@ def _joined(factors, bias, plan):
 def _parted(rows, plan):
     k = plan.n_components
     return rows[:, :k].copy(), rows[:, k].copy() if plan.fit_bias else np.zeros(len(rows), rows.dtype)
-
-
-def _padded_copy(values, dtype):
-    rows = padded(*values.shape, dtype)
-    rows[:, : values.shape[1]] = values
-    return rows
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,14 @@ import numpy as np
 from skml import _kernels
 from skml._kernels import blas_threads
 from skml.base import Step
+from skml.recommendation.acceleration import accelerated
 from skml.recommendation.factors import Factors
+from skml.recommendation.least_squares import solve_rows
+from skml.recommendation.reconstruction import residuals, squared_error, squared_sum
+from skml.recommendation.singular import sign_of_largest
+from skml.recommendation.slices import row_slices
 
-CALL_WORK = 2e8  # multiplications in one call of a kernel: well below half a second on one thread
 REFRESH = 16  # sweeps after which the residual is computed afresh, rid of rounding
-SUM_CHUNK = 2**18
 
 
 @dataclass(frozen=True)
@@ -77,62 +80,6 @@ class Descent:
     factors: Factors
     objective: float
     squared_error: float
-
-
-# ------------------------------------------------------------------------------------------------- shared
-
-
-def row_slices(indptr, per_entry, per_row=16.0):
-    """Return slices of rows, each of no more work than one call should do (a single row aside).
-
-    Parameters
-    ----------
-    indptr : ndarray of shape (n_rows + 1,)
-        Where rows begin.
-    per_entry, per_row : float
-        Multiplications for an entry, and for a row.
-
-    Returns
-    -------
-    slices : list of slice
-        They cover all rows.
-    """
-    work = indptr * float(per_entry) + np.arange(len(indptr)) * float(per_row)
-    cuts = np.searchsorted(work, np.arange(CALL_WORK, work[-1], CALL_WORK))
-    cuts = np.unique(np.concatenate([[0], cuts, [len(indptr) - 1]]))
-    return [slice(int(start), int(stop)) for start, stop in zip(cuts, cuts[1:])]
-
-
-def weights_of(ratings):
-    """Return the weights as the kernels take them: empty for ones."""
-    return ratings.data[:0] if ratings.weights is None else ratings.weights
-
-
-def squared_sum(residual, weights):
-    """Return ``sum w residual^2`` in float64, in a fixed order; empty weights are ones."""
-    total = 0.0
-    for start in range(0, len(residual), SUM_CHUNK):
-        squares = np.square(residual[start : start + SUM_CHUNK], dtype=np.float64)
-        total += float((squares * weights[start : start + SUM_CHUNK] if len(weights) else squares).sum())
-    return total
-
-
-def residuals(ratings, factors, n_threads):
-    """Return ``r - mean - b_u - b_i - p_u'q_i`` for each interaction."""
-    left, right = _bordered(factors)
-    residual = np.empty_like(ratings.data)
-    for rows in row_slices(ratings.indptr, left.shape[1] + 8):
-        arrays = ratings.indptr, ratings.indices, ratings.data, left, right, residual
-        _kernels.coordinate.write_residuals(*arrays, rows.start, rows.stop, n_threads)
-    return residual
-
-
-def _bordered(factors):
-    """Return matrices whose product with each other is the whole prediction."""
-    ones = [np.ones_like(bias) for bias in (factors.user_bias, factors.item_bias)]
-    shift = factors.user_bias + np.asarray(factors.mean, factors.user_bias.dtype)
-    left = np.column_stack([factors.users, shift, ones[0]])
-    return left, np.column_stack([factors.items, ones[1], factors.item_bias])
 
 
 def penalty(factors, penalties, scales, *, constraint=None):
@@ -184,7 +131,7 @@ def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=Tru
     )
     if constraint == "orthogonal":
         start = _orthonormal(start)
-    error = squared_sum(residuals(ratings, start, n_threads), weights_of(ratings))
+    error = squared_error(ratings, start, n_threads)
     current = problem.descent(start, error)
     if constraint == "orthogonal":
         sweeps = _orthogonal_sweeps(ratings, by_item, start, problem)
@@ -226,37 +173,6 @@ def _settled(factors, ratings, by_item):
         factors.item_bias * items,
         factors.mean,
     )
-
-
-def accelerated(current, move):
-    """Yield states of ever lower objective, each moved on from the last and pushed along the step before.
-
-    The push grows as in Nesterov's method (1983) and starts anew after a push that has raised the objective, which is
-    taken back (O'Donoghue & Candes 2015; for alternating non-negative factors Ang & Gillis 2019).
-
-    Parameters
-    ----------
-    current : object
-        The state to start from, with an `objective`.
-    move : callable
-        ``move(current, before, push)`` returns the next state; with a push of 0 it never has a larger objective.
-
-    Yields
-    ------
-    state : object
-        Without end.
-    """
-    before, momentum = current, 1.0
-    while True:
-        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        push = (momentum - 1) / following
-        after = move(current, before, push)
-        if push > 0 and after.objective > current.objective:
-            after, following = move(current, current, 0.0), 1.0
-        if after.objective > current.objective:  # nothing is left but rounding
-            after = current
-        before, current, momentum = current, after, following
-        yield current
 
 
 # ------------------------------------------------------------------------------------------------- CCD++
@@ -307,7 +223,7 @@ class _RankOne:
             _refresh(self.sides, factors, self.problem.n_threads)
         self.known = _swept(self.sides, factors, self.problem)
         self.n_done += 1
-        return self.problem.descent(self.known, squared_sum(self.sides[1].residual, weights_of(self.sides[1].ratings)))
+        return self.problem.descent(self.known, squared_sum(self.sides[1].residual, self.sides[1].ratings.weights))
 
 
 def _pushed(factors, before, push, nonnegative):
@@ -359,43 +275,15 @@ def _alternate(sides, own, other, problem, *, biases=False):
 def _descend(side, others, coordinates, charge, problem):
     """Minimise J over a coordinate `own` of the rows of `side`, which multiplies `x` of its columns."""
     own, x = coordinates
-    before, pairs, ratings = own.copy(), np.column_stack([side.change, x]), side.ratings
-    arrays = ratings.indptr, ratings.indices, side.residual, weights_of(ratings), side.held, pairs, own
+    before, pairs, (indptr, indices, _, weights) = own.copy(), np.column_stack([side.change, x]), side.ratings.arrays()
+    arrays = indptr, indices, side.residual, weights, side.held, pairs, own
     low = 0.0 if problem.constraint == "nonnegative" else -np.inf
     for rows in side.slices:
         _kernels.coordinate.sweep_rows(*arrays, 2 * charge * side.scales, low, rows.start, rows.stop, problem.n_threads)
     others.held, others.change = x, own - before
 
 
-# ------------------------------------------------------------------------------------------------- exact rows
-
-
-def solve_rows(ratings, vectors, offsets, quadratic, own, *, nonnegative=False, n_threads=1):
-    """Overwrite `own` by the exact minimiser of each row's part of J.
-
-    Parameters
-    ----------
-    ratings : Ratings
-        The interactions by row.
-    vectors : ndarray of shape (n_columns, K)
-        What the rows' coefficients are multiplied with.
-    offsets : ndarray of shape (n_columns,)
-        What is subtracted from the ratings of a column first.
-    quadratic : (ndarray of shape (K, K), ndarray of shape (K,), ndarray of shape (n_rows,))
-        A, c and s of the rows' penalty ``z'Az / 2 + s z'diag(c)z / 2``.
-    own : ndarray of shape (n_rows, K)
-        Where to start and, afterwards, the solution; in the type of the ratings, as vectors and offsets.
-    nonnegative : bool, default=False
-        Whether no coefficient may be negative.
-    n_threads : int, default=1
-        It does not show in the result.
-    """
-    K = vectors.shape[1]
-    base, charges, scales = (np.ascontiguousarray(part, dtype=np.float64) for part in quadratic)
-    entries = ratings.indptr, ratings.indices, ratings.data, weights_of(ratings)
-    arrays = (*entries, np.ascontiguousarray(vectors), offsets, base, charges, scales, own)
-    for rows in row_slices(ratings.indptr, K * K + 8, K**3 / 6 + (64 * K * K if nonnegative else 16)):
-        _kernels.coordinate.solve_rows(*arrays, nonnegative, rows.start, rows.stop, n_threads)
+# ------------------------------------------------------------------------------------------------- fold-in
 
 
 def fold(ratings, factors, penalties, *, constraint=None, fit_bias=True, n_threads=1):
@@ -449,8 +337,7 @@ def _orthogonal_sweeps(ratings, by_item, start, problem):
     factors = start
     while True:
         factors = _orthonormal(_fitted_items(by_item, _fitted_users(ratings, factors, problem), problem))
-        residual = residuals(ratings, factors, problem.n_threads)
-        yield problem.descent(factors, squared_sum(residual, weights_of(ratings)))
+        yield problem.descent(factors, squared_error(ratings, factors, problem.n_threads))
 
 
 def _fitted_users(ratings, factors, problem):
@@ -496,13 +383,3 @@ def _orthonormal(factors):
     dtype = factors.items.dtype
     users, items = (np.ascontiguousarray(side @ rotation, dtype=dtype) for side in (P, Q))
     return replace(factors, users=users, items=items)
-
-
-def sign_of_largest(columns):
-    """Return per column the sign of its largest entry, of nearly equal ones the first."""
-    sizes = np.abs(columns)
-    near = sizes >= sizes.max(axis=0, initial=0.0) * (1 - np.sqrt(np.finfo(columns.dtype).eps))
-    if not len(columns):
-        return np.ones(columns.shape[1], columns.dtype)
-    first = columns[near.argmax(axis=0), np.arange(columns.shape[1])]
-    return np.where(first < 0, -1, 1).astype(columns.dtype)

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from skml.recommendation.coordinate import residuals, squared_sum, weights_of
 from skml.recommendation.ranking import ndcg_without, take_rows
 from skml.recommendation.ratings import Ratings
-from skml.recommendation.reconstruction import row_products
+from skml.recommendation.reconstruction import row_products, squared_error
 
 _MOST_USERS = 2000  # that many users' rankings are looked at
 
@@ -60,7 +59,7 @@ def error_on(held, n_threads):
     total = held.total_weight
 
     def measure(factors):
-        return np.sqrt(squared_sum(residuals(held, factors, n_threads), weights_of(held)) / total)
+        return np.sqrt(squared_error(held, factors, n_threads) / total)
 
     return measure
 

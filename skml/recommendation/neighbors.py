@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from skml import _kernels
 from skml.recommendation.ratings import Ratings
-from skml.recommendation.similarity import work_slices
+from skml.recommendation.slices import work_slices
 
 _TERMS_PER_CALL = 3e7  # per thread: below half a second
 

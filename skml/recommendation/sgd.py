@@ -12,7 +12,8 @@ import numpy as np
 from skml._kernels import interaction_sgd
 from skml.base import Step
 from skml.recommendation.factors import Factors
-from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_randomly, padded, random_key, random_numbers
+from skml.recommendation.padding import padded_copy
+from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_randomly, random_key, random_numbers
 
 # What random numbers are for: none are used twice.
 _SHUFFLE, _DEAL, _NEGATIVES, _STRATA, _START = range(5)
@@ -292,8 +293,8 @@ class _Model:
         scale = rating_scale(ratings) if descent.loss == "squared" else 1.0
         root, kind, none = 1 / math.sqrt(scale), start.users.dtype.type, np.empty(0, dtype=start.users.dtype)
         user_bias, item_bias = (start.user_bias, start.item_bias) if descent.fit_bias else (none, none)
-        biases = user_bias * kind(1 / scale), padded(item_bias[:, None], 1 / scale)
-        return cls(padded(start.users, root), padded(start.items, root), *biases, start, scale)
+        biases = user_bias * kind(1 / scale), padded_copy(item_bias[:, None], kind, 1 / scale)
+        return cls(*(padded_copy(rows, kind, root) for rows in (start.users, start.items)), *biases, start, scale)
 
     def arrays(self):
         return self.U, self.V, self.user_bias, self.item_bias

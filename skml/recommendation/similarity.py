@@ -21,6 +21,7 @@ import scipy.sparse as sp
 
 from skml import _kernels
 from skml.recommendation.ratings import Ratings
+from skml.recommendation.slices import work_slices
 
 _KINDS = {"product": 0, "zero": 1, "jaccard": 2, "cosine": 3, "adjusted_cosine": 3, "pearson": 4}
 _PAIRS_PER_CALL = 1.5e7  # of entries, per thread: below half a second
@@ -201,29 +202,6 @@ def less(data, centers):
     left = data - centers
     left[np.abs(left) <= 1e-13 * np.abs(centers)] = 0  # a constant rater has no opinion, however it is rounded
     return left.astype(data.dtype, copy=False)
-
-
-def work_slices(work, limit):
-    """Yield slices that cover all rows, the work of each at most `limit` unless it is a single row.
-
-    Parameters
-    ----------
-    work : ndarray of shape (n_rows,)
-        What each row takes.
-    limit : float
-        What a slice may take.
-
-    Yields
-    ------
-    rows : slice
-        Consecutive, non-empty.
-    """
-    done, start = np.cumsum(work, dtype=np.float64), 0
-    while start < len(work):
-        before = done[start - 1] if start else 0.0
-        stop = max(start + 1, int(np.searchsorted(done, before + limit, side="right")))
-        yield slice(start, stop)
-        start = stop
 
 
 def largest(similar, n):

@@ -14,7 +14,7 @@ from skml.recommendation.als import (
     initial_factors,
 )
 from skml.recommendation.factors import Factors
-from skml.recommendation.least_squares import counted_noise, gram_matrix, padded, row_cuts
+from skml.recommendation.least_squares import counted_noise, gram_matrix
 from skml.recommendation.ratings import build_ratings
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -275,32 +275,6 @@ def test_noise_is_counted():
     np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.03)
     assert len(np.unique(noise)) == noise.size
     assert not np.array_equal(noise, counted_noise(6, 5000, 8, np.float64))
-
-
-@each_dtype
-@pytest.mark.parametrize("width", [1, 7, 8, 16, 65])
-def test_padded_rows_are_whole_lines(dtype, width):
-    rows = padded(3, width, dtype)
-    assert rows.shape[0] == 3
-    assert rows.shape[1] >= width
-    assert rows.shape[1] * rows.itemsize % 64 == 0
-    assert rows.ctypes.data % 64 == 0
-    assert not rows.any()
-    assert padded(0, width, dtype).shape == (0, rows.shape[1])
-
-
-def test_row_cuts_cover_all_and_split_long_work(rng):
-    for steps in (0, 3):
-        indptr = np.append(0, np.cumsum(rng.integers(0, 200_000, size=300))).astype(np.int32)
-        cuts = row_cuts(indptr, 64, steps)
-        assert cuts[0] == 0
-        assert cuts[-1] == 300
-        assert np.all(np.diff(cuts) > 0)
-        assert len(cuts) > 3
-        entries = np.diff(indptr[cuts])
-        assert entries.max() <= 2 * np.median(entries) + 400_000
-    assert row_cuts(np.zeros(1, np.int32), 64, 0) == [0]
-    assert row_cuts(np.array([0, 10**9], np.int32), 64, 0) == [0, 1]
 
 
 @each_dtype

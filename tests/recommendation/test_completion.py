@@ -11,11 +11,11 @@ from skml.recommendation.completion import (
     is_complete,
     nonnegative_start,
     svd_start,
-    truncated_svd,
 )
 from skml.recommendation.coordinate import Penalties, coordinate_steps
 from skml.recommendation.factors import Factors
 from skml.recommendation.ratings import build_ratings
+from skml.recommendation.singular import truncated_svd
 
 each_dtype = pytest.mark.parametrize("dtype", ["f", "d"])
 
@@ -153,7 +153,7 @@ def test_fold_in_gives_what_the_fit_gave(rng, share):
 def test_threads_and_short_calls_do_not_show(rng, dtype, monkeypatch):
     ratings = ratings_of(with_gaps(rng, low_rank(rng, dtype=dtype)))
     one = final_of(ratings, 4, alpha=0.5, max_iter=6, tol=0.0)
-    monkeypatch.setattr("skml.recommendation.coordinate.CALL_WORK", 500.0)
+    monkeypatch.setattr("skml.recommendation.slices.CALL_WORK", 500.0)
     three = final_of(ratings, 4, alpha=0.5, max_iter=6, tol=0.0, n_threads=3)
     for name in ("left", "sizes", "right"):
         assert_array_equal(getattr(one, name), getattr(three, name))

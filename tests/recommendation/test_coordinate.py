@@ -14,11 +14,10 @@ from skml.recommendation.coordinate import (
     Penalties,
     coordinate_steps,
     fold,
-    residuals,
-    row_slices,
 )
 from skml.recommendation.factors import Factors
 from skml.recommendation.ratings import Ratings, build_ratings
+from skml.recommendation.reconstruction import residuals
 
 CONSTRAINTS = [None, "nonnegative", "orthogonal"]
 each_constraint = pytest.mark.parametrize("constraint", CONSTRAINTS)
@@ -130,7 +129,7 @@ def test_weights_are_copies_and_calls_can_be_short(rng, constraint, monkeypatch)
     start, penalties = start_of(rng, twice, 3, constraint), Penalties(0.2, 0.3, 0.1)
     double = steps_of(twice, start, penalties, constraint, max_iter=5, tol=0.0)[-1].state
     halved = Penalties(0.1, 0.15, 0.05)
-    monkeypatch.setattr("skml.recommendation.coordinate.CALL_WORK", 100.0)
+    monkeypatch.setattr("skml.recommendation.slices.CALL_WORK", 100.0)
     single = steps_of(ratings_of(R), start, halved, constraint, max_iter=5, tol=0.0)[-1].state
     assert_allclose(double.objective, 2 * single.objective, rtol=1e-10)
     assert_allclose(double.factors.items, single.factors.items, atol=1e-8)
@@ -221,15 +220,6 @@ def test_it_ends_when_told():
     once = list(coordinate_steps(ratings, start, Penalties(0.1, 0.1, 0.1), max_iter=1, tol=0.0))
     assert len(once) == 1
     assert once[0].last
-
-
-def test_rows_are_cut_by_their_work(monkeypatch):
-    monkeypatch.setattr("skml.recommendation.coordinate.CALL_WORK", 10.0)
-    indptr = np.array([0, 0, 4, 30, 30, 31])
-    slices = row_slices(indptr, 1, 0.5)
-    assert [row for rows in slices for row in range(rows.start, rows.stop)] == list(range(5))
-    assert len(slices) > 1
-    assert row_slices(np.array([0]), 1) == []
 
 
 def test_no_interactions(rng):

@@ -9,7 +9,7 @@ from skml.recommendation import sgd
 from skml.recommendation.factors import Factors
 from skml.recommendation.ratings import build_ratings
 from skml.recommendation.sgd import Descent, Penalty, random_factors, sgd_steps
-from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_randomly, padded
+from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_randomly
 
 NONE = Penalty(0, 0, 0, 0)
 each_loss = pytest.mark.parametrize("loss", ["squared", "bpr", "logistic"])
@@ -309,15 +309,3 @@ def test_parts_are_even(rng):
 def test_the_parts_depend_on_sizes_alone(rng):
     assert count_parts(planted(rng, (10, 10))) == 1
     assert count_parts(large(rng)) == 4
-
-
-@each_dtype
-@pytest.mark.parametrize("k", [1, 8, 16, 17])
-def test_rows_are_padded_to_cache_lines(rng, dtype, k):
-    array = rng.normal(size=(7, k)).astype(dtype)
-    rows = padded(array, 2.0)
-    assert rows.ctypes.data % 64 == 0
-    assert rows.strides[0] % 64 == 0
-    assert rows.flags.c_contiguous
-    np.testing.assert_array_equal(rows[:, :k], 2 * array)
-    assert not rows[:, k:].any()
