@@ -34,33 +34,12 @@ from skml.base import Step
 from skml.recommendation.acceleration import accelerated
 from skml.recommendation.factors import Factors
 from skml.recommendation.least_squares import solve_rows
+from skml.recommendation.penalties import Penalties
 from skml.recommendation.reconstruction import residuals, squared_error, squared_sum
 from skml.recommendation.singular import sign_of_largest
 from skml.recommendation.slices import row_slices
 
 REFRESH = 16  # sweeps after which the residual is computed afresh, rid of rounding
-
-
-@dataclass(frozen=True)
-class Penalties:
-    """What J charges for the size of its parameters.
-
-    Attributes
-    ----------
-    users, items, biases : float
-        At least 0.
-    weighted : bool
-        Whether a row's penalty is multiplied with the total weight of its interactions.
-    """
-
-    users: float
-    items: float
-    biases: float = 0.0
-    weighted: bool = False
-
-    def scales(self, ratings):
-        """Return what each row's penalty is multiplied with."""
-        return ratings.row_weights() if self.weighted else np.ones(ratings.n_rows)
 
 
 @dataclass(frozen=True)
@@ -80,20 +59,6 @@ class Descent:
     factors: Factors
     objective: float
     squared_error: float
-
-
-def penalty(factors, penalties, scales, *, constraint=None):
-    """Return the part of J that is not squared error; `scales` are those of users and of items."""
-    items = 0.0 if constraint == "orthogonal" else penalties.items
-    sides = (
-        (penalties.users, factors.users, factors.user_bias, scales[0]),
-        (items, factors.items, factors.item_bias, scales[1]),
-    )
-    total = 0.0
-    for charge, rows, bias, scale in sides:
-        total += charge * float((scale[:, None] * np.square(rows, dtype=np.float64)).sum())
-        total += penalties.biases * float((scale * np.square(bias, dtype=np.float64)).sum())
-    return total
 
 
 def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=True, max_iter=100, tol=1e-5, n_threads=1):
@@ -126,11 +91,9 @@ def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=Tru
     """
     by_item = ratings.flipped()[0]
     start = _settled(start, ratings, by_item)
-    problem = _Problem(
-        penalties, constraint, fit_bias, n_threads, (penalties.scales(ratings), penalties.scales(by_item))
-    )
     if constraint == "orthogonal":
-        start = _orthonormal(start)
+        start, penalties = _orthonormal(start), replace(penalties, items=0.0)
+    problem = _Problem(penalties, constraint, fit_bias, n_threads, penalties.scales(ratings))
     error = squared_error(ratings, start, n_threads)
     current = problem.descent(start, error)
     if constraint == "orthogonal":
@@ -159,8 +122,7 @@ class _Problem:
     scales: tuple
 
     def descent(self, factors, squared_error):
-        size = penalty(factors, self.penalties, self.scales, constraint=self.constraint)
-        return Descent(factors, squared_error / 2 + size, squared_error)
+        return Descent(factors, squared_error / 2 + self.penalties.of(factors, self.scales), squared_error)
 
 
 def _settled(factors, ratings, by_item):
@@ -317,7 +279,7 @@ def fold(ratings, factors, penalties, *, constraint=None, fit_bias=True, n_threa
     own = np.zeros((ratings.n_rows, K), dtype=items.dtype)
     charges = 2 * np.append(np.full(k, float(penalties.users)), [penalties.biases] * (K - k))
     offsets = factors.item_bias + np.asarray(factors.mean, items.dtype)
-    quadratic = np.zeros((K, K)), charges, penalties.scales(ratings)
+    quadratic = np.zeros((K, K)), charges, penalties.scales(ratings)[0]
     nonnegative = constraint == "nonnegative"
     solve_rows(ratings, vectors, offsets, quadratic, own, nonnegative=nonnegative, n_threads=n_threads)
     return _parted(own, k)

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from skml._sklearn import Interval, StrOptions
 from skml.base import run_steps, warn_caller
-from skml.recommendation.baseline import fit_baseline
+from skml.recommendation.baseline import fit_baseline, row_biases
 from skml.recommendation.doors import as_learned
 from skml.recommendation.ease import ease_weights, linear_pairs, linear_scores
 from skml.recommendation.ids import named
@@ -357,9 +357,8 @@ class NeighborhoodFilter(BaseRecommender):
         """Return the biases of users given those of items: where the baseline's equations have them."""
         if self._is_implicit or self.baseline is None:
             return np.zeros(ratings.n_rows, self._dtype)
-        left, weights = ratings.data - self.mean_ - self.item_bias_[ratings.indices], ratings.filled_weights()
-        totals, sums = (np.bincount(ratings.rows(), w, minlength=ratings.n_rows) for w in (weights, weights * left))
-        return (sums / np.where(totals > 0, totals + 2 * self._bias_alphas[0], 1)).astype(self._dtype)
+        bias = row_biases(ratings, self.mean_, self.item_bias_, self._bias_alphas[0])
+        return bias.astype(self._dtype, copy=False)
 
     def _opinions(self, ratings, bias):
         return deviations(as_learned(ratings, self._is_implicit), self.mean_, bias, self.item_bias_)

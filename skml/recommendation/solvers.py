@@ -11,10 +11,11 @@ import numpy as np
 from skml._kernels import blas_threads
 from skml.base import Step
 from skml.recommendation import als, completion, coordinate, sgd
-from skml.recommendation.baseline import fit_baseline
+from skml.recommendation.baseline import fit_baseline, row_biases
 from skml.recommendation.factors import Factors
 from skml.recommendation.newcomers import Ranking, fold_rankers, ranking_reasons
 from skml.recommendation.noise import noise_deviation
+from skml.recommendation.penalties import Penalties
 from skml.recommendation.ratings import Ratings
 
 # The penalties of alpha="auto"; see auto_alphas for the units of some.
@@ -244,7 +245,7 @@ class SGD:
         a = s.alphas
         descent = sgd.Descent(
             loss=s.loss,
-            penalty=sgd.Penalty(a["users"], a["items"], a["biases"], a["biases"], s.weighted or s.ranks),
+            penalties=Penalties(a["users"], a["items"], a["biases"], s.weighted or s.ranks),
             learning_rate=s.learning_rate,
             eta0=s.eta0,
             power_t=s.power_t,
@@ -300,7 +301,7 @@ class CCD:
     @property
     def penalties(self):
         a = self.settings.alphas
-        return coordinate.Penalties(a["users"], a["items"], a["biases"], self.settings.weighted)
+        return Penalties(a["users"], a["items"], a["biases"], self.settings.weighted)
 
     def start(self, ratings):
         """Return where a first fit starts."""
@@ -410,14 +411,11 @@ def parted(scores):
 
 def residual_bias(ratings, factors, settings):
     """Return ratings less mean and biases, the rows' own being found from them; and these."""
-    rows, weights = ratings.rows(), ratings.filled_weights()
-    rest = ratings.data - ratings.data.dtype.type(factors.mean) - factors.item_bias[ratings.indices]
-    bias = np.zeros(ratings.n_rows, rest.dtype)
+    bias = np.zeros(ratings.n_rows, ratings.data.dtype)
     if settings.fit_bias:
-        totals = np.bincount(rows, weights, minlength=ratings.n_rows) + 2 * settings.alphas["biases"]
-        sums = np.bincount(rows, weights * rest, minlength=ratings.n_rows)
-        bias = np.divide(sums, totals, out=np.zeros(ratings.n_rows), where=totals > 0).astype(rest.dtype)
-    return ratings.with_data(rest - bias[rows]), bias
+        bias = row_biases(ratings, factors.mean, factors.item_bias, settings.alphas["biases"])
+    rest = ratings.data - ratings.data.dtype.type(factors.mean) - factors.item_bias[ratings.indices]
+    return ratings.with_data(rest - bias[ratings.rows()]), bias
 
 
 @blas_threads(1)

@@ -12,8 +12,9 @@ from skml.recommendation.completion import (
     nonnegative_start,
     svd_start,
 )
-from skml.recommendation.coordinate import Penalties, coordinate_steps
+from skml.recommendation.coordinate import coordinate_steps
 from skml.recommendation.factors import Factors
+from skml.recommendation.penalties import Penalties
 from skml.recommendation.ratings import build_ratings
 from skml.recommendation.singular import truncated_svd
 

@@ -11,11 +11,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skml.recommendation.completion import nonnegative_start
 from skml.recommendation.coordinate import (
-    Penalties,
     coordinate_steps,
     fold,
 )
 from skml.recommendation.factors import Factors
+from skml.recommendation.penalties import Penalties
 from skml.recommendation.ratings import Ratings, build_ratings
 from skml.recommendation.reconstruction import residuals
 
