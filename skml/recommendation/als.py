@@ -168,7 +168,7 @@ class _Alternation:
         if attributes is not None:
             self.map = AttributeMap.of(attributes, self.by_item.scales, plan)
             A = start.attributes
-            self.A = np.zeros((attributes.shape[1], plan.width)) if A is None else A.astype(np.float64)
+            self.A = np.zeros((attributes.shape[1], plan.width)) if A is None else A
             self.prior = padded_copy(_mapped(attributes, self.A), self.items.dtype)
         self.weight = ratings.total_weight
         self.losses = np.empty(len(self.users))
@@ -200,8 +200,7 @@ class _Alternation:
         """Return the model as it is, in memory of its own."""
         users, user_bias = _parted(self.users, self.plan)
         items, item_bias = _parted(self.items, self.plan)
-        A = None if self.map is None else self.A.astype(self.users.dtype)
-        return Factors(users, items, user_bias, item_bias, self.mean, A)
+        return Factors(users, items, user_bias, item_bias, self.mean, None if self.map is None else self.A)
 
 
 def centred(ratings, mean, plan):
@@ -304,7 +303,7 @@ def fold_items(ratings, factors, plan, attributes=None):
 
 @blas_threads(1)
 def _mapped(attributes, A):
-    return attributes @ A.astype(np.float64)
+    return attributes @ A
 
 
 def _folded(targets, others, plan, penalty, prior=None):

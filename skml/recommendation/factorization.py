@@ -122,7 +122,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     warm_start : bool, default=False
         Whether `fit` starts from the factors of the last one. Where data and parameters are the same, but for how long
         to go on, it goes on, up to `max_iter` sweeps in all; else it is a new fit that starts from these factors,
-        unless solver, constraint, loss or the number of components are others.
+        unless solver, constraint, loss or the number of components are others. What goes on ends where a fit that was
+        never cut short does: with "als" to the bit, with "orthogonal" and "sgd" to rounding (but for `average`, and
+        "cosine" if `max_iter` changes). The accelerated solvers, "svd" and otherwise "ccd", begin to accelerate anew:
+        their objective still never rises, but their sweeps are others.
     random_state : int, RandomState instance or None, default=None
         Draws the start, the order of "sgd" and what is held out; a fit that goes on keeps the last draw unless this is
         an int. The order of rows does not matter, nor whether a weight is written as copies, but for the rounding of
@@ -363,7 +366,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         seal = seal_of(ratings, settings, *(side or [None]), self.early_stopping and self.validation_fraction)
         start, past = self._start(solver, kept, extra, seal)
         attributes = self._attributes_of(ratings, settings, seal)
-        if past.n_iter and self._has_ended(past.history):
+        if past.n_iter and self._has_ended(past.history, solver):
             return attributes(start, past.history)
         if measure is not None:
             past = self._until_best(past, measure[1])
@@ -502,12 +505,12 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
         return attributes
 
-    def _has_ended(self, history):
+    def _has_ended(self, history, solver):
         """Tell whether a fit of the same parameters would do nothing more."""
         if len(history["objective"]) >= self.max_iter:
             return True
         if not self.early_stopping:
-            return self._has_converged(history)
+            return solver.has_ended(history) if self.solver == "sgd" else self._has_converged(history)
         name = "validation_ndcg" if self._is_implicit else "validation_rmse"
         return waited(history[name], name, self.tol or 0.0) >= self.n_iter_no_change
 

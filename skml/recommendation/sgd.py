@@ -110,7 +110,7 @@ def rating_scale(ratings):
     return math.sqrt(mean_square) or 1.0
 
 
-def sgd_steps(ratings, start, descent, done=0):
+def sgd_steps(ratings, start, descent, before=()):
     """Descend from given factors, epoch by epoch.
 
     Parameters
@@ -121,8 +121,8 @@ def sgd_steps(ratings, start, descent, done=0):
         Where to start; the mean stays.
     descent : Descent
         How to descend.
-    done : int, default=0
-        The epochs that have led to the start.
+    before : sequence of float, default=()
+        The objectives of the epochs that have led to the start.
 
     Yields
     ------
@@ -140,9 +140,9 @@ def sgd_steps(ratings, start, descent, done=0):
     model = _Model.of(ratings, start, descent)
     learn = _rating_epoch(ratings, model, descent) if descent.loss == "squared" else _ranking_epoch(ratings, descent)
     scales = descent.penalties.scales(ratings)
-    stop, damping, mean = Plateau(descent), 1.0, None
+    plateau, done, mean = Plateau(descent, before), len(before), None
     for epoch in range(done + 1, descent.max_iter + 1):
-        eta = damping * rate_at(descent, epoch)
+        eta = plateau.damping * rate_at(descent, epoch)
         with np.errstate(over="ignore", invalid="ignore"):
             met = learn(model, epoch, eta)
             state = model.state()
@@ -155,9 +155,8 @@ def sgd_steps(ratings, start, descent, done=0):
             )
         if epoch > descent.max_iter - descent.average:
             state = mean = averaged(mean, state, epoch - max(done, descent.max_iter - descent.average))
-        stalled, ended = stop.see(objective)
-        damping = damping / 5 if stalled and descent.learning_rate == "adaptive" else damping
-        last = ended or epoch == descent.max_iter
+        plateau.see(objective)
+        last = plateau.ended or epoch == descent.max_iter
         yield Step(state, {"objective": objective, "learning_rate": eta}, last=last)
         if last:
             return
@@ -179,18 +178,34 @@ class Plateau:
     ----------
     descent : Descent
         With `tol` and `n_iter_no_change`.
+    objectives : sequence of float, default=()
+        What has been seen.
+
+    Attributes
+    ----------
+    ended : bool
+        Whether it is time to stop.
+    damping : float
+        What an adaptive learning rate is multiplied with.
     """
 
-    def __init__(self, descent):
+    def __init__(self, descent, objectives=()):
         self.tol, self.patience = descent.tol, descent.n_iter_no_change
-        self.best, self.waited = math.inf, 0
+        self.divisor = 5 if descent.learning_rate == "adaptive" else 1
+        self.best, self.waited, self.damping = math.inf, 0, 1.0
+        for objective in objectives:
+            self.see(objective)
 
     def see(self, objective):
-        """Return whether this objective is no better than the best, and whether it is time to stop."""
+        """Take in the objective of an epoch."""
         stalled = objective > self.best - (self.tol or 0.0) * abs(self.best) if self.best < math.inf else False
         self.waited = self.waited + 1 if stalled else 0
+        self.damping = self.damping / self.divisor if stalled else self.damping
         self.best = min(self.best, objective)
-        return stalled, self.tol is not None and self.waited >= self.patience
+
+    @property
+    def ended(self):
+        return self.tol is not None and self.waited >= self.patience
 
 
 def averaged(mean, state, count):

@@ -239,11 +239,17 @@ class SGD:
 
     def steps(self, ratings, start, past):
         """Yield steps whose states are Factors."""
-        s = self.settings
-        if s.ranks:
-            ratings = _weighed(ratings)
-        a = s.alphas
-        descent = sgd.Descent(
+        before = () if past.history is None else past.history["objective"]
+        return sgd.sgd_steps(_weighed(ratings) if self.settings.ranks else ratings, start, self.descent, before)
+
+    def has_ended(self, history):
+        """Tell whether the epochs so far have come to an end, whatever `max_iter` is."""
+        return sgd.Plateau(self.descent, history["objective"]).ended
+
+    @property
+    def descent(self):
+        s, a = self.settings, self.settings.alphas
+        return sgd.Descent(
             loss=s.loss,
             penalties=Penalties(a["users"], a["items"], a["biases"], s.weighted or s.ranks),
             learning_rate=s.learning_rate,
@@ -258,7 +264,6 @@ class SGD:
             seed=s.seed,
             n_threads=s.n_threads,
         )
-        return sgd.sgd_steps(ratings, start, descent, past.n_iter)
 
     def ranking(self, factors):
         """Return what people rank items by, under a ranking loss."""

@@ -216,7 +216,8 @@ def test_an_item_nobody_rated_is_what_its_attributes_say(rng, dtype, kind, spars
     given, X = with_attributes(rng, 30, d, sparse)
     before, f = (step.state for step in steps_of(ratings, plan, attributes=given)[-2:])
     tol = {"atol": 1e-4 if dtype == np.float32 else 1e-10}
-    assert f.attributes.dtype == dtype
+    assert f.attributes.dtype == np.float64
+    assert f.items.dtype == dtype
     if plan.fit_bias:
         cold = build_ratings(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, dtype), None, (30, 50))
         items, bias = fold_items(cold, f, plan, given)

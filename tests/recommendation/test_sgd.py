@@ -213,7 +213,7 @@ def test_another_seed_is_another_descent(rng, seed, loss):
 def test_a_descent_goes_on_where_it_stopped(rng, seed, loss):
     ratings, descent = large(rng), Descent(loss=loss, learning_rate="invscaling", max_iter=6, seed=seed)
     whole = learned(ratings, descent)
-    *_, step = rest = list(sgd_steps(ratings, whole[2].state, descent, done=3))
+    *_, step = rest = list(sgd_steps(ratings, whole[2].state, descent, [1.0] * 3))
     assert len(rest) == 3
     for a, b in zip(arrays(step.state), arrays(whole[-1].state)):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
