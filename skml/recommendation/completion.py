@@ -25,8 +25,7 @@ import numpy as np
 
 from skml import _kernels
 from skml._kernels import blas_threads
-from skml.base import Step
-from skml.recommendation.acceleration import accelerated
+from skml.recommendation.descent import accelerated, descent_steps, step_of
 from skml.recommendation.least_squares import solve_rows
 from skml.recommendation.singular import randomized_svd, signed, truncated_svd
 from skml.recommendation.slices import row_slices
@@ -133,9 +132,8 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
     step : Step
         State :class:`Completion`; metrics "objective" and "rmse".
     """
-    total = ratings.total_weight
     if is_complete(ratings):
-        yield _step(_plain(ratings, n_components, alpha), total, True)
+        yield step_of(_plain(ratings, n_components, alpha), ratings.total_weight, True)
         return
     by_item = ratings.flipped()[0]
     problem = _Imputation(ratings, by_item, alpha, largest_weight(ratings), n_threads)
@@ -143,17 +141,7 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
         start = problem.shrunk(*randomized_svd(_unfilled(ratings, by_item, n_threads), n_components, seed))
     current = problem.evaluated(start)
     iterations = accelerated(current, functools.partial(_filled_once, problem))
-    for n_iter, after in zip(range(1, max_iter + 1), iterations):
-        last = bool(current.objective - after.objective <= tol * current.objective or n_iter == max_iter)
-        current = after
-        yield _step(after, total, last)
-        if last:
-            return
-
-
-def _step(state, total, last):
-    metrics = {"objective": state.objective, "rmse": float(np.sqrt(state.squared_error / max(total, 1e-300)))}
-    return Step(state, metrics, last)
+    yield from descent_steps(iterations, current.objective, ratings.total_weight, max_iter, tol)
 
 
 def _plain(ratings, n_components, alpha):

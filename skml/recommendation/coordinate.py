@@ -30,8 +30,7 @@ import numpy as np
 
 from skml import _kernels
 from skml._kernels import blas_threads
-from skml.base import Step
-from skml.recommendation.acceleration import accelerated
+from skml.recommendation.descent import accelerated, descent_steps
 from skml.recommendation.factors import Factors
 from skml.recommendation.least_squares import solve_rows
 from skml.recommendation.penalties import Penalties
@@ -94,21 +93,12 @@ def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=Tru
     if constraint == "orthogonal":
         start, penalties = _orthonormal(start), replace(penalties, items=0.0)
     problem = _Problem(penalties, constraint, fit_bias, n_threads, penalties.scales(ratings))
-    error = squared_error(ratings, start, n_threads)
-    current = problem.descent(start, error)
+    current = problem.descent(start, squared_error(ratings, start, n_threads))
     if constraint == "orthogonal":
         sweeps = _orthogonal_sweeps(ratings, by_item, start, problem)
     else:
         sweeps = _rank_one_sweeps(ratings, by_item, current, problem)
-    total = ratings.total_weight
-    before = current.objective
-    for n_iter, descent in zip(range(1, max_iter + 1), sweeps):
-        last = bool(before - descent.objective <= tol * before or n_iter == max_iter)
-        before = descent.objective
-        metrics = {"objective": before, "rmse": float(np.sqrt(descent.squared_error / max(total, 1e-300)))}
-        yield Step(descent, metrics, last)
-        if last:
-            return
+    yield from descent_steps(sweeps, current.objective, ratings.total_weight, max_iter, tol)
 
 
 @dataclass(frozen=True)

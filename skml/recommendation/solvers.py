@@ -101,17 +101,21 @@ class Past:
 
     Attributes
     ----------
-    n_iter : int
-        Sweeps or epochs, of which `max_iter` is the limit.
-    objective : float
-        J at the start, if it is known.
     history : dict or None
         The figures of all steps so far.
     """
 
-    n_iter: int = 0
-    objective: float = math.inf
     history: dict | None = None
+
+    @property
+    def objectives(self):
+        """J after each of these."""
+        return [] if self.history is None else self.history["objective"]
+
+    @property
+    def n_iter(self):
+        """Sweeps or epochs, of which `max_iter` is the limit."""
+        return len(self.objectives)
 
 
 def auto_alphas(ratings, kind):
@@ -210,7 +214,7 @@ class ALS:
     def steps(self, ratings, start, past, attributes=None):
         """Yield steps whose states are Factors."""
         plan = replace(self.plan, max_iter=self.settings.max_iter - past.n_iter)
-        return als.als_steps(ratings, start, plan, attributes, past.objective)
+        return als.als_steps(ratings, start, plan, attributes, past.objectives[-1] if past.n_iter else math.inf)
 
     def fold_users(self, ratings, factors):
         """Return factors and biases of users given by their ratings of known items."""
@@ -239,12 +243,12 @@ class SGD:
 
     def steps(self, ratings, start, past):
         """Yield steps whose states are Factors."""
-        before = () if past.history is None else past.history["objective"]
-        return sgd.sgd_steps(_weighed(ratings) if self.settings.ranks else ratings, start, self.descent, before)
+        ratings = _weighed(ratings) if self.settings.ranks else ratings
+        return sgd.sgd_steps(ratings, start, self.descent, past.objectives)
 
-    def has_ended(self, history):
+    def has_ended(self, past):
         """Tell whether the epochs so far have come to an end, whatever `max_iter` is."""
-        return sgd.Plateau(self.descent, history["objective"]).ended
+        return sgd.Plateau(self.descent, past.objectives).ended
 
     @property
     def descent(self):
