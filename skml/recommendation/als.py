@@ -29,9 +29,9 @@ from skml.recommendation.least_squares import (
     column_squares,
     counted_noise,
     gram_matrix,
-    padded,
     weight_sums,
 )
+from skml.recommendation.padding import padded, padded_copy
 from skml.recommendation.ratings import Ratings
 from skml.recommendation.reconstruction import row_products
 
@@ -168,9 +168,9 @@ class _Alternation:
         if attributes is not None:
             self.map = AttributeMap.of(attributes, self.by_item.scales, plan)
             A = start.attributes
-            self.A = np.zeros((attributes.shape[1], plan.width)) if A is None else A.astype(np.float64)
-            self.prior = _padded_copy(_mapped(attributes, self.A), self.items.dtype)
-        self.weight = float(self.by_user.ratings.filled_weights().sum(dtype=np.float64))
+            self.A = np.zeros((attributes.shape[1], plan.width)) if A is None else A
+            self.prior = padded_copy(_mapped(attributes, self.A), self.items.dtype)
+        self.weight = ratings.total_weight
         self.losses = np.empty(len(self.users))
 
     def sweep(self):
@@ -200,8 +200,7 @@ class _Alternation:
         """Return the model as it is, in memory of its own."""
         users, user_bias = _parted(self.users, self.plan)
         items, item_bias = _parted(self.items, self.plan)
-        A = None if self.map is None else self.A.astype(self.users.dtype)
-        return Factors(users, items, user_bias, item_bias, self.mean, A)
+        return Factors(users, items, user_bias, item_bias, self.mean, None if self.map is None else self.A)
 
 
 def centred(ratings, mean, plan):
@@ -298,35 +297,13 @@ def fold_items(ratings, factors, plan, attributes=None):
     others = _joined(factors.users, factors.user_bias, plan)
     prior = None
     if attributes is not None:
-        prior = _padded_copy(_mapped(attributes, factors.attributes), ratings.data.dtype)
+        prior = padded_copy(_mapped(attributes, factors.attributes), ratings.data.dtype)
     return _folded(centred(ratings, factors.mean, plan), others, plan, plan.item_penalty, prior)
-
-
-def attribute_factors(attributes, factors):
-    """Return what attributes alone say of items: A'x_i, and its part that is the bias.
-
-    Parameters
-    ----------
-    attributes : ndarray or CSR matrix of shape (n_items, n_attributes)
-        Of items, new ones as well.
-    factors : Factors
-        A model of items with attributes.
-
-    Returns
-    -------
-    items : ndarray of shape (n_items, n_components)
-        Factors.
-    item_bias : ndarray of shape (n_items,)
-        Zeros if there are no biases.
-    """
-    k = factors.users.shape[1]
-    rows = _mapped(attributes, factors.attributes).astype(factors.users.dtype)
-    return rows[:, :k].copy(), rows[:, k].copy() if rows.shape[1] > k else np.zeros(len(rows), rows.dtype)
 
 
 @blas_threads(1)
 def _mapped(attributes, A):
-    return attributes @ A.astype(np.float64)
+    return attributes @ A
 
 
 def _folded(targets, others, plan, penalty, prior=None):
@@ -347,12 +324,6 @@ def _joined(factors, bias, plan):
 def _parted(rows, plan):
     k = plan.n_components
     return rows[:, :k].copy(), rows[:, k].copy() if plan.fit_bias else np.zeros(len(rows), rows.dtype)
-
-
-def _padded_copy(values, dtype):
-    rows = padded(*values.shape, dtype)
-    rows[:, : values.shape[1]] = values
-    return rows
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,31 @@ def fit_baseline(ratings, alphas=(0.0, 0.0), mean=None):
     return fit_rows(codes, ratings.data, ratings.weights, shape, features, (*alphas, 0.0), mean)
 
 
+def row_biases(ratings, mean, item_bias, alpha):
+    """Return the biases of users that the baseline's equations have for them, those of items being given.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        By user.
+    mean : float
+        The mean.
+    item_bias : ndarray of shape (n_items,)
+        Of the columns.
+    alpha : float
+        The penalty, at least 0.
+
+    Returns
+    -------
+    user_bias : ndarray of shape (n_users,)
+        Of the ratings' type; 0 for users without ratings.
+    """
+    # (sum w + 2 alpha) b_u = sum w (r - mean - b_i)
+    rest = (ratings.data.astype(np.float64) - mean - item_bias[ratings.indices]) * ratings.filled_weights()
+    sums, totals = np.bincount(ratings.rows(), rest, ratings.n_rows), ratings.row_weights() + 2 * alpha
+    return np.divide(sums, totals, out=np.zeros(len(totals)), where=totals > 0).astype(ratings.data.dtype)
+
+
 @blas_threads(1)
 def fit_rows(codes, y, weights, shape, features, alphas, mean=None):
     r"""Minimise a weighted ridge regression on users, items and features (Koren 2010, equation 1).

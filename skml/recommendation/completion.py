@@ -22,16 +22,13 @@ import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.sparse.linalg
 
 from skml import _kernels
 from skml._kernels import blas_threads
-from skml.base import Step
-from skml.recommendation.coordinate import accelerated, row_slices, sign_of_largest, solve_rows, weights_of
-
-OVERSAMPLING, POWER_ITERATIONS = 10, 4  # of the randomized SVD
-DIRECT_SIZE = 300  # the largest smaller side for which all singular values are computed
-DENSE_WORK = 2**29
+from skml.recommendation.descent import accelerated, descent_steps, step_of
+from skml.recommendation.least_squares import solve_rows
+from skml.recommendation.singular import randomized_svd, signed, truncated_svd
+from skml.recommendation.slices import row_slices
 
 
 @dataclass(frozen=True)
@@ -48,10 +45,6 @@ class Completion:
         J.
     squared_error : float
         The weighted sum of squared residuals.
-    n_iter : int
-        The iterations so far.
-    converged : bool
-        Whether the last iteration lowered J by no more than `tol` times itself.
     """
 
     left: np.ndarray
@@ -59,12 +52,6 @@ class Completion:
     right: np.ndarray
     objective: float = np.inf
     squared_error: float = np.inf
-    n_iter: int = 0
-    converged: bool = False
-
-    def balanced(self):
-        """Return P = U sqrt(s) and Q = V sqrt(s)."""
-        return self.left * np.sqrt(self.sizes), self.right * np.sqrt(self.sizes)
 
 
 @dataclass(frozen=True)
@@ -90,7 +77,7 @@ class _Filled:
 @blas_threads(1)
 def _filled_product(ratings, left, right, basis, filled):
     out, errors = np.empty((len(left), basis.shape[1]), basis.dtype), np.empty(len(left))
-    arrays = ratings.indptr, ratings.indices, ratings.data, weights_of(ratings), left, right, basis, out, errors
+    arrays = *ratings.arrays(), left, right, basis, out, errors
     for rows in row_slices(ratings.indptr, left.shape[1] + basis.shape[1] + 8):
         _kernels.coordinate.residual_products(*arrays, rows.start, rows.stop, filled.n_threads)
     out /= np.asarray(filled.largest, out.dtype)
@@ -113,47 +100,6 @@ def is_complete(ratings):
     n_entries = len(ratings.data)
     complete = n_entries == ratings.n_rows * ratings.n_columns > 0
     return complete and (ratings.weights is None or bool((ratings.weights == ratings.weights[0]).all()))
-
-
-# ------------------------------------------------------------------------------------------------- plain SVD
-
-
-@blas_threads(1)
-def truncated_svd(A, n_components):
-    """Return the largest singular values of a matrix and their vectors, as :func:`scipy.sparse.linalg.svds` does.
-
-    Parameters
-    ----------
-    A : ndarray of shape (n_rows, n_columns)
-        Without missing entries.
-    n_components : int
-        At most the smaller side of A.
-
-    Returns
-    -------
-    U, s, V : ndarray of shape (n_rows, n_components), (n_components,), (n_columns, n_components)
-        Singular values descending; the largest entry of each column of V is positive.
-    """
-    if min(A.shape) <= DIRECT_SIZE or 3 * n_components >= min(A.shape):
-        U, s, Vt = np.linalg.svd(A, full_matrices=False)
-        return _signed(U[:, :n_components], s[:n_components], Vt[:n_components].T)
-    first = np.random.default_rng(0).standard_normal(min(A.shape)).astype(A.dtype)
-    Vt = scipy.sparse.linalg.svds(A, n_components, v0=first, return_singular_vectors="vh")[2]
-    # A round of subspace iteration: both sides orthonormal, small values right as well.
-    U = np.linalg.qr(_dense_times(A, np.linalg.qr(Vt[::-1].T)[0]))[0]
-    V, s, rotation = np.linalg.svd(_dense_times(A.T, U), full_matrices=False)
-    return _signed(U @ rotation.T, s, V)
-
-
-def _dense_times(A, V):
-    """Return ``A @ V``, a few rows at a time."""
-    size = max(1, DENSE_WORK // (A.shape[1] * V.shape[1]))
-    return np.concatenate([A[start : start + size] @ V for start in range(0, len(A), size)])
-
-
-def _signed(U, s, V):
-    signs = sign_of_largest(V)
-    return np.ascontiguousarray(U * signs), s, np.ascontiguousarray(V * signs)
 
 
 # ------------------------------------------------------------------------------------------------- completion
@@ -186,9 +132,8 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
     step : Step
         State :class:`Completion`; metrics "objective" and "rmse".
     """
-    total = float(len(ratings.data) if ratings.weights is None else ratings.weights.sum(dtype=np.float64))
     if is_complete(ratings):
-        yield _step(replace(_plain(ratings, n_components, alpha), n_iter=1, converged=True), total, True)
+        yield step_of(_plain(ratings, n_components, alpha), ratings.total_weight, True)
         return
     by_item = ratings.flipped()[0]
     problem = _Imputation(ratings, by_item, alpha, largest_weight(ratings), n_threads)
@@ -196,17 +141,7 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
         start = problem.shrunk(*randomized_svd(_unfilled(ratings, by_item, n_threads), n_components, seed))
     current = problem.evaluated(start)
     iterations = accelerated(current, functools.partial(_filled_once, problem))
-    for n_iter, after in zip(range(1, max_iter + 1), iterations):
-        converged = current.objective - after.objective <= tol * current.objective
-        current, last = after, converged or n_iter == max_iter
-        yield _step(replace(after, n_iter=n_iter, converged=bool(converged)), total, bool(last))
-        if last:
-            return
-
-
-def _step(state, total, last):
-    metrics = {"objective": state.objective, "rmse": float(np.sqrt(state.squared_error / max(total, 1e-300)))}
-    return Step(state, metrics, last)
+    yield from descent_steps(iterations, current.objective, ratings.total_weight, max_iter, tol)
 
 
 def _plain(ratings, n_components, alpha):
@@ -258,7 +193,7 @@ def _filled_once(problem, current, before, push):
     V = np.linalg.qr(filled.transposed_times(current.left))[0]
     Q, R = np.linalg.qr(filled.times(V)[0])
     U, s, rotation = np.linalg.svd(R)
-    return problem.evaluated(problem.shrunk(*_signed(Q @ U, s, V @ rotation.T)))
+    return problem.evaluated(problem.shrunk(*signed(Q @ U, s, V @ rotation.T)))
 
 
 def fold(ratings, completion, alpha, *, n_threads=1):
@@ -290,36 +225,6 @@ def fold(ratings, completion, alpha, *, n_threads=1):
 
 
 # ------------------------------------------------------------------------------------------------- starts
-
-
-@blas_threads(1)
-def randomized_svd(matrix, n_components, seed):
-    """Return approximate leading singular values and vectors (Halko, Martinsson & Tropp 2011, algorithm 4.4).
-
-    Parameters
-    ----------
-    matrix : object
-        With the methods ``times`` and ``transposed_times`` of a filled matrix.
-    n_components : int
-        At most the smaller side.
-    seed : int
-        Of the random directions.
-
-    Returns
-    -------
-    U, s, V : ndarray of shape (n_rows, n_components), (n_components,), (n_columns, n_components)
-        As from :func:`truncated_svd`.
-    """
-    shape = len(matrix.left), len(matrix.right)
-    width, dtype = min(n_components + OVERSAMPLING, *shape), matrix.right.dtype
-    Q = np.random.default_rng(seed).standard_normal((shape[1], width)).astype(dtype)
-    for _ in range(POWER_ITERATIONS):
-        Q = np.linalg.qr(matrix.times(Q)[0])[0]
-        Q = np.linalg.qr(matrix.transposed_times(Q))[0]
-    U, R = np.linalg.qr(matrix.times(Q)[0])
-    left, s, rotation = np.linalg.svd(R)
-    U, V = U @ left, Q @ rotation.T
-    return _signed(U[:, :n_components], s[:n_components], V[:, :n_components])
 
 
 def svd_start(ratings, n_components, seed, *, n_threads=1):

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml._sklearn import HasMethods, Interval, StrOptions, check_feature_names_in
 from skml.base import fitting, require_memory
-from skml.recommendation.baseline import fit_baseline
+from skml.recommendation.baseline import fit_baseline, row_biases
 from skml.recommendation.doors import as_learned, ask_codes, matrix_histories, read_table
 from skml.recommendation.ids import find, merge_ids
 from skml.recommendation.interactions import merged
@@ -359,7 +359,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         if self._is_implicit:
             return
         baseline = fit_baseline(ratings, (self.bias_alpha, self.bias_alpha))
-        weights = np.bincount(ratings.indices, ratings.filled_weights(), n_items)
+        weights = ratings.column_weights()
         coef = common_profile(self.item_attributes_, baseline.item_bias, weights, self.alpha)
         expected = self.item_attributes_ @ coef
         self.mean_, self.attribute_coef_ = baseline.mean, coef
@@ -371,21 +371,12 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         return self._people[users]
 
     def _fold(self, ratings):
-        if self._is_implicit:
-            bias = np.zeros(ratings.n_rows, self._dtype)
-        else:
-            bias = self._own_bias(ratings)
+        bias = np.zeros(ratings.n_rows, self._dtype)
+        if not self._is_implicit:
+            bias = row_biases(ratings, self.mean_, self.item_bias_, self.bias_alpha).astype(self._dtype, copy=False)
         states = rocchio_states if self.profile == "rocchio" else ridge_states
         arguments, options = self._posed(ratings, bias)
         return People(bias, states(*arguments, **options))
-
-    def _own_bias(self, ratings):
-        # (Σ w + 2 λ) b_u = Σ w (r - μ - b_i)
-        rows, n, w = ratings.rows(), ratings.n_rows, ratings.filled_weights().astype(np.float64)
-        rest = ratings.data - self.item_bias_[ratings.indices] - self.mean_
-        totals = np.bincount(rows, w, n) + 2 * self.bias_alpha
-        sums = np.bincount(rows, w * rest, n)
-        return np.divide(sums, totals, out=np.zeros(n), where=totals > 0).astype(self._dtype)
 
     def _rest(self, ratings, bias):
         """Return ratings less the baseline."""

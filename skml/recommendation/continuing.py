@@ -68,7 +68,7 @@ def started(factors, settings, dtype, n_attributes):
         found = replace(found, user_bias=np.zeros_like(user_bias), item_bias=np.zeros_like(item_bias))
     A = factors.attributes
     suits = A is not None and A.shape == (n_attributes, settings.n_components + settings.fit_bias)
-    return replace(found, attributes=A.astype(dtype, copy=False) if suits else None)
+    return replace(found, attributes=A if suits else None)
 
 
 def seal_of(ratings, settings, attributes, held):

@@ -30,38 +30,15 @@ import numpy as np
 
 from skml import _kernels
 from skml._kernels import blas_threads
-from skml.base import Step
+from skml.recommendation.descent import accelerated, descent_steps
 from skml.recommendation.factors import Factors
+from skml.recommendation.least_squares import solve_rows
+from skml.recommendation.penalties import Penalties
+from skml.recommendation.reconstruction import residuals, squared_error, squared_sum
+from skml.recommendation.singular import sign_of_largest
+from skml.recommendation.slices import row_slices
 
-CALL_WORK = 2e8  # multiplications in one call of a kernel: well below half a second on one thread
 REFRESH = 16  # sweeps after which the residual is computed afresh, rid of rounding
-SUM_CHUNK = 2**18
-
-
-@dataclass(frozen=True)
-class Penalties:
-    """What J charges for the size of its parameters.
-
-    Attributes
-    ----------
-    users, items, biases : float
-        At least 0.
-    weighted : bool
-        Whether a row's penalty is multiplied with the total weight of its interactions.
-    """
-
-    users: float
-    items: float
-    biases: float = 0.0
-    weighted: bool = False
-
-    def scales(self, ratings):
-        """Return what each row's penalty is multiplied with."""
-        if not self.weighted:
-            return np.ones(ratings.n_rows)
-        if ratings.weights is None:
-            return np.diff(ratings.indptr).astype(np.float64)
-        return np.bincount(ratings.rows(), ratings.weights, minlength=ratings.n_rows)
 
 
 @dataclass(frozen=True)
@@ -76,119 +53,15 @@ class Descent:
         J.
     squared_error : float
         The weighted sum of squared residuals.
-    n_iter : int
-        The sweeps so far.
-    converged : bool
-        Whether the last sweep lowered J by no more than `tol` times itself.
     """
 
     factors: Factors
     objective: float
     squared_error: float
-    n_iter: int = 0
-    converged: bool = False
 
 
-# ------------------------------------------------------------------------------------------------- shared
-
-
-def row_slices(indptr, per_entry, per_row=16.0):
-    """Return slices of rows, each of no more work than one call should do (a single row aside).
-
-    Parameters
-    ----------
-    indptr : ndarray of shape (n_rows + 1,)
-        Where rows begin.
-    per_entry, per_row : float
-        Multiplications for an entry, and for a row.
-
-    Returns
-    -------
-    slices : list of slice
-        They cover all rows.
-    """
-    work = indptr * float(per_entry) + np.arange(len(indptr)) * float(per_row)
-    cuts = np.searchsorted(work, np.arange(CALL_WORK, work[-1], CALL_WORK))
-    cuts = np.unique(np.concatenate([[0], cuts, [len(indptr) - 1]]))
-    return [slice(int(start), int(stop)) for start, stop in zip(cuts, cuts[1:])]
-
-
-def weights_of(ratings):
-    """Return the weights as the kernels take them: empty for ones."""
-    return ratings.data[:0] if ratings.weights is None else ratings.weights
-
-
-def squared_sum(residual, weights):
-    """Return ``sum w residual^2`` in float64, in a fixed order; empty weights are ones."""
-    total = 0.0
-    for start in range(0, len(residual), SUM_CHUNK):
-        squares = np.square(residual[start : start + SUM_CHUNK], dtype=np.float64)
-        total += float((squares * weights[start : start + SUM_CHUNK] if len(weights) else squares).sum())
-    return total
-
-
-def residuals(ratings, factors, n_threads):
-    """Return ``r - mean - b_u - b_i - p_u'q_i`` for each interaction."""
-    left, right = _bordered(factors)
-    residual = np.empty_like(ratings.data)
-    for rows in row_slices(ratings.indptr, left.shape[1] + 8):
-        arrays = ratings.indptr, ratings.indices, ratings.data, left, right, residual
-        _kernels.coordinate.write_residuals(*arrays, rows.start, rows.stop, n_threads)
-    return residual
-
-
-def _bordered(factors):
-    """Return matrices whose product with each other is the whole prediction."""
-    ones = [np.ones_like(bias) for bias in (factors.user_bias, factors.item_bias)]
-    shift = factors.user_bias + np.asarray(factors.mean, factors.user_bias.dtype)
-    left = np.column_stack([factors.users, shift, ones[0]])
-    return left, np.column_stack([factors.items, ones[1], factors.item_bias])
-
-
-def penalty(factors, penalties, scales, *, constraint=None):
-    """Return the part of J that is not squared error; `scales` are those of users and of items."""
-    items = 0.0 if constraint == "orthogonal" else penalties.items
-    sides = (
-        (penalties.users, factors.users, factors.user_bias, scales[0]),
-        (items, factors.items, factors.item_bias, scales[1]),
-    )
-    total = 0.0
-    for charge, rows, bias, scale in sides:
-        total += charge * float((scale[:, None] * np.square(rows, dtype=np.float64)).sum())
-        total += penalties.biases * float((scale * np.square(bias, dtype=np.float64)).sum())
-    return total
-
-
-def evaluated(ratings, factors, penalties, *, constraint=None, n_threads=1):
-    """Return the Descent at some parameters, with its objective computed from nothing else.
-
-    Parameters
-    ----------
-    ratings : Ratings
-        The interactions.
-    factors : Factors
-        The parameters.
-    penalties : Penalties
-        Of J.
-    constraint : {None, "nonnegative", "orthogonal"}, default=None
-        Which J.
-    n_threads : int, default=1
-        It does not show in the result.
-
-    Returns
-    -------
-    descent : Descent
-        After no sweep.
-    """
-    error = squared_sum(residuals(ratings, factors, n_threads), weights_of(ratings))
-    scales = penalties.scales(ratings), penalties.scales(ratings.flipped()[0])
-    return Descent(factors, error / 2 + penalty(factors, penalties, scales, constraint=constraint), error)
-
-
-def coordinate_steps(
-    ratings, start, penalties, *, constraint=None, fit_bias=True, n_inner=1, max_iter=100, tol=1e-5, n_threads=1
-):
-    """Minimise J by sweeps over all coordinates.
+def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=True, max_iter=100, tol=1e-5, n_threads=1):
+    """Minimise J by sweeps over all coordinates, each component being refined once in a sweep (T = 1 of Yu et al.).
 
     Parameters
     ----------
@@ -203,8 +76,6 @@ def coordinate_steps(
         See the head of this file.
     fit_bias : bool, default=True
         Whether biases are coordinates too; otherwise they stay. Not with "nonnegative".
-    n_inner : int, default=1
-        How often a component is refined within a sweep (T of Yu et al.); without a meaning for "orthogonal".
     max_iter : int, default=100
         At most so many sweeps.
     tol : float, default=1e-5
@@ -219,58 +90,15 @@ def coordinate_steps(
     """
     by_item = ratings.flipped()[0]
     start = _settled(start, ratings, by_item)
-    problem = _Problem(
-        penalties, constraint, fit_bias, n_threads, (penalties.scales(ratings), penalties.scales(by_item))
-    )
     if constraint == "orthogonal":
-        start = _orthonormal(start)
-    error = squared_sum(residuals(ratings, start, n_threads), weights_of(ratings))
-    current = problem.descent(start, error)
+        start, penalties = _orthonormal(start), replace(penalties, items=0.0)
+    problem = _Problem(penalties, constraint, fit_bias, n_threads, penalties.scales(ratings))
+    current = problem.descent(start, squared_error(ratings, start, n_threads))
     if constraint == "orthogonal":
         sweeps = _orthogonal_sweeps(ratings, by_item, start, problem)
     else:
-        sweeps = _rank_one_sweeps(ratings, by_item, current, problem, n_inner)
-    total = float(len(ratings.data) if ratings.weights is None else ratings.weights.sum(dtype=np.float64))
-    before = current.objective
-    for n_iter, descent in zip(range(1, max_iter + 1), sweeps):
-        converged = before - descent.objective <= tol * before
-        before = descent.objective
-        metrics = {"objective": before, "rmse": float(np.sqrt(descent.squared_error / max(total, 1e-300)))}
-        last = bool(converged or n_iter == max_iter)
-        yield Step(replace(descent, n_iter=n_iter, converged=bool(converged)), metrics, last)
-        if last:
-            return
-
-
-def best_of(ratings, starts, penalties, *, n_sweeps=10, **options):
-    """Return the start that leads furthest down: after so many sweeps the worse half is dropped, and so on.
-
-    Parameters
-    ----------
-    ratings : Ratings
-        The interactions.
-    starts : list of Factors
-        Of equal starts the first wins.
-    penalties : Penalties
-        Of J.
-    n_sweeps : int, default=10
-        Sweeps of each round.
-    **options : dict
-        `constraint`, `fit_bias`, `n_inner` and `n_threads` of :func:`coordinate_steps`.
-
-    Returns
-    -------
-    factors : Factors
-        Of the best, where its sweeps have led it.
-    """
-    while len(starts) > 1:
-        ends = []
-        for start in starts:
-            *_, step = coordinate_steps(ratings, start, penalties, max_iter=n_sweeps, tol=0.0, **options)
-            ends.append(step.state)
-        ends.sort(key=lambda descent: descent.objective)
-        starts = [descent.factors for descent in ends[: len(ends) // 2]]
-    return starts[0]
+        sweeps = _rank_one_sweeps(ratings, by_item, current, problem)
+    yield from descent_steps(sweeps, current.objective, ratings.total_weight, max_iter, tol)
 
 
 @dataclass(frozen=True)
@@ -284,8 +112,7 @@ class _Problem:
     scales: tuple
 
     def descent(self, factors, squared_error):
-        size = penalty(factors, self.penalties, self.scales, constraint=self.constraint)
-        return Descent(factors, squared_error / 2 + size, squared_error)
+        return Descent(factors, squared_error / 2 + self.penalties.of(factors, self.scales), squared_error)
 
 
 def _settled(factors, ratings, by_item):
@@ -298,37 +125,6 @@ def _settled(factors, ratings, by_item):
         factors.item_bias * items,
         factors.mean,
     )
-
-
-def accelerated(current, move):
-    """Yield states of ever lower objective, each moved on from the last and pushed along the step before.
-
-    The push grows as in Nesterov's method (1983) and starts anew after a push that has raised the objective, which is
-    taken back (O'Donoghue & Candes 2015; for alternating non-negative factors Ang & Gillis 2019).
-
-    Parameters
-    ----------
-    current : object
-        The state to start from, with an `objective`.
-    move : callable
-        ``move(current, before, push)`` returns the next state; with a push of 0 it never has a larger objective.
-
-    Yields
-    ------
-    state : object
-        Without end.
-    """
-    before, momentum = current, 1.0
-    while True:
-        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        push = (momentum - 1) / following
-        after = move(current, before, push)
-        if push > 0 and after.objective > current.objective:
-            after, following = move(current, current, 0.0), 1.0
-        if after.objective > current.objective:  # nothing is left but rounding
-            after = current
-        before, current, momentum = current, after, following
-        yield current
 
 
 # ------------------------------------------------------------------------------------------------- CCD++
@@ -355,10 +151,10 @@ def _side(ratings, scales):
     return _Side(ratings, None, scales, row_slices(ratings.indptr, 8), *zeros)
 
 
-def _rank_one_sweeps(ratings, by_item, start, problem, n_inner):
+def _rank_one_sweeps(ratings, by_item, start, problem):
     """Yield the Descent after each sweep of CCD++."""
     sides = _side(ratings, problem.scales[0]), _side(by_item, problem.scales[1])
-    return accelerated(start, _RankOne(sides, problem, n_inner).moved)
+    return accelerated(start, _RankOne(sides, problem).moved)
 
 
 @dataclass
@@ -367,7 +163,6 @@ class _RankOne:
 
     sides: tuple
     problem: object
-    n_inner: int
     known: object = None
     n_done: int = 0
 
@@ -378,9 +173,9 @@ class _RankOne:
             factors = _pushed(factors, before.factors, push, self.problem.constraint == "nonnegative")
         if factors is not self.known or self.n_done % REFRESH == 0:
             _refresh(self.sides, factors, self.problem.n_threads)
-        self.known = _swept(self.sides, factors, self.problem, self.n_inner)
+        self.known = _swept(self.sides, factors, self.problem)
         self.n_done += 1
-        return self.problem.descent(self.known, squared_sum(self.sides[1].residual, weights_of(self.sides[1].ratings)))
+        return self.problem.descent(self.known, squared_sum(self.sides[1].residual, self.sides[1].ratings.weights))
 
 
 def _pushed(factors, before, push, nonnegative):
@@ -394,7 +189,7 @@ def _pushed(factors, before, push, nonnegative):
     return Factors(*(moved(name) for name in ("users", "items", "user_bias", "item_bias")), factors.mean)
 
 
-def _swept(sides, factors, problem, n_inner):
+def _swept(sides, factors, problem):
     """Return the factors after one sweep of CCD++; the sides' residuals follow."""
     # By component, so that a coordinate of all users or items lies together.
     components = np.array(factors.users.T, order="C"), np.array(factors.items.T, order="C")
@@ -402,8 +197,7 @@ def _swept(sides, factors, problem, n_inner):
     if problem.fit_bias:
         _alternate(sides, biases, ones, problem, biases=True)
     for pair in zip(*components):
-        for _ in range(n_inner):
-            _alternate(sides, pair, pair, problem)
+        _alternate(sides, pair, pair, problem)
     return Factors(*(np.array(side.T, order="C") for side in components), *biases, factors.mean)
 
 
@@ -433,43 +227,15 @@ def _alternate(sides, own, other, problem, *, biases=False):
 def _descend(side, others, coordinates, charge, problem):
     """Minimise J over a coordinate `own` of the rows of `side`, which multiplies `x` of its columns."""
     own, x = coordinates
-    before, pairs, ratings = own.copy(), np.column_stack([side.change, x]), side.ratings
-    arrays = ratings.indptr, ratings.indices, side.residual, weights_of(ratings), side.held, pairs, own
+    before, pairs, (indptr, indices, _, weights) = own.copy(), np.column_stack([side.change, x]), side.ratings.arrays()
+    arrays = indptr, indices, side.residual, weights, side.held, pairs, own
     low = 0.0 if problem.constraint == "nonnegative" else -np.inf
     for rows in side.slices:
         _kernels.coordinate.sweep_rows(*arrays, 2 * charge * side.scales, low, rows.start, rows.stop, problem.n_threads)
     others.held, others.change = x, own - before
 
 
-# ------------------------------------------------------------------------------------------------- exact rows
-
-
-def solve_rows(ratings, vectors, offsets, quadratic, own, *, nonnegative=False, n_threads=1):
-    """Overwrite `own` by the exact minimiser of each row's part of J.
-
-    Parameters
-    ----------
-    ratings : Ratings
-        The interactions by row.
-    vectors : ndarray of shape (n_columns, K)
-        What the rows' coefficients are multiplied with.
-    offsets : ndarray of shape (n_columns,)
-        What is subtracted from the ratings of a column first.
-    quadratic : (ndarray of shape (K, K), ndarray of shape (K,), ndarray of shape (n_rows,))
-        A, c and s of the rows' penalty ``z'Az / 2 + s z'diag(c)z / 2``.
-    own : ndarray of shape (n_rows, K)
-        Where to start and, afterwards, the solution; in the type of the ratings, as vectors and offsets.
-    nonnegative : bool, default=False
-        Whether no coefficient may be negative.
-    n_threads : int, default=1
-        It does not show in the result.
-    """
-    K = vectors.shape[1]
-    base, charges, scales = (np.ascontiguousarray(part, dtype=np.float64) for part in quadratic)
-    entries = ratings.indptr, ratings.indices, ratings.data, weights_of(ratings)
-    arrays = (*entries, np.ascontiguousarray(vectors), offsets, base, charges, scales, own)
-    for rows in row_slices(ratings.indptr, K * K + 8, K**3 / 6 + (64 * K * K if nonnegative else 16)):
-        _kernels.coordinate.solve_rows(*arrays, nonnegative, rows.start, rows.stop, n_threads)
+# ------------------------------------------------------------------------------------------------- fold-in
 
 
 def fold(ratings, factors, penalties, *, constraint=None, fit_bias=True, n_threads=1):
@@ -503,7 +269,7 @@ def fold(ratings, factors, penalties, *, constraint=None, fit_bias=True, n_threa
     own = np.zeros((ratings.n_rows, K), dtype=items.dtype)
     charges = 2 * np.append(np.full(k, float(penalties.users)), [penalties.biases] * (K - k))
     offsets = factors.item_bias + np.asarray(factors.mean, items.dtype)
-    quadratic = np.zeros((K, K)), charges, penalties.scales(ratings)
+    quadratic = np.zeros((K, K)), charges, penalties.scales(ratings)[0]
     nonnegative = constraint == "nonnegative"
     solve_rows(ratings, vectors, offsets, quadratic, own, nonnegative=nonnegative, n_threads=n_threads)
     return _parted(own, k)
@@ -523,8 +289,7 @@ def _orthogonal_sweeps(ratings, by_item, start, problem):
     factors = start
     while True:
         factors = _orthonormal(_fitted_items(by_item, _fitted_users(ratings, factors, problem), problem))
-        residual = residuals(ratings, factors, problem.n_threads)
-        yield problem.descent(factors, squared_sum(residual, weights_of(ratings)))
+        yield problem.descent(factors, squared_error(ratings, factors, problem.n_threads))
 
 
 def _fitted_users(ratings, factors, problem):
@@ -570,13 +335,3 @@ def _orthonormal(factors):
     dtype = factors.items.dtype
     users, items = (np.ascontiguousarray(side @ rotation, dtype=dtype) for side in (P, Q))
     return replace(factors, users=users, items=items)
-
-
-def sign_of_largest(columns):
-    """Return per column the sign of its largest entry, of nearly equal ones the first."""
-    sizes = np.abs(columns)
-    near = sizes >= sizes.max(axis=0, initial=0.0) * (1 - np.sqrt(np.finfo(columns.dtype).eps))
-    if not len(columns):
-        return np.ones(columns.shape[1], columns.dtype)
-    first = columns[near.argmax(axis=0), np.arange(columns.shape[1])]
-    return np.where(first < 0, -1, 1).astype(columns.dtype)

@@ -6,7 +6,6 @@ B_ij = -P_ij / P_jj (eq. 8). For explicit ratings X is best what a baseline leav
 """
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.linalg import lapack
 
 from skml import _kernels
@@ -84,8 +83,7 @@ def linear_scores(states, B, targets=None):
     scores : ndarray of shape (n_users, n_items) or (n_users, n_targets)
         Of B's type.
     """
-    parts = (states.data, states.indices, states.indptr)
-    return sp.csr_array(parts, shape=(states.n_rows, states.n_columns)) @ (B if targets is None else B[:, targets])
+    return states.matrix() @ (B if targets is None else B[:, targets])
 
 
 def linear_pairs(states, B, rows, targets):
@@ -111,27 +109,3 @@ def linear_pairs(states, B, rows, targets):
     at = np.arange(len(pair)) - (ends - lengths)[pair] + states.indptr[rows][pair]
     terms = states.data[at].astype(np.float64) * B[states.indices[at], targets[pair]]
     return np.bincount(pair, terms, minlength=len(rows)).astype(B.dtype)
-
-
-def linear_reasons(states, B, row, target):
-    """Return what each of a user's interactions adds to the score of an item.
-
-    Parameters
-    ----------
-    states : Ratings
-        Interactions by user.
-    B : ndarray of shape (n_items, n_items)
-        Of :func:`ease_weights`.
-    row, target : int
-        The user and the item.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_interactions,), int32
-        The user's items, ascending.
-    contributions : ndarray of shape (n_interactions,)
-        float64; they add up to the score.
-    """
-    part = slice(states.indptr[row], states.indptr[row + 1])
-    codes = states.indices[part]
-    return codes, states.data[part].astype(np.float64) * B[codes, target]

@@ -122,7 +122,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     warm_start : bool, default=False
         Whether `fit` starts from the factors of the last one. Where data and parameters are the same, but for how long
         to go on, it goes on, up to `max_iter` sweeps in all; else it is a new fit that starts from these factors,
-        unless solver, constraint, loss or the number of components are others.
+        unless solver, constraint, loss or the number of components are others. What goes on ends where a fit that was
+        never cut short does: with "als" to the bit, with "orthogonal" and "sgd" to rounding (but for `average`, and
+        "cosine" if `max_iter` changes). The accelerated solvers, "svd" and otherwise "ccd", begin to accelerate anew:
+        their objective still never rises, but their sweeps are others.
     random_state : int, RandomState instance or None, default=None
         Draws the start, the order of "sgd" and what is held out; a fit that goes on keeps the last draw unless this is
         an int. The order of rows does not matter, nor whether a weight is written as copies, but for the rounding of
@@ -363,7 +366,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         seal = seal_of(ratings, settings, *(side or [None]), self.early_stopping and self.validation_fraction)
         start, past = self._start(solver, kept, extra, seal)
         attributes = self._attributes_of(ratings, settings, seal)
-        if past.n_iter and self._has_ended(past.history):
+        if past.n_iter and self._has_ended(past, solver):
             return attributes(start, past.history)
         if measure is not None:
             past = self._until_best(past, measure[1])
@@ -453,7 +456,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             raise ValueError("partial_fit cannot go on: n_components was changed since the last fit.")
         if goes_on and extra.new is None and seal == self._seal:  # as if it had not been cut short
             factors = carried(self._factors, extra.old_users, extra.old_items, (ratings.n_rows, ratings.n_columns))[0]
-            return factors, Past(self.n_iter_, self.history_["objective"][-1], self.history_)
+            return factors, Past(self.history_)
         if goes_on and self.item_factors_.shape[1] == self.n_components and can_start(self._settings, solver.settings):
             return self._carried_start(solver, ratings, extra), Past()
         return solver.start(ratings), Past()
@@ -477,8 +480,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if not past.n_iter:
             return past
         n_iter = best_of(past.history, name) + 1
-        history = {key: values[:n_iter] for key, values in past.history.items()}
-        return Past(n_iter, history["objective"][-1], history)
+        return Past({key: values[:n_iter] for key, values in past.history.items()})
 
     def _attributes_of(self, ratings, settings, seal):
         features = self._item_features
@@ -502,14 +504,14 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
         return attributes
 
-    def _has_ended(self, history):
+    def _has_ended(self, past, solver):
         """Tell whether a fit of the same parameters would do nothing more."""
-        if len(history["objective"]) >= self.max_iter:
+        if past.n_iter >= self.max_iter:
             return True
         if not self.early_stopping:
-            return self._has_converged(history)
+            return solver.has_ended(past) if self.solver == "sgd" else self._has_converged(past.history)
         name = "validation_ndcg" if self._is_implicit else "validation_rmse"
-        return waited(history[name], name, self.tol or 0.0) >= self.n_iter_no_change
+        return waited(past.history[name], name, self.tol or 0.0) >= self.n_iter_no_change
 
     def _has_converged(self, history):
         """Tell whether the last sweep changed next to nothing; epochs and early stopping have ends of their own."""

@@ -18,7 +18,7 @@ class Factors:
     mean : float
         What all ratings have in common; 0 where the model has none.
     attributes : ndarray of shape (n_attributes, n_components), or with one more column, for the bias, or None
-        The map from attributes of items to their factors.
+        The map from attributes of items to their factors, in float64.
     """
 
     users: np.ndarray

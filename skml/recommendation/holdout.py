@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from skml.recommendation.coordinate import residuals, squared_sum, weights_of
 from skml.recommendation.ranking import ndcg_without, take_rows
 from skml.recommendation.ratings import Ratings
-from skml.recommendation.reconstruction import row_products
+from skml.recommendation.reconstruction import row_products, squared_error
 
 _MOST_USERS = 2000  # that many users' rankings are looked at
 
@@ -57,10 +56,10 @@ def _part(ratings, mask):
 
 def error_on(held, n_threads):
     """Return a function of factors that gives the root mean squared error on held-out ratings."""
-    total = float(held.filled_weights().sum(dtype=np.float64))
+    total = held.total_weight
 
     def measure(factors):
-        return np.sqrt(squared_sum(residuals(held, factors, n_threads), weights_of(held)) / total)
+        return np.sqrt(squared_error(held, factors, n_threads) / total)
 
     return measure
 

@@ -1,14 +1,13 @@
 """Factors of one side given those of the other: many small ridge regressions, one per row of interactions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skml import _kernels
 from skml.recommendation.ratings import Ratings
+from skml.recommendation.slices import row_slices
 
-_LINE = 64  # bytes; rows of factors are whole lines
-_SLICE = 2e8  # nanoseconds of work, estimated amply, between two returns to Python
 _BLOCK = 512  # rows whose products are summed in the precision of the factors
 
 
@@ -45,7 +44,7 @@ class RowProblems:
         Parameters
         ----------
         others : ndarray of shape (n_columns, K)
-            The rows of the other side, as :func:`padded` gives them.
+            The rows of the other side, as :func:`skml.recommendation.padding.padded` gives them.
         found : ndarray of shape (n_rows, K)
             Is written; conjugate gradients start from what it holds.
         shift : ndarray of shape (n_columns,) or None
@@ -62,50 +61,51 @@ class RowProblems:
         ratings, dtype = self.ratings, found.dtype
         none, nothing = np.empty(0, dtype), np.empty((0, found.shape[1]), dtype)
         given = (
-            *(ratings.indptr, ratings.indices, ratings.data, _or(ratings.weights, none), others, _or(shift, none)),
+            *(*ratings.arrays(), others, _or(shift, none)),
             *(_or(gram, nothing), self.ridge, _or(self.scales, none), _or(prior, nothing), steps),
         )
         losses = np.empty(0) if losses is None else losses
-        cuts = row_cuts(ratings.indptr, found.shape[1], steps)
-        for start, stop in zip(cuts[:-1], cuts[1:]):
-            _kernels.normal.solve_rows(*given, start, stop, found, losses, self.n_threads)
+        for rows in row_slices(ratings.indptr, *_work(found.shape[1], steps)):
+            _kernels.normal.solve_rows(*given, rows.start, rows.stop, found, losses, self.n_threads)
 
 
 def _or(array, otherwise):
     return otherwise if array is None else array
 
 
-def row_cuts(indptr, width, steps):
-    """Return the bounds of slices of rows, none of which takes long unless it is a single row.
+def _work(width, steps):
+    """Return what an entry and a row take, in the time of a multiplication, of which vectors do many at once."""
+    return (0.2 * width * (steps + 1), width**2) if steps else (0.05 * width**2, 0.02 * width**3)
+
+
+def solve_rows(ratings, vectors, offsets, quadratic, own, *, nonnegative=False, n_threads=1):
+    """Overwrite `own` by the exact minimiser of each row's ``1/2 sum w (r - offset - x'z)^2`` and a penalty.
+
+    Unlike :class:`RowProblems` in double precision whatever the type, so that no penalty need keep the equations
+    from being nearly singular; the penalty may be any quadratic form, and coefficients may have to be 0 or more.
 
     Parameters
     ----------
-    indptr : ndarray of shape (n_rows + 1,)
-        Where each row's interactions begin.
-    width : int
-        The length of a row of factors.
-    steps : int
-        Of conjugate gradients, 0 for Cholesky.
-
-    Returns
-    -------
-    cuts : list of int
-        From 0 to n_rows, increasing.
+    ratings : Ratings
+        The interactions by row.
+    vectors : ndarray of shape (n_columns, K)
+        What the rows' coefficients are multiplied with.
+    offsets : ndarray of shape (n_columns,)
+        What is subtracted from the ratings of a column first.
+    quadratic : (ndarray of shape (K, K), ndarray of shape (K,), ndarray of shape (n_rows,))
+        A, c and s of the rows' penalty ``z'Az / 2 + s z'diag(c)z / 2``.
+    own : ndarray of shape (n_rows, K)
+        Where to start and, afterwards, the solution; in the type of the ratings, as vectors and offsets.
+    nonnegative : bool, default=False
+        Whether no coefficient may be negative.
+    n_threads : int, default=1
+        It does not show in the result.
     """
-    n_rows = len(indptr) - 1
-    per_entry, per_row = (0.2 * width * (steps + 1), width**2) if steps else (0.05 * width**2, 0.02 * width**3)
-    done = (indptr.astype(np.float64) * per_entry + np.arange(n_rows + 1) * per_row) / _SLICE
-    inner = np.searchsorted(done, np.arange(1, np.ceil(done[-1])), side="right") - 1
-    return np.unique([0, *inner, n_rows]).tolist()
-
-
-def padded(n_rows, width, dtype):
-    """Return zeros of shape (n_rows, K): the least K >= width such that each row is a whole number of cache lines."""
-    dtype = np.dtype(dtype)
-    size = -(-width * dtype.itemsize // _LINE) * _LINE
-    memory = np.zeros(n_rows * size + _LINE, dtype=np.uint8)
-    start = -memory.ctypes.data % _LINE
-    return memory[start : start + n_rows * size].view(dtype).reshape(n_rows, size // dtype.itemsize)
+    K = vectors.shape[1]
+    base, charges, scales = (np.ascontiguousarray(part, dtype=np.float64) for part in quadratic)
+    arrays = (*ratings.arrays(), np.ascontiguousarray(vectors), offsets, base, charges, scales, own)
+    for rows in row_slices(ratings.indptr, K * K + 8, K**3 / 6 + (64 * K * K if nonnegative else 16)):
+        _kernels.coordinate.solve_rows(*arrays, nonnegative, rows.start, rows.stop, n_threads)
 
 
 def gram_matrix(rows):
@@ -133,11 +133,7 @@ def weight_sums(ratings, implicit):
 
     Zhou, Wilkinson, Schreiber and Pan 2008 weigh the ridge of a user by the number of their ratings.
     """
-    weights = ratings.data if implicit else ratings.weights
-    if weights is None:
-        sums = np.diff(ratings.indptr).astype(np.float64)
-    else:
-        sums = np.bincount(ratings.rows(), weights, minlength=ratings.n_rows)
+    sums = (replace(ratings, weights=ratings.data) if implicit else ratings).row_weights()
     return np.where(sums > 0, sums, 1).astype(ratings.data.dtype)
 
 

@@ -224,11 +224,9 @@ def recall_at_k(recommended, relevant, k=10, *, average=True):
     Parameters
     ----------
     recommended : array-like of shape (n_users, n)
-        Ids or codes of items, the best first. Where a user has fewer, an id that no item has fills the row (-1, None,
-        NaN). An item that stands in a row twice counts once.
+        As for :func:`ndcg_at_k`.
     relevant : sequence of n_users array-likes, or sparse matrix of shape (n_users, n_items)
-        The ids of the items relevant to each user; or a matrix whose column numbers are the items' codes, relevant
-        where a positive value is stored.
+        As for :func:`ndcg_at_k`; all that has a gain counts the same.
     k : int, default=10
         How many recommendations count. The divisor is the number of all relevant items, also where that exceeds k.
     average : bool, default=True
@@ -259,11 +257,9 @@ def precision_at_k(recommended, relevant, k=10, *, average=True):
     Parameters
     ----------
     recommended : array-like of shape (n_users, n)
-        Ids or codes of items, the best first. Where a user has fewer, an id that no item has fills the row (-1, None,
-        NaN). An item that stands in a row twice counts once.
+        As for :func:`ndcg_at_k`.
     relevant : sequence of n_users array-likes, or sparse matrix of shape (n_users, n_items)
-        The ids of the items relevant to each user; or a matrix whose column numbers are the items' codes, relevant
-        where a positive value is stored.
+        As for :func:`ndcg_at_k`; all that has a gain counts the same.
     k : int, default=10
         The divisor, also for users who were recommended fewer items: what is lacking counts as a miss.
     average : bool, default=True
@@ -297,11 +293,9 @@ def map_at_k(recommended, relevant, k=10, *, average=True):
     Parameters
     ----------
     recommended : array-like of shape (n_users, n)
-        Ids or codes of items, the best first. Where a user has fewer, an id that no item has fills the row (-1, None,
-        NaN). An item that stands in a row twice counts the first time.
+        As for :func:`ndcg_at_k`.
     relevant : sequence of n_users array-likes, or sparse matrix of shape (n_users, n_items)
-        The ids of the items relevant to each user; or a matrix whose column numbers are the items' codes, relevant
-        where a positive value is stored.
+        As for :func:`ndcg_at_k`; all that has a gain counts the same.
     k : int, default=10
         How many recommendations count.
     average : bool, default=True
@@ -332,11 +326,9 @@ def mrr(recommended, relevant, k=None, *, average=True):
     Parameters
     ----------
     recommended : array-like of shape (n_users, n)
-        Ids or codes of items, the best first. Where a user has fewer, an id that no item has fills the row (-1, None,
-        NaN).
+        As for :func:`ndcg_at_k`.
     relevant : sequence of n_users array-likes, or sparse matrix of shape (n_users, n_items)
-        The ids of the items relevant to each user; or a matrix whose column numbers are the items' codes, relevant
-        where a positive value is stored.
+        As for :func:`ndcg_at_k`; all that has a gain counts the same.
     k : int or None
         How many recommendations count; None means all of them.
     average : bool, default=True

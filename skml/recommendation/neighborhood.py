@@ -5,20 +5,18 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 from threadpoolctl import threadpool_limits
 
 from skml._sklearn import Interval, StrOptions
 from skml.base import run_steps, warn_caller
-from skml.recommendation.baseline import fit_baseline
+from skml.recommendation.baseline import fit_baseline, row_biases
 from skml.recommendation.doors import as_learned
-from skml.recommendation.ease import ease_weights, linear_pairs, linear_reasons, linear_scores
+from skml.recommendation.ease import ease_weights, linear_pairs, linear_scores
 from skml.recommendation.ids import named
 from skml.recommendation.neighbors import (
     Vote,
-    as_ratings,
     baseline_of,
     deviations,
     item_neighborhood,
@@ -31,7 +29,7 @@ from skml.recommendation.neighbors import (
 from skml.recommendation.ranking import best_of_scores, take_rows
 from skml.recommendation.ratings import Ratings
 from skml.recommendation.recommender import BaseRecommender
-from skml.recommendation.similarity import Measure, largest, row_means, shares, similarities, similarities_to
+from skml.recommendation.similarity import Measure, largest, shares, similarities, similarities_to
 from skml.recommendation.slim import ElasticNet, slim_steps, slim_weights
 
 # So many similarities are kept for each neighbour that may speak.
@@ -287,7 +285,7 @@ class NeighborhoodFilter(BaseRecommender):
             neighborhood = item_neighborhood(similarities(ratings, self._measure), vote)
             return {"_likeness": neighborhood.back, "_neighborhood": neighborhood}
         similar = similarities(ratings.flipped()[0], self._measure)
-        return {"_likeness": as_ratings(similar), "_neighborhood": user_neighborhood(opinions, vote)}
+        return {"_likeness": Ratings.of_matrix(similar), "_neighborhood": user_neighborhood(opinions, vote)}
 
     def _learn_slim(self, context, opinions, fitted, extra):
         def attributes(blocks, history):
@@ -310,10 +308,7 @@ class NeighborhoodFilter(BaseRecommender):
     @property
     def similarities_(self):
         """In row j those who speak for j, and how similar they are, or what weight was learned for them."""
-        if not isinstance(self._likeness, Ratings):
-            return self._likeness
-        parts = (self._likeness.data, self._likeness.indices, self._likeness.indptr)
-        return sp.csr_array(parts, shape=(self._likeness.n_rows, self._likeness.n_columns))
+        return self._likeness.matrix() if isinstance(self._likeness, Ratings) else self._likeness
 
     @property
     def _bias_alphas(self):
@@ -356,15 +351,14 @@ class NeighborhoodFilter(BaseRecommender):
         known = self._neighborhood.links if self._of_deviations else as_learned(self._ratings, self._is_implicit)
         with self._limits():
             similar = similarities_to(opinions if self._of_deviations else ratings, known, self._measure)
-        return _People(bias, as_ratings(similar))
+        return _People(bias, Ratings.of_matrix(similar))
 
     def _folded_bias(self, ratings):
         """Return the biases of users given those of items: where the baseline's equations have them."""
         if self._is_implicit or self.baseline is None:
             return np.zeros(ratings.n_rows, self._dtype)
-        left, weights = ratings.data - self.mean_ - self.item_bias_[ratings.indices], ratings.filled_weights()
-        totals, sums = (np.bincount(ratings.rows(), w, minlength=ratings.n_rows) for w in (weights, weights * left))
-        return (sums / np.where(totals > 0, totals + 2 * self._bias_alphas[0], 1)).astype(self._dtype)
+        bias = row_biases(ratings, self.mean_, self.item_bias_, self._bias_alphas[0])
+        return bias.astype(self._dtype, copy=False)
 
     def _opinions(self, ratings, bias):
         return deviations(as_learned(ratings, self._is_implicit), self.mean_, bias, self.item_bias_)
@@ -400,9 +394,7 @@ class NeighborhoodFilter(BaseRecommender):
     # ---------------------------------------------------------------------------------------- questions
 
     def _deviation_matrix(self):
-        opinions = self._opinions(self._ratings, self.user_bias_)
-        parts = (opinions.data, opinions.indices, opinions.indptr)
-        return sp.csr_array(parts, shape=(opinions.n_rows, opinions.n_columns))
+        return self._opinions(self._ratings, self.user_bias_).matrix()
 
     def _item_vectors(self):
         return self._deviation_matrix().T.tocsr()
@@ -432,7 +424,7 @@ class NeighborhoodFilter(BaseRecommender):
     def _reasons(self, user, item):
         rows = self._states(np.array([user], np.int32)).rows
         if self.solver == "ease":
-            return linear_reasons(rows, self._likeness.T, 0, item)[1]
+            return rows.data.astype(np.float64) * self._likeness[item, rows.indices]
         past = self._ratings.indices[self._ratings.indptr[user] : self._ratings.indptr[user + 1]]
         found, contributions = np.zeros(len(past)), reasons(rows, self._neighborhood, 0, item)
         if self.kind == "user":
@@ -446,7 +438,7 @@ class NeighborhoodFilter(BaseRecommender):
         if self._of_deviations:
             ratings = take_rows(self._neighborhood.links, np.append(user, neighbors))
         if self.metric == "adjusted_cosine":
-            means = row_means(self._ratings.flipped()[0])
+            means = self._ratings.flipped()[0].row_means()
             ratings = ratings.with_data(ratings.data - means[ratings.indices])
         parts = [shares(ratings, 0, row, self._measure.metric) for row in range(1, len(neighbors) + 1)]
         items = [items for items, _ in parts]

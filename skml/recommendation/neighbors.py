@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from skml import _kernels
 from skml.recommendation.ratings import Ratings
-from skml.recommendation.similarity import sparse_rows, work_slices
+from skml.recommendation.slices import work_slices
 
 _TERMS_PER_CALL = 3e7  # per thread: below half a second
 
@@ -58,20 +58,20 @@ class Neighborhood:
         How they are heard.
     """
 
-    links: object
-    back: object
+    links: Ratings
+    back: Ratings
     state_says: bool
     vote: Vote
 
     @property
     def n_targets(self):
         """The number of items."""
-        return len(self.back.indptr) - 1
+        return self.back.n_rows
 
     @property
     def n_neighbors(self):
         """The number of those that may speak."""
-        return len(self.links.indptr) - 1
+        return self.links.n_rows
 
 
 def item_neighborhood(similar, vote):
@@ -89,23 +89,7 @@ def item_neighborhood(similar, vote):
     neighborhood : Neighborhood
         With a transposed copy of `similar`.
     """
-    return Neighborhood(as_ratings(sp.csr_array(similar.T)), as_ratings(similar), True, vote)
-
-
-def as_ratings(matrix):
-    """Return a sparse matrix as interactions of its rows with its columns.
-
-    Parameters
-    ----------
-    matrix : csr_array
-        Of int32 indices.
-
-    Returns
-    -------
-    ratings : Ratings
-        The same arrays.
-    """
-    return Ratings(matrix.indptr, matrix.indices, matrix.data, None, matrix.shape[1])
+    return Neighborhood(Ratings.of_matrix(sp.csr_array(similar.T)), Ratings.of_matrix(similar), True, vote)
 
 
 def user_neighborhood(opinions, vote):
@@ -172,7 +156,7 @@ def predict_pairs(states, neighborhood, rows, targets):
 
     Parameters
     ----------
-    states : csr_array or Ratings
+    states : Ratings
         A row per state.
     neighborhood : Neighborhood
         Who speaks.
@@ -185,7 +169,7 @@ def predict_pairs(states, neighborhood, rows, targets):
         Deviations from the baseline, of the states' type.
     """
     said, n_threads = np.empty(len(rows), dtype=states.data.dtype), _kernels.n_threads()
-    a, back = sparse_rows(states), sparse_rows(neighborhood.back)
+    a, back = states.arrays(), neighborhood.back.arrays()
     work = np.diff(a[0]).astype(np.float64)[rows] + np.diff(back[0])[targets] + 10
     for part in work_slices(work, _TERMS_PER_CALL * n_threads):
         pairs = (neighborhood.n_neighbors, rows[part], targets[part])
@@ -198,7 +182,7 @@ def predict_rows(states, neighborhood):
 
     Parameters
     ----------
-    states : csr_array or Ratings
+    states : Ratings
         A row per state.
     neighborhood : Neighborhood
         Who speaks.
@@ -208,9 +192,9 @@ def predict_rows(states, neighborhood):
     said : ndarray of shape (n_states, n_items)
         Deviations from the baseline, of the states' type.
     """
-    a, links, back = (sparse_rows(part) for part in (states, neighborhood.links, neighborhood.back))
-    n_states, n_threads = len(a[0]) - 1, _kernels.n_threads()
-    said = np.empty((n_states, neighborhood.n_targets), dtype=states.data.dtype)
+    a, links, back = (part.arrays() for part in (states, neighborhood.links, neighborhood.back))
+    n_threads = _kernels.n_threads()
+    said = np.empty((states.n_rows, neighborhood.n_targets), dtype=states.data.dtype)
     for part in work_slices(_row_work(a, links, back, neighborhood), _TERMS_PER_CALL * n_threads):
         _kernels.similarity.say_rows(*a, *links, *back, *_rule(neighborhood), part.start, said[part], n_threads)
     return said
@@ -221,7 +205,7 @@ def predict_items(states, neighborhood, targets):
 
     Parameters
     ----------
-    states : csr_array or Ratings
+    states : Ratings
         A row per state.
     neighborhood : Neighborhood
         Who speaks.
@@ -233,8 +217,7 @@ def predict_items(states, neighborhood, targets):
     said : ndarray of shape (n_states, n_targets)
         Deviations from the baseline, of the states' type.
     """
-    n_states = len(states.indptr) - 1
-    rows = np.repeat(np.arange(n_states, dtype=np.int32), len(targets))
+    rows, n_states = np.repeat(np.arange(states.n_rows, dtype=np.int32), len(targets)), states.n_rows
     return predict_pairs(states, neighborhood, rows, np.tile(targets, n_states)).reshape(n_states, len(targets))
 
 
@@ -243,7 +226,7 @@ def reasons(states, neighborhood, row, target):
 
     Parameters
     ----------
-    states : csr_array or Ratings
+    states : Ratings
         A row per state.
     neighborhood : Neighborhood
         Who speaks.
@@ -268,9 +251,9 @@ def reasons(states, neighborhood, row, target):
     return codes[kept], products[kept] * weights[kept] / (total if len(kept) else 1.0)
 
 
-def _row(matrix, row):
+def _row(ratings, row):
     """Return the codes, values and weights of a row."""
-    indptr, indices, data, weights = sparse_rows(matrix)
+    indptr, indices, data, weights = ratings.arrays()
     part = slice(indptr[row], indptr[row + 1])
     values = data[part].astype(np.float64)
     return indices[part], values, weights[part].astype(np.float64) if len(weights) else np.ones(len(values))

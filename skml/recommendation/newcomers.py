@@ -10,13 +10,14 @@ with x = p'q + b_i, under "logistic" + b; s is the logistic function.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import expit, log_expit
 
 from skml.recommendation.factors import Factors
 
-_SAMPLE = 512  # unseen items are those among so many, the same for everybody
+_SAMPLE = 512  # unseen items
 _MOST_STEPS, _ACCURACY = 50, 1e-10
 _LEAST = 1e-6  # the least penalty: without any, a person who has chosen all best items has no finite factors
 
@@ -64,10 +65,13 @@ class Ranking:
         return np.column_stack([Q, np.ones(len(Q))]) if self.has_bias else Q, self.factors.item_bias[items]
 
     def unseen(self, seen):
-        """Return the items of the sample that have not been chosen."""
-        n_items = len(self.factors.items)
-        sample = np.random.default_rng(0).permutation(n_items)[:_SAMPLE] if n_items > _SAMPLE else np.arange(n_items)
-        return np.setdiff1d(sample, seen)
+        """Return the first so many items, in an order that is the same for everybody, that have not been chosen."""
+        first = self._order[: _SAMPLE + len(seen)]
+        return first[~np.isin(first, seen)][:_SAMPLE]
+
+    @cached_property
+    def _order(self):
+        return np.random.default_rng(0).permutation(len(self.factors.items))
 
 
 def fold_rankers(ratings, ranking):

@@ -44,7 +44,7 @@ def noise_deviation(ratings, n_threads=1):
         return 0.0
     if weights is not None:
         errors *= weights
-    sums = [np.bincount(codes, weights, size) for codes, size in ((ratings.rows(), n), (ratings.indices, m))]
+    sums = ratings.row_weights(), ratings.column_weights()
     users, items = ((1 / np.sqrt(np.where(of > 0, of, 1))).astype(dtype) for of in sums)
     errors *= np.repeat(users / dtype.type(math.sqrt(variance)), np.diff(ratings.indptr))
     errors *= items[ratings.indices]

@@ -139,8 +139,7 @@ def _posed(ratings, attributes, alpha, confidence):
 
 
 def _compressed(ratings, coefficients):
-    data = coefficients.astype(ratings.data.dtype, copy=False)
-    return sp.csr_array((data, ratings.indices, ratings.indptr), shape=(ratings.n_rows, ratings.n_columns))
+    return ratings.with_data(coefficients.astype(ratings.data.dtype, copy=False)).matrix()
 
 
 @blas_threads(1)
@@ -315,12 +314,11 @@ def liked(ratings, threshold, middle):
     if threshold is not None:
         return ratings.data >= threshold
     rows, n_users = ratings.rows(), ratings.n_rows
-    w, r = ratings.filled_weights().astype(np.float64), ratings.data.astype(np.float64)
+    r = ratings.data.astype(np.float64)
     low, high = np.full(n_users, np.inf), np.full(n_users, -np.inf)
     np.minimum.at(low, rows, r)
     np.maximum.at(high, rows, r)
-    mean = np.bincount(rows, w * r, n_users) / np.maximum(np.bincount(rows, w, n_users), np.finfo(float).tiny)
-    bound = np.where(low == high, middle, mean)
+    bound = np.where(low == high, middle, ratings.row_means())
     return r >= bound[rows]
 
 
@@ -349,8 +347,7 @@ def rocchio_coefficients(ratings, attributes, speaks_for, gamma):
     side = 2 * rows.astype(np.int64) + speaks_for
     share = w / np.bincount(side, w, 2 * ratings.n_rows)[side]
     coefficients = np.where(speaks_for, share, -gamma * share)
-    states = sp.csr_array((coefficients, ratings.indices, ratings.indptr), shape=(ratings.n_rows, ratings.n_columns))
-    lengths = _lengths(states, attributes)
+    lengths = _lengths(ratings.with_data(coefficients).matrix(), attributes)
     # what cancels but for rounding has no direction
     scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 1e-10 * (1 + gamma))
     return (coefficients * scale[rows]).astype(ratings.data.dtype)

@@ -43,6 +43,35 @@ class Ratings:
         """Return the weights, ones where there are none."""
         return np.ones_like(self.data) if self.weights is None else self.weights
 
+    def arrays(self):
+        """Return what kernels take: indptr, indices, data, and weights, which are empty where all are 1."""
+        return self.indptr, self.indices, self.data, self.data[:0] if self.weights is None else self.weights
+
+    def matrix(self):
+        """Return the ratings as a sparse matrix that shares their memory."""
+        return sp.csr_array((self.data, self.indices, self.indptr), shape=(self.n_rows, self.n_columns))
+
+    @property
+    def total_weight(self):
+        """The sum of the weights."""
+        return float(len(self.data) if self.weights is None else self.weights.sum(dtype=np.float64))
+
+    def row_weights(self):
+        """Return the sum of each user's weights, in float64."""
+        if self.weights is None:
+            return np.diff(self.indptr).astype(np.float64)
+        return np.bincount(self.rows(), self.weights, minlength=self.n_rows)
+
+    def column_weights(self):
+        """Return the sum of each item's weights, in float64."""
+        return np.bincount(self.indices, self.weights, minlength=self.n_columns).astype(np.float64)
+
+    def row_means(self):
+        """Return the weighted mean rating of each user, in float64; 0 for a user without any."""
+        totals = self.row_weights()
+        products = self.data if self.weights is None else self.weights.astype(np.float64) * self.data
+        return np.bincount(self.rows(), products, minlength=self.n_rows) / np.where(totals > 0, totals, 1)
+
     def flipped(self):
         """Return the same interactions by item, and the order that brings an array by user into that by item."""
         places = np.arange(len(self.indices), dtype=np.int32)
@@ -54,6 +83,11 @@ class Ratings:
     def with_data(self, data):
         """Return the same interactions with other ratings."""
         return Ratings(self.indptr, self.indices, data, self.weights, self.n_columns)
+
+    @classmethod
+    def of_matrix(cls, matrix):
+        """Return the entries of a CSR matrix of int32 indices as interactions of its rows with its columns."""
+        return cls(matrix.indptr, matrix.indices, matrix.data, None, matrix.shape[1])
 
 
 def build_ratings(users, items, data, weights, shape):

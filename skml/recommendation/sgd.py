@@ -5,40 +5,21 @@ Of ratings: Funk (2006); Koren, Bell & Volinsky (2009). Of interactions without 
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from skml._kernels import interaction_sgd
 from skml.base import Step
 from skml.recommendation.factors import Factors
-from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_randomly, padded, random_key, random_numbers
+from skml.recommendation.padding import padded_copy
+from skml.recommendation.penalties import Penalties
+from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_randomly, random_key, random_numbers
 
-SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
 # What random numbers are for: none are used twice.
 _SHUFFLE, _DEAL, _NEGATIVES, _STRATA, _START = range(5)
 # Numbers that one call of a kernel moves: so many take far less than half a second.
 _CALL = 10**8
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """How strongly each kind of parameter is pulled to 0.
-
-    Attributes
-    ----------
-    users, items, user_biases, item_biases : float
-        The factor of the squared norm in the objective.
-    weighted : bool
-        Whether a row's squared norm counts once per interaction of the row (times its weight), as in Funk's method;
-        otherwise once. Under the losses "bpr" and "logistic" it always counts per interaction.
-    """
-
-    users: float = 0.01
-    items: float = 0.01
-    user_biases: float = 0.01
-    item_biases: float = 0.01
-    weighted: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,8 +31,8 @@ class Descent:
     loss : {"squared", "bpr", "logistic"}
         Half the squared error; -ln s(x_ui - x_uj) for an unseen item j; -ln s(x_ui) - sum_j ln s(-x_uj); s is the
         logistic function.
-    penalty : Penalty
-        In the units of the ratings as given.
+    penalties : Penalties
+        In the units of the ratings as given. Under "bpr" and "logistic" they count per interaction, weighted or not.
     learning_rate : {"constant", "invscaling", "adaptive", "cosine"}
         In epoch t = 1, 2, ...: eta0; eta0 / t**power_t; eta0, a fifth each time that the objective has not fallen by
         `tol`; eta0 (1 + cos(pi (t - 1) / max_iter)) / 2.
@@ -80,7 +61,7 @@ class Descent:
     """
 
     loss: str = "squared"
-    penalty: Penalty = field(default_factory=Penalty)
+    penalties: Penalties = Penalties(0.01, 0.01, 0.01, weighted=True)
     learning_rate: str = "constant"
     eta0: float = 0.02
     power_t: float = 0.25
@@ -129,7 +110,7 @@ def rating_scale(ratings):
     return math.sqrt(mean_square) or 1.0
 
 
-def sgd_steps(ratings, start, descent, done=0):
+def sgd_steps(ratings, start, descent, before=()):
     """Descend from given factors, epoch by epoch.
 
     Parameters
@@ -140,8 +121,8 @@ def sgd_steps(ratings, start, descent, done=0):
         Where to start; the mean stays.
     descent : Descent
         How to descend.
-    done : int, default=0
-        The epochs that have led to the start.
+    before : sequence of float, default=()
+        The objectives of the epochs that have led to the start.
 
     Yields
     ------
@@ -158,14 +139,14 @@ def sgd_steps(ratings, start, descent, done=0):
     ratings = _centred(ratings, start.mean)
     model = _Model.of(ratings, start, descent)
     learn = _rating_epoch(ratings, model, descent) if descent.loss == "squared" else _ranking_epoch(ratings, descent)
-    counts = penalty_counts(ratings, descent.penalty)
-    stop, damping, mean = Plateau(descent), 1.0, None
+    scales = descent.penalties.scales(ratings)
+    plateau, done, mean = Plateau(descent, before), len(before), None
     for epoch in range(done + 1, descent.max_iter + 1):
-        eta = damping * rate_at(descent, epoch)
+        eta = plateau.damping * rate_at(descent, epoch)
         with np.errstate(over="ignore", invalid="ignore"):
             met = learn(model, epoch, eta)
             state = model.state()
-            added = penalties(state, descent.penalty, counts)
+            added = descent.penalties.of(state, scales)
         objective = met + (added if descent.loss == "squared" else 0.0)
         if not math.isfinite(met + added):
             raise FloatingPointError(
@@ -174,9 +155,8 @@ def sgd_steps(ratings, start, descent, done=0):
             )
         if epoch > descent.max_iter - descent.average:
             state = mean = averaged(mean, state, epoch - max(done, descent.max_iter - descent.average))
-        stalled, ended = stop.see(objective)
-        damping = damping / 5 if stalled and descent.learning_rate == "adaptive" else damping
-        last = ended or epoch == descent.max_iter
+        plateau.see(objective)
+        last = plateau.ended or epoch == descent.max_iter
         yield Step(state, {"objective": objective, "learning_rate": eta}, last=last)
         if last:
             return
@@ -198,18 +178,34 @@ class Plateau:
     ----------
     descent : Descent
         With `tol` and `n_iter_no_change`.
+    objectives : sequence of float, default=()
+        What has been seen.
+
+    Attributes
+    ----------
+    ended : bool
+        Whether it is time to stop.
+    damping : float
+        What an adaptive learning rate is multiplied with.
     """
 
-    def __init__(self, descent):
+    def __init__(self, descent, objectives=()):
         self.tol, self.patience = descent.tol, descent.n_iter_no_change
-        self.best, self.waited = math.inf, 0
+        self.divisor = 5 if descent.learning_rate == "adaptive" else 1
+        self.best, self.waited, self.damping = math.inf, 0, 1.0
+        for objective in objectives:
+            self.see(objective)
 
     def see(self, objective):
-        """Return whether this objective is no better than the best, and whether it is time to stop."""
+        """Take in the objective of an epoch."""
         stalled = objective > self.best - (self.tol or 0.0) * abs(self.best) if self.best < math.inf else False
         self.waited = self.waited + 1 if stalled else 0
+        self.damping = self.damping / self.divisor if stalled else self.damping
         self.best = min(self.best, objective)
-        return stalled, self.tol is not None and self.waited >= self.patience
+
+    @property
+    def ended(self):
+        return self.tol is not None and self.waited >= self.patience
 
 
 def averaged(mean, state, count):
@@ -235,79 +231,8 @@ def averaged(mean, state, count):
     return Factors(*(a + (b - a) / a.dtype.type(count) for a, b in parts), state.mean)
 
 
-def penalties(state, penalty, counts):
-    """Return what the penalties add to the objective.
-
-    Parameters
-    ----------
-    state : Factors
-        The parameters.
-    penalty : Penalty
-        How strong they are.
-    counts : (ndarray of shape (n_users,), ndarray of shape (n_items,)) or (1.0, 1.0)
-        How often each row's squared norm counts.
-
-    Returns
-    -------
-    sum : float
-        lambda_U sum_u c_u |p_u|^2, and so on.
-    """
-    total = 0.0
-    for array, strength, count in zip(state.arrays(), _strengths(penalty), (*counts, *counts)):
-        rows = array.reshape(len(array), -1)
-        total += strength * float((count * np.einsum("ij,ij->i", rows, rows).astype(np.float64)).sum())
-    return total  # not finite if any parameter is not
-
-
-def penalty_counts(ratings, penalty):
-    """Return how often the squared norm of each user's and each item's row counts, for :func:`penalties`."""
-    return _row_weights(ratings) if penalty.weighted else (1.0, 1.0)
-
-
-def squared_objective(ratings, state, penalty):
-    """Return J = 1/2 sum w (r - mean - b_u - b_i - p_u . q_i)^2 and its penalties, at a state that stands still.
-
-    Parameters
-    ----------
-    ratings : Ratings
-        The interactions.
-    state : Factors
-        The parameters.
-    penalty : Penalty
-        How strong the penalties are.
-
-    Returns
-    -------
-    objective : float
-        The exact value; what an epoch reports is met on the way.
-    """
-    total, chunk = 0.0, max(1, 2**22 // state.users.shape[1])
-    users, ratings = ratings.rows(), _centred(ratings, state.mean)
-    for first in range(0, len(users), chunk):
-        at = slice(first, first + chunk)
-        u, i = users[at], ratings.indices[at]
-        errors = ratings.data[at] - np.einsum("ij,ij->i", state.users[u], state.items[i])
-        errors -= state.user_bias[u] + state.item_bias[i]
-        errors = np.square(errors, dtype=np.float64)
-        total += 0.5 * float((errors if ratings.weights is None else errors * ratings.weights[at]).sum())
-    return total + penalties(state, penalty, penalty_counts(ratings, penalty))
-
-
 def _centred(ratings, mean):
     return ratings.with_data(ratings.data - ratings.data.dtype.type(mean)) if mean else ratings
-
-
-def _strengths(penalty):
-    return penalty.users, penalty.items, penalty.user_biases, penalty.item_biases
-
-
-def _row_weights(ratings):
-    """Return the weight of each user's and of each item's interactions."""
-    weights = ratings.filled_weights()
-    return (
-        np.bincount(ratings.rows(), weights, minlength=ratings.n_rows),
-        np.bincount(ratings.indices, weights, minlength=ratings.n_columns),
-    )
 
 
 @dataclass(frozen=True)
@@ -326,8 +251,8 @@ class _Model:
         scale = rating_scale(ratings) if descent.loss == "squared" else 1.0
         root, kind, none = 1 / math.sqrt(scale), start.users.dtype.type, np.empty(0, dtype=start.users.dtype)
         user_bias, item_bias = (start.user_bias, start.item_bias) if descent.fit_bias else (none, none)
-        biases = user_bias * kind(1 / scale), padded(item_bias[:, None], 1 / scale)
-        return cls(padded(start.users, root), padded(start.items, root), *biases, start, scale)
+        biases = user_bias * kind(1 / scale), padded_copy(item_bias[:, None], kind, 1 / scale)
+        return cls(*(padded_copy(rows, kind, root) for rows in (start.users, start.items)), *biases, start, scale)
 
     def arrays(self):
         return self.U, self.V, self.user_bias, self.item_bias
@@ -340,15 +265,16 @@ class _Model:
             return Factors(*rows, start.user_bias, start.item_bias, start.mean)
         return Factors(*rows, self.user_bias * kind(self.scale), self.item_bias[:, 0] * kind(self.scale), start.mean)
 
-    def rates(self, eta, penalty):
+    def rates(self, eta, penalties):
         # dJ/dp_u = -sum_i w e q_i + 2 lambda p_u, with p, q in units of the root of the scale
-        pulls = np.array(_strengths(penalty)) * 2 / np.array([self.scale, self.scale, 1, 1])
+        charges = np.array([penalties.users, penalties.items, penalties.biases, penalties.biases])
+        pulls = charges * 2 / np.array([self.scale, self.scale, 1, 1])
         return np.append(eta, pulls).astype(self.U.dtype)
 
 
 def _rating_epoch(ratings, model, descent):
     """Return a function that descends the squared error for one epoch, and returns half of it."""
-    kind, penalty, n_parts = ratings.data.dtype.type, descent.penalty, count_parts(ratings)
+    kind, n_parts = ratings.data.dtype.type, count_parts(ratings)
     item_counts = np.bincount(ratings.indices, minlength=ratings.n_columns)
     parts = deal_evenly(np.diff(ratings.indptr), n_parts), deal_evenly(item_counts, n_parts)
     strata = cut(ratings, *parts, n_parts)
@@ -357,12 +283,13 @@ def _rating_epoch(ratings, model, descent):
     weights = none if ratings.weights is None else ratings.weights[strata.order] / kind(mean)
     data = (ratings.data * kind(1 / model.scale))[strata.order]
     arrays = (ratings.rows()[strata.order], ratings.indices[strata.order], data, weights)
-    shares = (none, none) if penalty.weighted else [_inverse(w).astype(kind) for w in _row_weights(ratings)]
+    counts = [] if descent.penalties.weighted else [ratings.row_weights(), ratings.column_weights()]
+    shares = [_inverse(count).astype(kind) for count in counts] or [none, none]
     order = np.empty(len(data), dtype=np.int32)
 
     def learn(model, epoch, eta):
         order[:] = np.arange(len(order), dtype=np.int32)
-        total, rates = 0.0, model.rates(eta, penalty)
+        total, rates = 0.0, model.rates(eta, descent.penalties)
         for starts, stops, _ in _pieces(strata, order, model, descent, epoch):
             losses = np.empty(len(starts))
             where = (order, starts, stops)
@@ -390,7 +317,7 @@ def _ranking_epoch(ratings, descent):
         # Negatives are drawn from the block's items; items are dealt anew each epoch, so that any two meet.
         item_parts = deal_randomly(n_items, n_parts, random_numbers(descent.seed, _DEAL, epoch))
         strata = cut(ratings, user_parts, item_parts, n_parts)
-        key, rates, sums = random_key(descent.seed, _NEGATIVES, epoch), model.rates(eta, descent.penalty), np.zeros(2)
+        key, rates, sums = random_key(descent.seed, _NEGATIVES, epoch), model.rates(eta, descent.penalties), np.zeros(2)
         for starts, stops, parts in _pieces(strata, strata.order, model, descent, epoch):
             losses, seen = np.empty((len(starts), 2)), (ratings.indptr, ratings.indices)
             members = _members(strata, parts)

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 
 from skml import _kernels
 from skml.recommendation.ratings import Ratings
+from skml.recommendation.slices import work_slices
 
 _KINDS = {"product": 0, "zero": 1, "jaccard": 2, "cosine": 3, "adjusted_cosine": 3, "pearson": 4}
 _PAIRS_PER_CALL = 1.5e7  # of entries, per thread: below half a second
@@ -168,38 +169,19 @@ def compared(ratings, metric):
         keeps its sums exact.
     """
     if metric == "adjusted_cosine":
-        return ratings.with_data(less(ratings.data, row_means(ratings)[ratings.rows()]))
+        return ratings.with_data(less(ratings.data, ratings.row_means()[ratings.rows()]))
     if metric == "pearson":
-        return ratings.with_data(less(ratings.data, row_means(ratings.flipped()[0])[ratings.indices]))
+        return ratings.with_data(less(ratings.data, ratings.flipped()[0].row_means()[ratings.indices]))
     return ratings
 
 
 def _as_compared(ratings, known, metric):
     """Return new users' interactions as :func:`compared` makes those of known users, which are columns there."""
     if metric == "adjusted_cosine":
-        return ratings.with_data(less(ratings.data, row_means(known.flipped()[0])[ratings.indices]))
+        return ratings.with_data(less(ratings.data, known.flipped()[0].row_means()[ratings.indices]))
     if metric == "pearson":
-        return ratings.with_data(less(ratings.data, row_means(ratings)[ratings.rows()]))
+        return ratings.with_data(less(ratings.data, ratings.row_means()[ratings.rows()]))
     return ratings
-
-
-def row_means(ratings):
-    """Return the weighted mean rating of each row.
-
-    Parameters
-    ----------
-    ratings : Ratings
-        Interactions by row.
-
-    Returns
-    -------
-    means : ndarray of shape (n_rows,)
-        float64; 0 for a row without any.
-    """
-    rows, weights = ratings.rows(), None if ratings.weights is None else ratings.weights.astype(np.float64)
-    totals = np.bincount(rows, weights, minlength=ratings.n_rows)
-    products = ratings.data if weights is None else weights * ratings.data
-    return np.bincount(rows, products, minlength=ratings.n_rows) / np.where(totals > 0, totals, 1)
 
 
 def less(data, centers):
@@ -220,51 +202,6 @@ def less(data, centers):
     left = data - centers
     left[np.abs(left) <= 1e-13 * np.abs(centers)] = 0  # a constant rater has no opinion, however it is rounded
     return left.astype(data.dtype, copy=False)
-
-
-def sparse_rows(matrix):
-    """Return what kernels take of a CSR matrix or of interactions: indptr, indices, data, weights.
-
-    Parameters
-    ----------
-    matrix : csr_array or Ratings
-        Of int32 indices.
-
-    Returns
-    -------
-    parts : tuple of ndarray
-        Empty weights stand for 1 everywhere.
-    """
-    weights = matrix.weights if isinstance(matrix, Ratings) else None
-    return (
-        matrix.indptr,
-        matrix.indices,
-        matrix.data,
-        _NOTHING.astype(matrix.data.dtype) if weights is None else weights,
-    )
-
-
-def work_slices(work, limit):
-    """Yield slices that cover all rows, the work of each at most `limit` unless it is a single row.
-
-    Parameters
-    ----------
-    work : ndarray of shape (n_rows,)
-        What each row takes.
-    limit : float
-        What a slice may take.
-
-    Yields
-    ------
-    rows : slice
-        Consecutive, non-empty.
-    """
-    done, start = np.cumsum(work, dtype=np.float64), 0
-    while start < len(work):
-        before = done[start - 1] if start else 0.0
-        stop = max(start + 1, int(np.searchsorted(done, before + limit, side="right")))
-        yield slice(start, stop)
-        start = stop
 
 
 def largest(similar, n):
@@ -360,7 +297,7 @@ def _joined(chunks, shape, dtype):
 
 
 def _with_roots(ratings):
-    indptr, indices, data, weights = sparse_rows(ratings)
+    indptr, indices, data, weights = ratings.arrays()
     return indptr, indices, data, np.sqrt(weights)
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from skml._kernels import blas_threads
 from skml.base import Step
 from skml.recommendation import als, completion, coordinate, sgd
-from skml.recommendation.baseline import fit_baseline
+from skml.recommendation.baseline import fit_baseline, row_biases
 from skml.recommendation.factors import Factors
 from skml.recommendation.newcomers import Ranking, fold_rankers, ranking_reasons
 from skml.recommendation.noise import noise_deviation
+from skml.recommendation.penalties import Penalties
 from skml.recommendation.ratings import Ratings
 
 # The penalties of alpha="auto"; see auto_alphas for the units of some.
@@ -100,17 +101,21 @@ class Past:
 
     Attributes
     ----------
-    n_iter : int
-        Sweeps or epochs, of which `max_iter` is the limit.
-    objective : float
-        J at the start, if it is known.
     history : dict or None
         The figures of all steps so far.
     """
 
-    n_iter: int = 0
-    objective: float = math.inf
     history: dict | None = None
+
+    @property
+    def objectives(self):
+        """J after each of these."""
+        return [] if self.history is None else self.history["objective"]
+
+    @property
+    def n_iter(self):
+        """Sweeps or epochs, of which `max_iter` is the limit."""
+        return len(self.objectives)
 
 
 def auto_alphas(ratings, kind):
@@ -209,7 +214,7 @@ class ALS:
     def steps(self, ratings, start, past, attributes=None):
         """Yield steps whose states are Factors."""
         plan = replace(self.plan, max_iter=self.settings.max_iter - past.n_iter)
-        return als.als_steps(ratings, start, plan, attributes, past.objective)
+        return als.als_steps(ratings, start, plan, attributes, past.objectives[-1] if past.n_iter else math.inf)
 
     def fold_users(self, ratings, factors):
         """Return factors and biases of users given by their ratings of known items."""
@@ -238,13 +243,19 @@ class SGD:
 
     def steps(self, ratings, start, past):
         """Yield steps whose states are Factors."""
-        s = self.settings
-        if s.ranks:
-            ratings = _weighed(ratings)
-        a = s.alphas
-        descent = sgd.Descent(
+        ratings = _weighed(ratings) if self.settings.ranks else ratings
+        return sgd.sgd_steps(ratings, start, self.descent, past.objectives)
+
+    def has_ended(self, past):
+        """Tell whether the epochs so far have come to an end, whatever `max_iter` is."""
+        return sgd.Plateau(self.descent, past.objectives).ended
+
+    @property
+    def descent(self):
+        s, a = self.settings, self.settings.alphas
+        return sgd.Descent(
             loss=s.loss,
-            penalty=sgd.Penalty(a["users"], a["items"], a["biases"], a["biases"], s.weighted or s.ranks),
+            penalties=Penalties(a["users"], a["items"], a["biases"], s.weighted or s.ranks),
             learning_rate=s.learning_rate,
             eta0=s.eta0,
             power_t=s.power_t,
@@ -257,7 +268,6 @@ class SGD:
             seed=s.seed,
             n_threads=s.n_threads,
         )
-        return sgd.sgd_steps(ratings, start, descent, past.n_iter)
 
     def ranking(self, factors):
         """Return what people rank items by, under a ranking loss."""
@@ -300,7 +310,7 @@ class CCD:
     @property
     def penalties(self):
         a = self.settings.alphas
-        return coordinate.Penalties(a["users"], a["items"], a["biases"], self.settings.weighted)
+        return Penalties(a["users"], a["items"], a["biases"], self.settings.weighted)
 
     def start(self, ratings):
         """Return where a first fit starts."""
@@ -410,14 +420,11 @@ def parted(scores):
 
 def residual_bias(ratings, factors, settings):
     """Return ratings less mean and biases, the rows' own being found from them; and these."""
-    rows, weights = ratings.rows(), ratings.filled_weights()
-    rest = ratings.data - ratings.data.dtype.type(factors.mean) - factors.item_bias[ratings.indices]
-    bias = np.zeros(ratings.n_rows, rest.dtype)
+    bias = np.zeros(ratings.n_rows, ratings.data.dtype)
     if settings.fit_bias:
-        totals = np.bincount(rows, weights, minlength=ratings.n_rows) + 2 * settings.alphas["biases"]
-        sums = np.bincount(rows, weights * rest, minlength=ratings.n_rows)
-        bias = np.divide(sums, totals, out=np.zeros(ratings.n_rows), where=totals > 0).astype(rest.dtype)
-    return ratings.with_data(rest - bias[rows]), bias
+        bias = row_biases(ratings, factors.mean, factors.item_bias, settings.alphas["biases"])
+    rest = ratings.data - ratings.data.dtype.type(factors.mean) - factors.item_bias[ratings.indices]
+    return ratings.with_data(rest - bias[ratings.rows()]), bias
 
 
 @blas_threads(1)

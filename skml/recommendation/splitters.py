@@ -16,7 +16,53 @@ from skml.recommendation.tables import as_column, named_column, without_labels
 __all__ = ["ColdUserSplit", "LeaveLastOut", "PerUserKFold", "TimeSplit"]
 
 
-class PerUserKFold(BaseCrossValidator):
+class _Splitter(BaseCrossValidator):
+    """Base of the splitters, which give masks of training and test rows, ``_masks(X, groups)``, and have `n_splits`."""
+
+    def split(self, X, y=None, groups=None):
+        """Yield the rows of each training and test set.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Interactions.
+        y : array-like of shape (n_samples,) or None
+            Not used.
+        groups : array-like of shape (n_samples,) or None
+            To splitters of users the user of each row, instead of the column `user`; to splitters by time its time,
+            needed if `time` is None.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Rows.
+
+        Raises
+        ------
+        ValueError
+            If X has no such column, or too few interactions, users or times.
+        """
+        X, y, groups = indexable(X, y, groups)
+        for train, test in self._masks(X, groups):
+            yield np.flatnonzero(train), np.flatnonzero(test)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X, y, groups : array-like or None
+            Not used.
+
+        Returns
+        -------
+        n_splits : int
+            How many pairs :meth:`split` yields.
+        """
+        return self.n_splits
+
+
+class PerUserKFold(_Splitter):
     """K folds in which each user's interactions are dealt out evenly.
 
     The folds of a user differ by at most one interaction in size, and so do the folds altogether. Every user of a
@@ -49,7 +95,7 @@ class PerUserKFold(BaseCrossValidator):
         self.random_state = random_state
         self.user = user
 
-    def _iter_test_masks(self, X, y=None, groups=None):
+    def _masks(self, X, groups):
         users = _users(X, groups, self.user)
         fold = np.full(len(users), -1)
         order = self._order(users)
@@ -61,7 +107,7 @@ class PerUserKFold(BaseCrossValidator):
             )
         fold[order] = np.arange(len(order)) % self.n_splits
         for i in range(self.n_splits):
-            yield fold == i
+            yield fold != i, fold == i
 
     def _order(self, users):
         """Return the rows, user after user."""
@@ -70,51 +116,8 @@ class PerUserKFold(BaseCrossValidator):
             order = check_random_state(self.random_state).permutation(len(users))
         return order[np.argsort(users[order], kind="stable")]
 
-    def split(self, X, y=None, groups=None):
-        """Yield the rows of each training and test set.
 
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-            Interactions.
-        y : array-like of shape (n_samples,) or None
-            Not used.
-        groups : array-like of shape (n_samples,) or None
-            The user of each row, instead of the column `user`.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Rows.
-
-        Raises
-        ------
-        ValueError
-            If X has no such column, or there are too few interactions.
-        """
-        return super().split(X, y, groups)
-
-    def get_n_splits(self, X=None, y=None, groups=None):
-        """Return the number of folds.
-
-        Parameters
-        ----------
-        X : array-like or None
-            Not used.
-        y : array-like or None
-            Not used.
-        groups : array-like or None
-            Not used.
-
-        Returns
-        -------
-        n_splits : int
-            The number of folds.
-        """
-        return self.n_splits
-
-
-class ColdUserSplit(BaseCrossValidator):
+class ColdUserSplit(_Splitter):
     """K folds of whole users: all interactions of a test set are of users that training knows nothing of.
 
     Measures what a recommender says of people it meets for the first time. The folds differ by at most one user.
@@ -147,7 +150,7 @@ class ColdUserSplit(BaseCrossValidator):
         self.random_state = random_state
         self.user = user
 
-    def _iter_test_masks(self, X, y=None, groups=None):
+    def _masks(self, X, groups):
         users = _users(X, groups, self.user)
         n_users = users.max() + 1
         if n_users < self.n_splits:
@@ -156,53 +159,10 @@ class ColdUserSplit(BaseCrossValidator):
         if self.shuffle:
             fold = check_random_state(self.random_state).permutation(fold)
         for i in range(self.n_splits):
-            yield fold[users] == i
-
-    def split(self, X, y=None, groups=None):
-        """Yield the rows of each training and test set.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-            Interactions.
-        y : array-like of shape (n_samples,) or None
-            Not used.
-        groups : array-like of shape (n_samples,) or None
-            The user of each row, instead of the column `user`.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Rows.
-
-        Raises
-        ------
-        ValueError
-            If X has no such column, or there are fewer users than folds.
-        """
-        return super().split(X, y, groups)
-
-    def get_n_splits(self, X=None, y=None, groups=None):
-        """Return the number of folds.
-
-        Parameters
-        ----------
-        X : array-like or None
-            Not used.
-        y : array-like or None
-            Not used.
-        groups : array-like or None
-            Not used.
-
-        Returns
-        -------
-        n_splits : int
-            The number of folds.
-        """
-        return self.n_splits
+            yield fold[users] != i, fold[users] == i
 
 
-class LeaveLastOut(BaseCrossValidator):
+class LeaveLastOut(_Splitter):
     """One split: the last interactions of each user are the test set, what the user did before is training.
 
     Of equal times the later row is the later one. At least one interaction of each user stays in training, so that a
@@ -228,13 +188,14 @@ class LeaveLastOut(BaseCrossValidator):
     """
 
     __metadata_request__split = {"groups": True}
+    n_splits = 1
 
     def __init__(self, n_last=1, *, time=None, user=0):
         self.n_last = _checked_count("n_last", n_last, 1)
         self.time = time
         self.user = user
 
-    def _iter_test_masks(self, X, y=None, groups=None):
+    def _masks(self, X, groups):
         users, times = _users(X, None, self.user), _times(X, groups, self.time)
         order = np.lexsort((times, users))
         sizes = np.bincount(users)
@@ -243,53 +204,10 @@ class LeaveLastOut(BaseCrossValidator):
         is_last[order] = from_end <= np.minimum(self.n_last, np.repeat(sizes, sizes) - 1)
         if not is_last.any():
             raise ValueError("No user has two interactions: there is nothing to leave out.")
-        yield is_last
-
-    def split(self, X, y=None, groups=None):
-        """Yield the rows of the training and test set, once.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-            Interactions.
-        y : array-like of shape (n_samples,) or None
-            Not used.
-        groups : array-like of shape (n_samples,) or None
-            The time of each row; needed if `time` is None.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Rows.
-
-        Raises
-        ------
-        ValueError
-            If X has no such column, times are lacking, or no user has two interactions.
-        """
-        return super().split(X, y, groups)
-
-    def get_n_splits(self, X=None, y=None, groups=None):
-        """Return the number of splits.
-
-        Parameters
-        ----------
-        X : array-like or None
-            Not used.
-        y : array-like or None
-            Not used.
-        groups : array-like or None
-            Not used.
-
-        Returns
-        -------
-        n_splits : int
-            1.
-        """
-        return 1
+        yield ~is_last, is_last
 
 
-class TimeSplit(BaseCrossValidator):
+class TimeSplit(_Splitter):
     """Windows of time, one after the other: train on all that was before a window, test on the window.
 
     The rows are cut by time into n_splits + 1 windows of nearly equal size; rows of one time are never parted. No row
@@ -326,29 +244,7 @@ class TimeSplit(BaseCrossValidator):
         self.known_users = known_users
         self.user = user
 
-    def split(self, X, y=None, groups=None):
-        """Yield the rows of each training and test set.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-            Interactions.
-        y : array-like of shape (n_samples,) or None
-            Not used.
-        groups : array-like of shape (n_samples,) or None
-            The time of each row; needed if `time` is None.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Rows.
-
-        Raises
-        ------
-        ValueError
-            If X has no such column, times are lacking or too few, or a test set has no known user.
-        """
-        X, y, groups = indexable(X, y, groups)
+    def _masks(self, X, groups):
         window = _windows(_times(X, groups, self.time), self.n_splits + 1)
         users = _users(X, None, self.user) if self.known_users else None
         for i in range(1, self.n_splits + 1):
@@ -357,26 +253,7 @@ class TimeSplit(BaseCrossValidator):
                 test &= np.isin(users, users[window < i])
                 if not test.any():
                     raise ValueError(f"No user of window {i} was there before: use fewer splits or known_users=False.")
-            yield np.flatnonzero(window < i), np.flatnonzero(test)
-
-    def get_n_splits(self, X=None, y=None, groups=None):
-        """Return the number of splits.
-
-        Parameters
-        ----------
-        X : array-like or None
-            Not used.
-        y : array-like or None
-            Not used.
-        groups : array-like or None
-            Not used.
-
-        Returns
-        -------
-        n_splits : int
-            The number of splits.
-        """
-        return self.n_splits
+            yield window < i, test
 
 
 # -------------------------------------------------------------------------------------------------- input

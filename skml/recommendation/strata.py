@@ -12,7 +12,6 @@ import numpy as np
 # Parts and blocks are no smaller on average (steps on the same few items wait for each other), and no more: threads
 # beyond have nothing to do.
 LEAST_USERS, LEAST_ITEMS, LEAST_INTERACTIONS, MOST_PARTS = 8, 12, 2**10, 32
-ROW_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -121,28 +120,3 @@ def cut(ratings, user_parts, item_parts, n_parts):
 
 def _starts(codes, n):
     return np.append(0, np.cumsum(np.bincount(codes, minlength=n))).astype(np.int64)
-
-
-def padded(array, scale):
-    """Return rows times a scale, padded with zeros to whole cache lines, and starting on one.
-
-    Parameters
-    ----------
-    array : ndarray of shape (n_rows, n_components)
-        Rows of factors.
-    scale : float
-        The factor.
-
-    Returns
-    -------
-    rows : ndarray of shape (n_rows, width)
-        C-contiguous, of the type of `array`.
-    """
-    n, k = array.shape
-    lanes = ROW_BYTES // array.itemsize
-    width = -(-k // lanes) * lanes
-    space = np.zeros(n * width + lanes, dtype=array.dtype)
-    skipped = -space.ctypes.data % ROW_BYTES // array.itemsize
-    rows = space[skipped : skipped + n * width].reshape(n, width)
-    np.multiply(array, array.dtype.type(scale), out=rows[:, :k])
-    return rows

@@ -9,13 +9,12 @@ import scipy.sparse as sp
 from skml.recommendation.als import (
     Plan,
     als_steps,
-    attribute_factors,
     fold_items,
     fold_users,
     initial_factors,
 )
 from skml.recommendation.factors import Factors
-from skml.recommendation.least_squares import counted_noise, gram_matrix, padded, row_cuts
+from skml.recommendation.least_squares import counted_noise, gram_matrix
 from skml.recommendation.ratings import build_ratings
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -216,16 +215,17 @@ def test_an_item_nobody_rated_is_what_its_attributes_say(rng, dtype, kind, spars
     ratings = drawn(rng, dtype=dtype, implicit=plan.implicit)
     given, X = with_attributes(rng, 30, d, sparse)
     before, f = (step.state for step in steps_of(ratings, plan, attributes=given)[-2:])
-    items, bias = attribute_factors(given, f)
     tol = {"atol": 1e-4 if dtype == np.float32 else 1e-10}
-    assert f.attributes.dtype == items.dtype == dtype
-    np.testing.assert_allclose(items, (X @ f.attributes)[:, :4], **tol)
+    assert f.attributes.dtype == np.float64
+    assert f.items.dtype == dtype
     if plan.fit_bias:
-        last, last_bias = attribute_factors(given, before)  # items are solved for before A
-        np.testing.assert_allclose(f.items[-1], last[-1], **tol)
-        np.testing.assert_allclose(f.item_bias[-1], last_bias[-1], **tol)
         cold = build_ratings(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, dtype), None, (30, 50))
-        np.testing.assert_allclose(fold_items(cold, f, plan, given)[0], items, **tol)
+        items, bias = fold_items(cold, f, plan, given)
+        np.testing.assert_allclose(items, (X @ f.attributes)[:, :4], **tol)
+        last = X @ before.attributes  # items are solved for before A
+        np.testing.assert_allclose(bias, (X @ f.attributes)[:, 4], **tol)
+        np.testing.assert_allclose(f.items[-1], last[-1, :4], **tol)
+        np.testing.assert_allclose(f.item_bias[-1], last[-1, 4], **tol)
 
 
 def test_attributes_help_items_of_which_little_is_known(rng):
@@ -236,7 +236,7 @@ def test_attributes_help_items_of_which_little_is_known(rng):
     ratings = build_ratings(users, items, truth[users, items], None, (n, m))
     plan = Plan(n_components=3, user_penalty=0.05, item_penalty=5.0, attribute_penalty=0.01, max_iter=60, tol=None)
     f = steps_of(ratings, plan, attributes=X)[-1].state
-    scores = f.users @ attribute_factors(X, f)[0].T + f.mean
+    scores = f.users @ (X @ f.attributes).T + f.mean
     assert np.corrcoef(scores[:, 100:].ravel(), truth[:, 100:].ravel())[0, 1] > 0.95
 
 
@@ -276,32 +276,6 @@ def test_noise_is_counted():
     np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.03)
     assert len(np.unique(noise)) == noise.size
     assert not np.array_equal(noise, counted_noise(6, 5000, 8, np.float64))
-
-
-@each_dtype
-@pytest.mark.parametrize("width", [1, 7, 8, 16, 65])
-def test_padded_rows_are_whole_lines(dtype, width):
-    rows = padded(3, width, dtype)
-    assert rows.shape[0] == 3
-    assert rows.shape[1] >= width
-    assert rows.shape[1] * rows.itemsize % 64 == 0
-    assert rows.ctypes.data % 64 == 0
-    assert not rows.any()
-    assert padded(0, width, dtype).shape == (0, rows.shape[1])
-
-
-def test_row_cuts_cover_all_and_split_long_work(rng):
-    for steps in (0, 3):
-        indptr = np.append(0, np.cumsum(rng.integers(0, 200_000, size=300))).astype(np.int32)
-        cuts = row_cuts(indptr, 64, steps)
-        assert cuts[0] == 0
-        assert cuts[-1] == 300
-        assert np.all(np.diff(cuts) > 0)
-        assert len(cuts) > 3
-        entries = np.diff(indptr[cuts])
-        assert entries.max() <= 2 * np.median(entries) + 400_000
-    assert row_cuts(np.zeros(1, np.int32), 64, 0) == [0]
-    assert row_cuts(np.array([0, 10**9], np.int32), 64, 0) == [0, 1]
 
 
 @each_dtype

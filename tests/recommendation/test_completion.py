@@ -11,11 +11,12 @@ from skml.recommendation.completion import (
     is_complete,
     nonnegative_start,
     svd_start,
-    truncated_svd,
 )
-from skml.recommendation.coordinate import Penalties, coordinate_steps
+from skml.recommendation.coordinate import coordinate_steps
 from skml.recommendation.factors import Factors
+from skml.recommendation.penalties import Penalties
 from skml.recommendation.ratings import build_ratings
+from skml.recommendation.singular import truncated_svd
 
 each_dtype = pytest.mark.parametrize("dtype", ["f", "d"])
 
@@ -36,6 +37,11 @@ def low_rank(rng, shape=(50, 30), rank=4, noise=0.3, dtype="d"):
 def with_gaps(rng, R, share=0.5):
     """Return a matrix of which so large a share is known."""
     return np.where(rng.random(R.shape) < share, R, np.asarray(np.nan, R.dtype))
+
+
+def balanced(found):
+    """Return P = U sqrt(s) and Q = V sqrt(s)."""
+    return found.left * np.sqrt(found.sizes), found.right * np.sqrt(found.sizes)
 
 
 def final_of(*args, **options):
@@ -78,7 +84,7 @@ def test_nothing_missing_with_a_penalty_shrinks(rng):
         weights = None if weight is None else np.full(R.shape, weight)
         found = final_of(ratings_of(R, weights), 6, alpha=alpha)
         assert_allclose(found.sizes, np.maximum(s - 2 * alpha / (weight or 1.0), 0))
-        P, Q = found.balanced()
+        P, Q = balanced(found)
         error = (weight or 1.0) * ((R - P @ Q.T) ** 2).sum()
         assert_allclose(found.squared_error, error)
         assert_allclose(found.objective, error / 2 + alpha * ((P**2).sum() + (Q**2).sum()))
@@ -96,7 +102,7 @@ def test_the_objective_is_true_and_never_rises(rng, dtype, alpha, weighted):
     assert np.all(np.diff(objectives) <= 0)
     found = steps[-1].state
     assert found.left.dtype == found.sizes.dtype == found.right.dtype == np.dtype(dtype)
-    P, Q = (side.astype("d") for side in found.balanced())
+    P, Q = (side.astype("d") for side in balanced(found))
     w = np.ones(R.shape) if weights is None else weights
     error = np.nansum(w * (R - P @ Q.T) ** 2)
     assert_allclose(found.squared_error, error, rtol=1e-3)
@@ -148,7 +154,7 @@ def test_fold_in_gives_what_the_fit_gave(rng, share):
 def test_threads_and_short_calls_do_not_show(rng, dtype, monkeypatch):
     ratings = ratings_of(with_gaps(rng, low_rank(rng, dtype=dtype)))
     one = final_of(ratings, 4, alpha=0.5, max_iter=6, tol=0.0)
-    monkeypatch.setattr("skml.recommendation.coordinate.CALL_WORK", 500.0)
+    monkeypatch.setattr("skml.recommendation.slices.CALL_WORK", 500.0)
     three = final_of(ratings, 4, alpha=0.5, max_iter=6, tol=0.0, n_threads=3)
     for name in ("left", "sizes", "right"):
         assert_array_equal(getattr(one, name), getattr(three, name))

@@ -11,16 +11,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skml.recommendation.completion import nonnegative_start
 from skml.recommendation.coordinate import (
-    Penalties,
-    best_of,
     coordinate_steps,
-    evaluated,
     fold,
-    residuals,
-    row_slices,
 )
 from skml.recommendation.factors import Factors
+from skml.recommendation.penalties import Penalties
 from skml.recommendation.ratings import Ratings, build_ratings
+from skml.recommendation.reconstruction import residuals
 
 CONSTRAINTS = [None, "nonnegative", "orthogonal"]
 each_constraint = pytest.mark.parametrize("constraint", CONSTRAINTS)
@@ -76,13 +73,12 @@ def hand_objective(ratings, factors, penalties, constraint):
 @each_constraint
 @each_dtype
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_inner", [1, 3])
-def test_the_objective_is_true_and_never_rises(rng, constraint, dtype, weighted, n_inner):
+def test_the_objective_is_true_and_never_rises(rng, constraint, dtype, weighted):
     R = incomplete(rng, dtype=dtype)
     ratings = ratings_of(R, rng.uniform(0.5, 2, R.shape).astype(dtype))
     penalties = Penalties(0.1, 0.2, 0.05, weighted)
     start = start_of(rng, ratings, 4, constraint)
-    steps = steps_of(ratings, start, penalties, constraint, max_iter=60, tol=0.0, n_inner=n_inner)
+    steps = steps_of(ratings, start, penalties, constraint, max_iter=60, tol=0.0)
     objectives = [step.metrics["objective"] for step in steps]
     rounding = (1e-12 if dtype == "d" else 1e-5) * objectives[0] if constraint == "orthogonal" else 0.0
     assert np.all(np.diff(objectives) <= rounding)
@@ -90,7 +86,6 @@ def test_the_objective_is_true_and_never_rises(rng, constraint, dtype, weighted,
     final = steps[-1].state.factors
     assert final.users.dtype == final.items.dtype == np.dtype(dtype)
     assert_allclose(objectives[-1], hand_objective(ratings, final, penalties, constraint), rtol=1e-4)
-    assert_allclose(objectives[-1], evaluated(ratings, final, penalties, constraint=constraint).objective, rtol=1e-4)
 
 
 @each_constraint
@@ -134,7 +129,7 @@ def test_weights_are_copies_and_calls_can_be_short(rng, constraint, monkeypatch)
     start, penalties = start_of(rng, twice, 3, constraint), Penalties(0.2, 0.3, 0.1)
     double = steps_of(twice, start, penalties, constraint, max_iter=5, tol=0.0)[-1].state
     halved = Penalties(0.1, 0.15, 0.05)
-    monkeypatch.setattr("skml.recommendation.coordinate.CALL_WORK", 100.0)
+    monkeypatch.setattr("skml.recommendation.slices.CALL_WORK", 100.0)
     single = steps_of(ratings_of(R), start, halved, constraint, max_iter=5, tol=0.0)[-1].state
     assert_allclose(double.objective, 2 * single.objective, rtol=1e-10)
     assert_allclose(double.factors.items, single.factors.items, atol=1e-8)
@@ -185,13 +180,12 @@ def test_nonnegative_fold_in_is_nnls(rng):
         assert_allclose(found, nnls(A, np.append(row[known], np.zeros(5)))[0], atol=1e-9)
 
 
-@pytest.mark.parametrize("inner", [1, 3])
-def test_a_matrix_of_known_factors_is_found_through_its_gaps(rng, inner):
+def test_a_matrix_of_known_factors_is_found_through_its_gaps(rng):
     truth = rng.uniform(0.5, 2, (60, 2)) @ rng.uniform(0.5, 2, (2, 40))
     R = np.where(rng.random(truth.shape) < 0.6, truth, np.nan)
     ratings = ratings_of(R)
     start = start_of(rng, ratings, 2, "nonnegative")
-    steps = steps_of(ratings, start, Penalties(0.0, 0.0), "nonnegative", max_iter=3000, tol=1e-9, n_inner=inner)
+    steps = steps_of(ratings, start, Penalties(0.0, 0.0), "nonnegative", max_iter=3000, tol=1e-9)
     factors = steps[-1].state.factors
     assert np.abs(factors.users @ factors.items.T - truth).mean() < 0.02  # scikit-learn issue 8447
 
@@ -216,36 +210,16 @@ def test_scikit_learns_nmf_is_no_better(rng):
     assert ours <= nmf_loss(R, start.users, start.items) * (1 + 1e-5)
 
 
-def test_best_of_starts_is_no_worse_than_the_best_alone(rng):
-    ratings = ratings_of(np.abs(incomplete(rng)))
-    starts = [start_of(rng, ratings, 3, "nonnegative") for _ in range(4)]
-    options = {"constraint": "nonnegative", "fit_bias": False}
-    best = best_of(ratings, starts, Penalties(0.1, 0.1), n_sweeps=5, **options)
-    alone = [steps_of(ratings, start, Penalties(0.1, 0.1), "nonnegative", max_iter=5, tol=0.0) for start in starts]
-    reached = min(steps[-1].state.objective for steps in alone)
-    assert evaluated(ratings, best, Penalties(0.1, 0.1)).objective <= reached * (1 + 1e-12)
-
-
 def test_it_ends_when_told():
     ratings = ratings_of(np.array([[1.0, np.nan], [2.0, 3.0]]))
     start = Factors(np.ones((2, 1)), np.ones((2, 1)), np.zeros(2), np.zeros(2))
     steps = list(coordinate_steps(ratings, start, Penalties(0.1, 0.1, 0.1), max_iter=500, tol=1e-6))
     assert steps[-1].last
-    assert steps[-1].state.converged
     assert [step.last for step in steps[:-1]] == [False] * (len(steps) - 1)
-    assert [step.state.n_iter for step in steps] == list(range(1, len(steps) + 1))
+    assert len(steps) < 500
     once = list(coordinate_steps(ratings, start, Penalties(0.1, 0.1, 0.1), max_iter=1, tol=0.0))
     assert len(once) == 1
     assert once[0].last
-
-
-def test_rows_are_cut_by_their_work(monkeypatch):
-    monkeypatch.setattr("skml.recommendation.coordinate.CALL_WORK", 10.0)
-    indptr = np.array([0, 0, 4, 30, 30, 31])
-    slices = row_slices(indptr, 1, 0.5)
-    assert [row for rows in slices for row in range(rows.start, rows.stop)] == list(range(5))
-    assert len(slices) > 1
-    assert row_slices(np.array([0]), 1) == []
 
 
 def test_no_interactions(rng):

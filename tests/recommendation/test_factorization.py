@@ -323,6 +323,19 @@ def test_a_fit_cut_short_and_continued_is_the_uninterrupted_one(rng, kind):
     assert resumed.fit(np.where(np.isnan(other[0]).all(), R, other)).n_iter_ <= 7  # other data: anew from these factors
 
 
+def test_a_cut_does_not_show_in_an_adaptive_rate_or_in_patience(rng):
+    R = drawn(rng, noise=1.0)
+    params = {"learning_rate": "adaptive", "learning_rate_init": 0.2, "tol": 0.02, "n_iter_no_change": 2}
+    whole = model_of("sgd", **params, max_iter=100).fit(R)
+    assert 3 < whole.n_iter_ < 100
+    cut = model_of("sgd", **params, max_iter=whole.n_iter_ - 1, warm_start=True).fit(R)
+    for _ in range(2):  # the second time there is nothing to do
+        cut.set_params(max_iter=100).fit(R)
+        assert cut.n_iter_ == whole.n_iter_
+        np.testing.assert_allclose(cut.history_["learning_rate"], whole.history_["learning_rate"])
+        np.testing.assert_allclose(cut.item_factors_, whole.item_factors_, rtol=1e-9, atol=1e-12)
+
+
 def objective_of(model, R):
     """Return J of a model whose penalties are all the same number."""
     said = model.user_factors_ @ model.components_ + model.user_bias_[:, None] + model.item_bias_ + model.mean_
@@ -462,15 +475,20 @@ def test_hybrid_goes_on(rng):
 
 
 @pytest.mark.parametrize("inner", ["cholesky", "cg"])
-def test_hybrid_continued_is_the_uninterrupted_one(rng, inner):
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_hybrid_continued_is_the_uninterrupted_one(rng, inner, early_stopping, dtype):
     X, y, table, _ = hybrid_data(rng)
-    params = {"n_components": 4, "random_state": 0, "inner": inner, "tol": None}
+    X, y = X.astype(np.int32), y.astype(dtype)
+    params = {"n_components": 4, "random_state": 0, "inner": inner, "tol": None, "early_stopping": early_stopping}
+    params["n_iter_no_change"] = 20
     model = MatrixFactorization(**params, warm_start=True, max_iter=4).fit(X, y, item_features=table)
     model.set_params(max_iter=8).fit(X, y, item_features=table)
     whole = MatrixFactorization(**params, max_iter=8).fit(X, y, item_features=table)
-    np.testing.assert_allclose(model.history_["objective"], whole.history_["objective"], rtol=1e-9)
+    assert model.history_ == whole.history_
+    np.testing.assert_array_equal(model.item_factors_, whole.item_factors_)
     cold = [[0, 31], [1, 34]]
-    np.testing.assert_allclose(model.predict(cold), whole.predict(cold), rtol=1e-6)
+    np.testing.assert_array_equal(model.predict(cold), whole.predict(cold))
     again = model.predict(cold)
     np.testing.assert_array_equal(model.fit(X, y, item_features=table).predict(cold), again)  # nothing to do
     # Other attributes are another fit.

@@ -18,7 +18,7 @@ from skml.recommendation.neighbors import (
     reasons,
     user_neighborhood,
 )
-from skml.recommendation.ratings import build_ratings
+from skml.recommendation.ratings import Ratings, build_ratings
 from skml.recommendation.similarity import Measure, similarities, similarities_to
 
 VOTES = [Vote(3), Vote(100), Vote(2, damping=1.5), Vote(3, mean=False)]
@@ -50,7 +50,7 @@ def user_based(data, vote, n_kept=None, weighted=True, dtype=np.float64):
     D, rated, weights = data
     opinions = ratings_of(D, rated, weights if weighted else None, dtype)
     similar = similarities(opinions.flipped()[0], Measure(shrinkage=3, n_kept=n_kept, negative=True))
-    return similar, user_neighborhood(opinions, vote), similar.toarray()
+    return Ratings.of_matrix(similar), user_neighborhood(opinions, vote), similar.toarray()
 
 
 def said(similar, opinions, weights, vote):
@@ -149,8 +149,7 @@ def test_a_user_folded_in_is_predicted_as_a_known_one(data):
     similar, neighborhood, _ = user_based(data, Vote(5))
     to = similarities_to(opinions, opinions, measure).toarray()
     np.fill_diagonal(to, 0)
-    dense = sp.csr_array(to)
-    states = sp.csr_array((dense.data, dense.indices.astype(np.int32), dense.indptr.astype(np.int32)), dense.shape)
+    states = ratings_of(to, to != 0)
     assert_allclose(predict_rows(states, neighborhood), predict_rows(similar, neighborhood), atol=1e-12)
 
 
@@ -210,7 +209,7 @@ def test_as_surprise(rng, user_based_too):
     neighborhood = (user_neighborhood if user_based_too else item_neighborhood)(
         opinions if user_based_too else close, Vote(4)
     )
-    predicted = predict_rows(close if user_based_too else opinions, neighborhood)
+    predicted = predict_rows(Ratings.of_matrix(close) if user_based_too else opinions, neighborhood)
     predicted += baseline_of(train.global_mean, b_u[:, None], b_i)
     for u, i in zip(*np.nonzero(~rated)):
         if rated[u].any() and rated[:, i].any():

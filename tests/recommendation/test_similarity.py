@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from skml import _kernels
 from skml.recommendation import similarity as module
 from skml.recommendation.ratings import build_ratings
-from skml.recommendation.similarity import Measure, dense_gram, gram, similarities, similarities_to, work_slices
+from skml.recommendation.similarity import Measure, dense_gram, gram, similarities, similarities_to
 
 METRICS = ["cosine", "pearson", "adjusted_cosine", "jaccard", "product"]
 # rows are users, 0 is missing
@@ -185,12 +185,3 @@ def test_nothing_in_common(shape):
         similar = similarities(ratings, Measure(metric))
         assert similar.shape == (shape[1], shape[1])
         assert similar.nnz == 0
-
-
-def test_work_is_cut_into_slices(rng):
-    work = rng.integers(0, 9, 50)
-    slices = list(work_slices(work, 10))
-    assert np.concatenate([np.arange(50)[part] for part in slices]).tolist() == list(range(50))
-    assert all(work[part].sum() <= 10 for part in slices)
-    assert [part.stop for part in work_slices(np.array([99, 99]), 10)] == [1, 2]
-    assert list(work_slices(np.empty(0), 10)) == []
