@@ -204,12 +204,13 @@ class BatchNormalization(Layer):
         dz, dx = undone(dy, space, self.activation, mode), space.dx[: len(dy)]
         if mode.train:
             statistics, out = (space.mean, space.rstd, p["gamma"]), (dx, g["gamma"], g["beta"])
-            return batch_normalization_backward(dz, space.x, *statistics, out, mode.n_threads)[0]
+            batch_normalization_backward(dz, space.x, *statistics, out, mode.n_threads)
+            return dx if need_dx else None
         np.subtract(space.x, space.mean, out=dx)
         dx *= space.rstd
         np.einsum("nf,nf->f", as_rows(dz), as_rows(dx), out=g["gamma"])
         as_rows(dz).sum(axis=0, out=g["beta"])
-        return np.multiply(dz, p["gamma"] * space.rstd, out=dx)
+        return np.multiply(dz, p["gamma"] * space.rstd, out=dx) if need_dx else None
 
 
 def layer_normalization_forward(x, gamma, beta, eps=1e-5, out=None, n_threads=1):
@@ -324,4 +325,5 @@ class LayerNormalization(Layer):
     def backward(self, dy, p, g, space, mode, need_dx=True):
         N = dy.size // dy.shape[-1]
         statistics, out = (space.mean[:N], space.rstd[:N], p["gamma"]), (space.dx[: len(dy)], g["gamma"], g["beta"])
-        return layer_normalization_backward(dy, space.x, *statistics, out, mode.n_threads)[0]
+        dx = layer_normalization_backward(dy, space.x, *statistics, out, mode.n_threads)[0]
+        return dx if need_dx else None

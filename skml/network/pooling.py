@@ -62,7 +62,7 @@ def max_pooling_forward(x, geometry, kind="max", out=None, n_threads=1):
         shape = (len(x), *geometry.output(*x.shape[1:3]), x.shape[3])
         out = np.empty(shape, dtype=x.dtype), np.empty(shape, dtype=np.uint8)
     arguments = geometry.kernel, geometry.stride, geometry.pads(*x.shape[1:3])
-    _kernels.fused.max_pool(x, *out, *arguments, SIGNS[kind], n_threads)
+    _kernels.pooling.max_pool(x, *out, *arguments, SIGNS[kind], n_threads)
     return out
 
 
@@ -96,7 +96,7 @@ def max_pooling_backward(dy, index, geometry, out, n_threads=1):
     array([0., 0., 5., 0.])
     """
     arguments = geometry.kernel, geometry.stride, geometry.pads(*out.shape[1:3])
-    _kernels.fused.max_pool_backward(dy, index, out, *arguments, n_threads)
+    _kernels.pooling.max_pool_backward(dy, index, out, *arguments, n_threads)
     return out
 
 
