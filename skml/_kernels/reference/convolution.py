@@ -10,7 +10,7 @@ ACTIVATIONS = (
     lambda z: np.where(z < 0, z * z.dtype.type(0.01), z),
     lambda z: (z * (0.5 + 0.5 * np.vectorize(math.erf, otypes=[float])(z * math.sqrt(0.5)))).astype(z.dtype),
     np.tanh,
-    lambda z: np.exp(-np.logaddexp(0, -z)),
+    lambda z: np.where(z < 0, np.exp(np.minimum(z, 0)), 1) / (1 + np.exp(-np.abs(z))),
 )
 
 

@@ -38,46 +38,51 @@ template <class T> static inline T activated(T z, int activation) {
     return z < 0 ? std::exp(z) / (T(1) + std::exp(z)) : T(1) / (T(1) + std::exp(-z));
 }
 
-template <class T> static inline T* place_out(const Pass<T>& p, const Slab& s, ptrdiff_t position) {
-    const ptrdiff_t image = s.image + position / (s.rows * s.cols);
-    const ptrdiff_t row = p.h.out_first + (s.row + position / s.cols % s.rows) * p.h.out_step;
-    const ptrdiff_t col = p.w.out_first + (s.col + position % s.cols) * p.w.out_step;
-    return p.out + ((image * p.out_h + row) * p.out_w + col) * p.out_channels();
+// Where a slab's positions are written, from its first.
+template <class T> static inline void write_outs(const Pass<T>& p, const Slab& s, ptrdiff_t* out) {
+    for (ptrdiff_t b = 0; b < s.images; b++)
+        for (ptrdiff_t i = 0; i < s.rows; i++)
+            for (ptrdiff_t j = 0; j < s.cols; j++)
+                *out++ = ((b * p.out_h + i * p.h.out_step) * p.out_w + j * p.w.out_step) * p.out_channels();
 }
 
-template <class T> static inline void fill_slab(const Pass<T>& p, const Slab& s, const T* window, const int32_t* places, T** outs) {
-    const ptrdiff_t n = s.positions(), K = p.taps();
-    for (ptrdiff_t i = 0; i < n; i++) outs[i] = place_out(p, s, i);
+template <class T> static inline void fill_slab(const Pass<T>& p, const Slab& s, const T* window, const int32_t* places, const ptrdiff_t* outs) {
+    const ptrdiff_t n = s.positions(), K = p.taps(), F = p.out_channels();
+    const ptrdiff_t row = p.h.out_first + s.row * p.h.out_step, col = p.w.out_first + s.col * p.w.out_step;
+    T* out = p.out + ((s.image * p.out_h + row) * p.out_w + col) * F;
     for (ptrdiff_t group = 0; group < p.groups; group++)
         for (ptrdiff_t column = 0; column < p.columns;) {
             const int width = panel_width<T>(p.columns - column);
-            const ptrdiff_t at = group * p.group_columns() + column, out = group * p.columns + column;
+            const ptrdiff_t at = group * p.group_columns() + column;
             const Finish<T> finish{p.biases + at, p.activation, static_cast<int>(p.columns - column), false};
-            multiply(n, width, p.offsets, K, p.panels + at * K, finish,
-                     [&](ptrdiff_t i) { return window + places[i] + group * p.depth; },
-                     [&](ptrdiff_t i) { return outs[i] + out; });
+            multiply({window + group * p.depth, places, out + group * p.columns + column, outs, F}, n, width, p.offsets, K,
+                     p.panels + at * K, finish);
             column += width;
         }
     if (p.activation > leaky_relu)
-        for (ptrdiff_t i = 0; i < n * p.out_channels(); i++) outs[0][i] = activated(outs[0][i], p.activation);
+        for (ptrdiff_t i = 0; i < n * F; i++) out[i] = activated(out[i], p.activation);
 }
 
 // Bytes that one thread needs.
 template <class T> static inline ptrdiff_t data_space(const Pass<T>& p) {
-    return (p.in_place ? 0 : p.window_size * sizeof(T)) + p.positions() * (sizeof(int32_t) + sizeof(T*)) + 192;
+    return (p.in_place ? 0 : p.window_size * sizeof(T)) + p.positions() * (sizeof(int32_t) + sizeof(ptrdiff_t)) + 192;
 }
 
 // Computes slabs until none are left.
 template <class T> static inline void fill(const Pass<T>& p, char* space, int64_t* next) {
-    T** outs = reinterpret_cast<T**>(space);
+    const bool apart = p.h.out_step * p.w.out_step > 1;
+    ptrdiff_t* outs = reinterpret_cast<ptrdiff_t*>(space);
     int32_t* places = reinterpret_cast<int32_t*>(outs + p.positions());
     T* window = reinterpret_cast<T*>((reinterpret_cast<std::uintptr_t>(places + p.positions()) + 63) / 64 * 64);
     ptrdiff_t rows = 0, cols = 0, images = 0;
     for (ptrdiff_t i; (i = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < p.n_slabs;) {
         const Slab s = slab_of(p, i);
-        if (s.rows != rows || s.cols != cols || s.images != images) write_places(p, s, places);
+        if (s.rows != rows || s.cols != cols || s.images != images) {
+            write_places(p, s, places);
+            if (apart) write_outs(p, s, outs);
+        }
         rows = s.rows, cols = s.cols, images = s.images;
-        fill_slab(p, s, window_of(p, s, window), places, outs);
+        fill_slab(p, s, window_of(p, s, window), places, apart ? outs : nullptr);
     }
 }
 

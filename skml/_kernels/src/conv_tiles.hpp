@@ -62,71 +62,80 @@ template <class T, int bytes, int V> static inline void put(const typename Vecto
     }
 }
 
+// Rows that meet the same panel: row i reads source + sources[i], and writes out + outs[i], or out + i * step.
+template <class T> struct Rows {
+    const T* source;
+    const int32_t* sources;
+    T* out;
+    const ptrdiff_t* outs;  // or null
+    ptrdiff_t step;
+    T* at(ptrdiff_t i) const { return outs ? out + outs[i] : out + i * step; }
+};
+
+// Rows `begin` to `end`, a multiple of P.
 template <class T, int bytes, int V, int P>
-static void tile(const T* const* sources, const int32_t* __restrict offsets, ptrdiff_t depth, const T* __restrict panel,
-                 T* const* outs, const Finish<T>& finish) {
+static void tiles(const Rows<T>& rows, ptrdiff_t begin, ptrdiff_t end, const int32_t* __restrict offsets, ptrdiff_t depth,
+                  const T* __restrict panel, const Finish<T>& finish) {
     typedef typename Vector<T, bytes>::type vec;
     typedef typename Vector<T, bytes>::anywhere anywhere;
     constexpr int N = bytes / sizeof(T);
-    const T* source[P];
-    vec sums[P][V];
-    for (int p = 0; p < P; p++) source[p] = sources[p];
-    for (int v = 0; v < V; v++) {
-        const vec start = finish.bias ? *reinterpret_cast<const anywhere*>(finish.bias + v * N) : vec{};
-        for (int p = 0; p < P; p++) sums[p][v] = start;
-    }
-    for (ptrdiff_t k = 0; k < depth; k++, panel += V * N) {
-        const ptrdiff_t offset = offsets[k];
-        vec right[V];
-        for (int v = 0; v < V; v++) right[v] = *reinterpret_cast<const anywhere*>(panel + v * N);
-        for (int p = 0; p < P; p++)
-            for (int v = 0; v < V; v++) sums[p][v] += source[p][offset] * right[v];
-    }
     const vec zero = {};
-    for (int p = 0; p < P; p++) {
-        for (int v = 0; v < V; v++) {
-            vec& sum = sums[p][v];
-            if (finish.add) sum += *reinterpret_cast<const anywhere*>(outs[p] + v * N);
-            if (finish.activation == relu) sum = sum < zero ? zero : sum;  // NaN stays
-            if (finish.activation == leaky_relu) sum = sum < zero ? sum * T(0.01) : sum;
+    vec start[V];
+    for (int v = 0; v < V; v++) start[v] = finish.bias ? *reinterpret_cast<const anywhere*>(finish.bias + v * N) : zero;
+    for (ptrdiff_t i = begin; i < end; i += P) {
+        const T* source[P];
+        vec sums[P][V];
+        for (int p = 0; p < P; p++) source[p] = rows.source + rows.sources[i + p];
+        for (int p = 0; p < P; p++)
+            for (int v = 0; v < V; v++) sums[p][v] = start[v];
+        const T* right = panel;
+        for (ptrdiff_t k = 0; k < depth; k++, right += V * N) {
+            const ptrdiff_t offset = offsets[k];
+            vec column[V];
+            for (int v = 0; v < V; v++) column[v] = *reinterpret_cast<const anywhere*>(right + v * N);
+            for (int p = 0; p < P; p++)
+                for (int v = 0; v < V; v++) sums[p][v] += source[p][offset] * column[v];
         }
-        put<T, bytes, V>(sums[p], outs[p], finish.columns);
+        for (int p = 0; p < P; p++) {
+            T* out = rows.at(i + p);
+            for (int v = 0; v < V; v++) {
+                vec& sum = sums[p][v];
+                if (finish.add) sum += *reinterpret_cast<const anywhere*>(out + v * N);
+                if (finish.activation == relu) sum = sum < zero ? zero : sum;  // NaN stays
+                if (finish.activation == leaky_relu) sum = sum < zero ? sum * T(0.01) : sum;
+            }
+            put<T, bytes, V>(sums[p], out, finish.columns);
+        }
     }
 }
 
 template <class T>
-using Tile = void (*)(const T* const*, const int32_t*, ptrdiff_t, const T*, T* const*, const Finish<T>&);
+using Tiles = void (*)(const Rows<T>&, ptrdiff_t, ptrdiff_t, const int32_t*, ptrdiff_t, const T*, const Finish<T>&);
 
-template <class T, int bytes, int V> static inline Tile<T> tile_of(int rows) {
-    static constexpr Tile<T> tiles[8] = {tile<T, bytes, V, 1>, tile<T, bytes, V, 2>, tile<T, bytes, V, 3>,
-                                         tile<T, bytes, V, 4>, tile<T, bytes, V, 5>, tile<T, bytes, V, 6>,
-                                         tile<T, bytes, V, most_rows - 1>, tile<T, bytes, V, most_rows>};
-    return tiles[rows - 1];
+template <class T, int bytes, int V> static inline Tiles<T> tiles_of(int rows) {
+    static constexpr Tiles<T> all[8] = {tiles<T, bytes, V, 1>, tiles<T, bytes, V, 2>, tiles<T, bytes, V, 3>,
+                                        tiles<T, bytes, V, 4>, tiles<T, bytes, V, 5>, tiles<T, bytes, V, 6>,
+                                        tiles<T, bytes, V, most_rows - 1>, tiles<T, bytes, V, most_rows>};
+    return all[rows - 1];
 }
 
-template <class T> static inline Tile<T> tile_of(int width, int rows) {
-    if (width == 2 * lanes<T>) return tile_of<T, vector_bytes, 2>(rows);
-    if (width == lanes<T>) return tile_of<T, vector_bytes, 1>(rows);
+template <class T> static inline Tiles<T> tiles_of(int width, int rows) {
+    if (width == 2 * lanes<T>) return tiles_of<T, vector_bytes, 2>(rows);
+    if (width == lanes<T>) return tiles_of<T, vector_bytes, 1>(rows);
     if constexpr (vector_bytes >= 64)
-        if (width == lanes<T> / 4) return tile_of<T, vector_bytes / 4, 1>(rows);
-    return tile_of<T, (vector_bytes > 16 ? vector_bytes / 2 : 16), 1>(rows);
+        if (width == lanes<T> / 4) return tiles_of<T, vector_bytes / 4, 1>(rows);
+    return tiles_of<T, (vector_bytes > 16 ? vector_bytes / 2 : 16), 1>(rows);
 }
 
 // The product of n rows with one panel, in tiles of about equal size.
-template <class T, class Source, class Out>
-static inline void multiply(ptrdiff_t n, int width, const int32_t* offsets, ptrdiff_t depth, const T* panel,
-                            const Finish<T>& finish, const Source& source, const Out& out) {
-    const T* sources[most_rows];
-    T* outs[most_rows];
-    ptrdiff_t tiles = (n + most_rows - 1) / most_rows;
-    for (ptrdiff_t row = 0; row < n; tiles--) {
-        const int rows = static_cast<int>((n - row + tiles - 1) / tiles);
-        for (int p = 0; p < rows; p++, row++) {
-            sources[p] = source(row);
-            outs[p] = out(row);
-        }
-        tile_of<T>(width, rows)(sources, offsets, depth, panel, outs, finish);
-    }
+template <class T>
+static inline void multiply(const Rows<T>& rows, ptrdiff_t n, int width, const int32_t* offsets, ptrdiff_t depth,
+                            const T* panel, const Finish<T>& finish) {
+    const ptrdiff_t count = (n + most_rows - 1) / most_rows;
+    const int size = static_cast<int>(n / count);
+    const ptrdiff_t larger = n % count * (size + 1);
+    if (larger) tiles_of<T>(width, size + 1)(rows, 0, larger, offsets, depth, panel, finish);
+    tiles_of<T>(width, size)(rows, larger, n, offsets, depth, panel, finish);
 }
 
 // Writes `depth` rows of `columns` numbers side by side; the rest of the panel's width is 0.

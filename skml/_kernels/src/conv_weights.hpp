@@ -55,9 +55,8 @@ template <class T> static inline void add_slab(const Pass<T>& p, const Slab& s, 
                 from = panel;
             }
             T* out = sums + (group * p.group_columns() + column) * (K + 1);
-            multiply(K, width, places, n, from, Finish<T>{nullptr, identity, width, true},
-                     [&](ptrdiff_t k) { return window + p.offsets[k] + group * p.depth; },
-                     [&](ptrdiff_t k) { return out + k * width; });
+            multiply({window + group * p.depth, p.offsets, out, nullptr, width}, K, width, places, n, from,
+                     Finish<T>{nullptr, identity, width, true});
             add_rows(from, n, width, out + K * width);
             column += width;
         }
