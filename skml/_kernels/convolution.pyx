@@ -38,7 +38,11 @@ cdef extern from "conv_weights.hpp" namespace "skml_convolution" nogil:
     Py_ssize_t weights_space[T](const Pass[T]&) noexcept
     Py_ssize_t sums_size[T](const Pass[T]&) noexcept
     void add_some[T](const Pass[T]&, Py_ssize_t, char*, T*, int64_t*) noexcept
-    void add_chunks[T](const Pass[T]&, Py_ssize_t, Py_ssize_t, const T*, T*) noexcept
+    void add_chunks[T](const Pass[T]&, Py_ssize_t, Py_ssize_t, const T*, T*, Py_ssize_t) noexcept
+    bint turns[T](const Pass[T]&) noexcept
+    void turn[T](Pass[T]&) noexcept
+    void add_turned[T](const Pass[T]&, Py_ssize_t, Py_ssize_t, const T*, T*) noexcept
+    void sum_rows[T](const T*, Py_ssize_t, Py_ssize_t, T*) noexcept
 
 include "checks.pxi"
 
@@ -191,6 +195,7 @@ def backward_weights(
     cdef Pass[floating] p
     cdef Py_ssize_t n_chunks, size, own, offsets, k, worker
     cdef int threads
+    cdef bint turned
     _check_bias(db.shape[0], s.F)
     if s.B == 0:
         dw[...] = 0
@@ -198,8 +203,11 @@ def backward_weights(
         return
     p.source, p.out = &x[0, 0, 0, 0], <floating*> &dy[0, 0, 0, 0]
     _forward_pass(&p, s)
+    turned = turns(p)
+    if turned:
+        turn(p)
     n_chunks = plan_weights(p)
-    threads = <int> min(<Py_ssize_t> _useful_threads(s.B * s.OH * s.OW * p.taps() * s.F, n_threads), n_chunks)
+    threads = <int> min(<Py_ssize_t> _useful_threads(s.B * s.OH * s.OW * s.F * p.taps(), n_threads), n_chunks)
     size, own, offsets = _lines(sums_size(p) * sizeof(floating)), _lines(weights_space(p)), _lines(p.taps() * sizeof(int32_t))
     cdef char[::1] space = np.empty(64 + offsets + n_chunks * size + threads * own, dtype=np.int8).view("c")
     cdef char* start = _aligned(&space[0])
@@ -211,7 +219,11 @@ def backward_weights(
     for worker in prange(threads, nogil=True, num_threads=threads, schedule="static"):
         add_some(p, n_chunks, rooms + worker * own, sums, &next_chunk)
     for k in prange(p.taps() + 1, nogil=True, num_threads=threads, schedule="static"):
-        if k < p.taps():
-            add_chunks(p, k, n_chunks, sums, &dw[0, 0, 0, 0] + k * s.F)
+        if turned and k < p.taps():
+            add_turned(p, k, n_chunks, sums, &dw[0, 0, 0, 0])
+        elif k < p.taps():
+            add_chunks(p, k, n_chunks, sums, &dw[0, 0, 0, 0] + k * s.F, 1)
+        elif turned and db.shape[0]:
+            sum_rows(&dy[0, 0, 0, 0], s.B * s.OH * s.OW, s.F, &db[0])
         elif db.shape[0]:
-            add_chunks(p, k, n_chunks, sums, &db[0])
+            add_chunks(p, k, n_chunks, sums, &db[0], 1)

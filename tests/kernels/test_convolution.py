@@ -15,6 +15,9 @@ CASES = {
     "MNIST": (3, 28, 28, 1, 16, (3, 3), (1, 1), (1, 1), (1, 1), 1),
     "colours": (2, 9, 11, 3, 32, (3, 3), (1, 1), (1, 1), (1, 1), 1),
     "one filter": (2, 7, 6, 16, 1, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "three filters of 64": (2, 9, 8, 64, 3, (5, 3), (1, 1), (1, 2), (2, 1), 1),
+    "three filters of 12": (5, 3, 4, 12, 3, (3, 3), (1, 1), (1, 0), (1, 1), 1),
+    "two filters, strides": (2, 9, 8, 24, 2, (3, 3), (2, 2), (1, 1), (1, 1), 1),
     "three filters": (2, 7, 6, 10, 3, (5, 5), (1, 1), (2, 2), (1, 1), 1),
     "odd filters": (3, 6, 5, 7, 77, (3, 2), (1, 1), (1, 0), (1, 1), 1),
     "13 filters": (2, 6, 5, 4, 13, (3, 3), (1, 1), (1, 1), (1, 1), 1),
@@ -120,7 +123,7 @@ def test_a_convolution_by_hand(module):
 
 @each_dtype
 @pytest.mark.parametrize("activation", range(6))
-@pytest.mark.parametrize("case", ["MNIST", "odd filters", "groups", "a long signal"])
+@pytest.mark.parametrize("case", ["MNIST", "odd filters", "groups", "a long signal", "three filters of 12"])
 def test_activations_are_the_twins(rng, dtype, activation, case):
     x, w, b, dy, numbers = problem(rng, case, dtype)
     ours, theirs = (run(module, x, w, b, dy, numbers, activation, 2)[:1] for module in (convolution, twin))

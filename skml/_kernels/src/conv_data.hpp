@@ -2,7 +2,7 @@
 #pragma once
 #include <cmath>
 
-#include "conv_geometry.hpp"
+#include "conv_thin.hpp"
 
 namespace skml_convolution {
 
@@ -11,23 +11,28 @@ template <class T> static inline void plan_data(Pass<T>& p, int n_threads) {
     plan(p, 4096, 65536, n_threads > 1 ? 4 * n_threads : 1);
 }
 
-// Packs a group's weights into panels.
+// Packs `columns` columns of weights, row after row into a panel of so many numbers a row, or, if thin, one by one.
+template <class T> static inline T* pack_taps(const Pass<T>& p, const T* from, int columns, int width, T* to) {
+    for (ptrdiff_t i = 0; i < p.h.taps; i++)
+        for (ptrdiff_t j = 0; j < p.w.taps; j++) {
+            const ptrdiff_t k = (p.h.k_first + i * p.h.k_step) * p.KW + p.w.k_first + j * p.w.k_step;
+            to = pack(from + k * p.tap_weights, p.depth, p.depth_step, p.column_step, columns, width, to);
+        }
+    return to;
+}
+
+// Packs a group's weights and biases.
 template <class T> static inline void pack_weights(const Pass<T>& p, ptrdiff_t group) {
-    const ptrdiff_t K = p.taps();
     const T* from = p.weights + group * (p.column_step == 1 ? p.columns : p.depth);
-    T* to = p.panels + group * p.group_columns() * K;
+    T* to = p.panels + group * p.group_columns() * p.taps();
     T* bias = p.biases + group * p.group_columns();
     std::memset(bias, 0, p.group_columns() * sizeof(T));
     if (p.bias) std::memcpy(bias, p.bias + group * p.columns, p.columns * sizeof(T));
+    const bool thin = is_thin<T>(p.columns, p.depth);
     for (ptrdiff_t column = 0; column < p.columns;) {
-        const int width = panel_width<T>(p.columns - column);
+        const int width = thin ? 1 : panel_width<T>(p.columns - column);
         const int columns = static_cast<int>(std::min<ptrdiff_t>(width, p.columns - column));
-        for (ptrdiff_t i = 0; i < p.h.taps; i++)
-            for (ptrdiff_t j = 0; j < p.w.taps; j++) {
-                const ptrdiff_t k = (p.h.k_first + i * p.h.k_step) * p.KW + p.w.k_first + j * p.w.k_step;
-                to = pack(from + k * p.tap_weights + column * p.column_step, p.depth, p.depth_step, p.column_step, columns,
-                          width, to);
-            }
+        to = pack_taps(p, from + column * p.column_step, columns, width, to);
         column += width;
     }
 }
@@ -46,19 +51,28 @@ template <class T> static inline void write_outs(const Pass<T>& p, const Slab& s
                 *out++ = ((b * p.out_h + i * p.h.out_step) * p.out_w + j * p.w.out_step) * p.out_channels();
 }
 
+template <class T> static inline void fill_group(const Pass<T>& p, ptrdiff_t group, ptrdiff_t n, const Rows<T>& rows) {
+    const T* panels = p.panels + group * p.group_columns() * p.taps();
+    const T* biases = p.biases + group * p.group_columns();
+    if (is_thin<T>(p.columns, p.depth)) {
+        const Finish<T> finish{biases, p.activation, static_cast<int>(p.columns), false};
+        return multiply_thin(rows, n, p.depth, p.offsets, p.taps(), panels, finish);
+    }
+    for (ptrdiff_t column = 0; column < p.columns;) {
+        const int width = panel_width<T>(p.columns - column);
+        const Finish<T> finish{biases + column, p.activation, static_cast<int>(std::min<ptrdiff_t>(width, p.columns - column)), false};
+        const Rows<T> here{rows.source, rows.sources, rows.out + column, rows.outs, rows.step};
+        multiply(here, n, width, p.offsets, p.taps(), panels + column * p.taps(), finish);
+        column += width;
+    }
+}
+
 template <class T> static inline void fill_slab(const Pass<T>& p, const Slab& s, const T* window, const int32_t* places, const ptrdiff_t* outs) {
-    const ptrdiff_t n = s.positions(), K = p.taps(), F = p.out_channels();
+    const ptrdiff_t n = s.positions(), F = p.out_channels();
     const ptrdiff_t row = p.h.out_first + s.row * p.h.out_step, col = p.w.out_first + s.col * p.w.out_step;
     T* out = p.out + ((s.image * p.out_h + row) * p.out_w + col) * F;
     for (ptrdiff_t group = 0; group < p.groups; group++)
-        for (ptrdiff_t column = 0; column < p.columns;) {
-            const int width = panel_width<T>(p.columns - column);
-            const ptrdiff_t at = group * p.group_columns() + column;
-            const Finish<T> finish{p.biases + at, p.activation, static_cast<int>(p.columns - column), false};
-            multiply({window + group * p.depth, places, out + group * p.columns + column, outs, F}, n, width, p.offsets, K,
-                     p.panels + at * K, finish);
-            column += width;
-        }
+        fill_group(p, group, n, {window + group * p.depth, places, out + group * p.columns, outs, F});
     if (p.activation > leaky_relu)
         for (ptrdiff_t i = 0; i < n * F; i++) out[i] = activated(out[i], p.activation);
 }

@@ -50,7 +50,7 @@ template <class T> static inline void add_slab(const Pass<T>& p, const Slab& s, 
         for (ptrdiff_t column = 0; column < p.columns;) {
             const int width = panel_width<T>(p.columns - column);
             const T* from = dy + group * p.columns + column;
-            if (width != F) {
+            if (width != F) {  // else dy is a panel as it is
                 pack(from, n, F, 1, static_cast<int>(std::min<ptrdiff_t>(width, p.columns - column)), width, panel);
                 from = panel;
             }
@@ -78,22 +78,55 @@ template <class T> static inline void add_some(const Pass<T>& p, ptrdiff_t n, ch
     }
 }
 
-// Adds up the n chunks of tap k, or of the bias where k is taps(): dw is (taps, F).
-template <class T> static inline void add_chunks(const Pass<T>& p, ptrdiff_t k, ptrdiff_t n, const T* sums, T* out) {
+// Adds up the n chunks of one row, of tap k, or of the bias where k is taps(); its numbers are written `step` apart.
+template <class T>
+static inline void add_chunks(const Pass<T>& p, ptrdiff_t k, ptrdiff_t n, const T* sums, T* out, ptrdiff_t step) {
     const ptrdiff_t K = p.taps(), size = sums_size(p);
     for (ptrdiff_t group = 0; group < p.groups; group++)
         for (ptrdiff_t column = 0; column < p.columns;) {
             const int width = panel_width<T>(p.columns - column);
             const T* from = sums + (group * p.group_columns() + column) * (K + 1) + k * width;
             const ptrdiff_t columns = std::min<ptrdiff_t>(width, p.columns - column);
-            T* to = out + group * p.columns + column;
+            T* to = out + (group * p.columns + column) * step;
             for (ptrdiff_t j = 0; j < columns; j++) {
-                T total = from[j];
-                for (ptrdiff_t chunk = 1; chunk < n; chunk++) total += from[chunk * size + j];
-                to[j] = total;
+                T sum = from[j];
+                for (ptrdiff_t chunk = 1; chunk < n; chunk++) sum += from[chunk * size + j];
+                to[j * step] = sum;
             }
             column += width;
         }
+}
+
+// With few filters, channels fill the vectors: dw[k] = sum_i x[i] dy[i + pad - k * dilation] is the gradient at the
+// weights of a convolution of dy, whose kernel is the other way round. Only where the stride is 1.
+template <class T> static inline bool turns(const Pass<T>& p) {
+    return p.groups == 1 && p.h.step == 1 && p.w.step == 1 && 4 * p.columns <= lanes<T> && p.columns < p.depth;
+}
+
+template <class T> static inline void turn(Pass<T>& p) {
+    const auto around = [](const Axis& a) {
+        return forward_axis(a.n, a.size, a.taps, 1, (a.taps - 1) * a.tap_step + a.first, a.tap_step);
+    };
+    T* dy = p.out;
+    p.out = const_cast<T*>(p.source), p.source = dy;
+    p.h = around(p.h), p.w = around(p.w);
+    std::swap(p.depth, p.columns);
+}
+
+// The row of a turned problem belongs to the kernel's entry as far from its other end.
+template <class T> static inline void add_turned(const Pass<T>& p, ptrdiff_t k, ptrdiff_t n, const T* sums, T* dw) {
+    const ptrdiff_t F = p.depth, tap = p.h.taps * p.w.taps - 1 - k / F;
+    add_chunks(p, k, n, sums, dw + tap * p.columns * F + k % F, F);
+}
+
+// The sums of n rows of F numbers, at most 16.
+template <class T> static inline void sum_rows(const T* dy, ptrdiff_t n, ptrdiff_t F, T* out) {
+    double sums[128] = {};
+    for (; n >= 8; n -= 8, dy += 8 * F)
+        for (ptrdiff_t j = 0; j < 8 * F; j++) sums[j] += dy[j];
+    for (ptrdiff_t j = 0; j < n * F; j++) sums[j] += dy[j];
+    for (ptrdiff_t j = F; j < 8 * F; j++) sums[j % F] += sums[j];
+    for (ptrdiff_t f = 0; f < F; f++) out[f] = static_cast<T>(sums[f]);
 }
 
 }  // namespace skml_convolution
