@@ -180,8 +180,8 @@ def layer_norm_backward(
 
 def batch_norm_statistics(
     const floating[:, ::1] x,  # in: (N, F)
-    double[::1] mean,  # out: (F,)
-    double[::1] var,  # out: (F,), divided by N
+    floating[::1] mean,  # out: (F,)
+    floating[::1] var,  # out: (F,), divided by N
     int n_threads,
 ):
     """Write the mean and the variance of each column."""
@@ -223,8 +223,8 @@ def batch_norm(
 def batch_norm_backward(
     const floating[:, ::1] dy,  # in: (N, F)
     const floating[:, ::1] x,  # in: (N, F)
-    const double[::1] mean,  # in: (F,), of x
-    const double[::1] rstd,  # in: (F,), 1 / sqrt(var + eps) of x
+    const floating[::1] mean,  # in: (F,), of x
+    const floating[::1] rstd,  # in: (F,), 1 / sqrt(var + eps) of x
     const floating[::1] gamma,  # in: (F,)
     floating[:, ::1] dx,  # out: (N, F), may be dy
     floating[::1] dgamma,  # out: (F,)
@@ -238,22 +238,21 @@ def batch_norm_backward(
     _same((F, dy.shape[1], dx.shape[1], mean.shape[0], rstd.shape[0], gamma.shape[0], dgamma.shape[0], dbeta.shape[0]),
           "The columns of all arguments")
     cdef double[:, :, ::1] sums = _space_of_sums(N, F)
-    dtype = np.asarray(x).dtype
-    cdef const floating[::1] center = np.asarray(mean).astype(dtype)
     if F:
         for i in prange(sums.shape[0], nogil=True, num_threads=threads, schedule="static"):
-            slopes_part(&dy[i * step, 0], &x[i * step, 0], &center[0], min(step, N - i * step), F, &sums[i, 0, 0])
+            slopes_part(&dy[i * step, 0], &x[i * step, 0], &mean[0], min(step, N - i * step), F, &sums[i, 0, 0])
     of_dy, of_dyx = np.asarray(sums).sum(axis=0)
-    np.asarray(dbeta)[:], np.asarray(dgamma)[:] = of_dy, of_dyx * rstd
+    r = np.asarray(rstd).astype(np.float64)
+    np.asarray(dbeta)[:], np.asarray(dgamma)[:] = of_dy, of_dyx * r
     if N == 0 or F == 0:
         return
     # dx = gamma rstd (dy - dbeta / N - xh dgamma / N), xh = (x - mean) rstd
-    a = np.asarray(gamma) * np.asarray(rstd)
-    parts = np.stack([a, a * np.square(rstd) * of_dyx / N, a * of_dy / N])
-    cdef const floating[:, ::1] coefficients = parts.astype(dtype)
+    a = np.asarray(gamma) * r
+    parts = np.stack([a, a * r * r * of_dyx / N, a * of_dy / N])
+    cdef const floating[:, ::1] coefficients = parts.astype(np.asarray(x).dtype)
     step = _rows(F)
     for i in prange((N + step - 1) // step, nogil=True, num_threads=threads, schedule="static"):
-        combine_rows(&dy[i * step, 0], &x[i * step, 0], &center[0], &coefficients[0, 0], &dx[i * step, 0],
+        combine_rows(&dy[i * step, 0], &x[i * step, 0], &mean[0], &coefficients[0, 0], &dx[i * step, 0],
                      min(step, N - i * step), F)
 
 

@@ -19,17 +19,18 @@ struct Geometry {
 constexpr ptrdiff_t WIDTH = 64;  // channels at a time
 constexpr uint8_t NOWHERE = 255;
 
+template <class T> using Place = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;  // as wide as T, for vectors
+
 // Some channels of one window. x points to the image (at the first of them); NaN is larger, and smaller, than all.
 template <class T, int SIGN>
 static inline void window(const Geometry& g, const T* x, ptrdiff_t oh, ptrdiff_t ow, ptrdiff_t n, T* y, uint8_t* index) {
-    using Place = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;  // as wide as T, so that both fit in vectors
     T best[WIDTH];
-    Place at[WIDTH];
+    Place<T> at[WIDTH];
     bool found = false;
     for (ptrdiff_t i = g.first_row(oh); i < g.end_row(oh); i++)
         for (ptrdiff_t j = g.first_column(ow); j < g.end_column(ow); j++) {
             const T* from = x + ((oh * g.sh + i - g.top) * g.W + ow * g.sw + j - g.left) * g.C;
-            const Place place = (Place)(i * g.kw + j);
+            const Place<T> place = (Place<T>)(i * g.kw + j);
             if (!found) {
                 for (ptrdiff_t c = 0; c < n; c++) best[c] = from[c], at[c] = place;
                 found = true;
@@ -57,26 +58,31 @@ template <class T> static inline void row(const Geometry& g, const T* x, ptrdiff
 }
 
 template <class T, bool ADD>
-static inline void give_back(const T* dy, const uint8_t* index, T* dx, ptrdiff_t n, uint8_t place) {
-#pragma GCC ivdep
+static inline void give_back(const T* __restrict dy, const Place<T>* __restrict at, T* __restrict dx, ptrdiff_t n,
+                             Place<T> place) {
     for (ptrdiff_t c = 0; c < n; c++) {
-        const T part = index[c] == place ? dy[c] : T(0);
+        const T part = at[c] == place ? dy[c] : T(0);
         dx[c] = ADD ? dx[c] + part : part;
     }
 }
 
 // One image: what came to a window goes to the place that its number came from.
 template <class T> static inline void image_backward(const Geometry& g, const T* dy, const uint8_t* index, T* dx) {
+    Place<T> at[WIDTH];
     std::fill(dx, dx + g.H * g.W * g.C, T(0));
     for (ptrdiff_t oh = 0; oh < g.OH; oh++)
         for (ptrdiff_t ow = 0; ow < g.OW; ow++, dy += g.C, index += g.C)
-            for (ptrdiff_t i = g.first_row(oh); i < g.end_row(oh); i++)
-                for (ptrdiff_t j = g.first_column(ow); j < g.end_column(ow); j++) {
-                    T* to = dx + ((oh * g.sh + i - g.top) * g.W + ow * g.sw + j - g.left) * g.C;
-                    const uint8_t place = (uint8_t)(i * g.kw + j);
-                    if (g.apart()) give_back<T, false>(dy, index, to, g.C, place);
-                    else give_back<T, true>(dy, index, to, g.C, place);
-                }
+            for (ptrdiff_t c = 0; c < g.C; c += WIDTH) {
+                const ptrdiff_t n = std::min(WIDTH, g.C - c);
+                for (ptrdiff_t k = 0; k < n; k++) at[k] = index[c + k];
+                for (ptrdiff_t i = g.first_row(oh); i < g.end_row(oh); i++)
+                    for (ptrdiff_t j = g.first_column(ow); j < g.end_column(ow); j++) {
+                        T* to = dx + ((oh * g.sh + i - g.top) * g.W + ow * g.sw + j - g.left) * g.C + c;
+                        const Place<T> place = (Place<T>)(i * g.kw + j);
+                        if (g.apart()) give_back<T, false>(dy + c, at, to, n, place);
+                        else give_back<T, true>(dy + c, at, to, n, place);
+                    }
+            }
 }
 
 }  // namespace skml_pooling
