@@ -108,11 +108,13 @@ class Sequential(Layer):
         return x
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
-        for i in reversed(range(len(self.layers))):
+        # nobody asks for what lies before the first layer that learns
+        first = 0 if need_dx else min(map(int, g), default=len(self.layers))
+        for i in reversed(range(first, len(self.layers))):
             own = space.names[i]
             given = p.get(own, _NOTHING), g.get(own, _NOTHING), space.parts[i], mode
-            dy = self.layers[i].backward(dy, *given, need_dx or i > 0)
-        return dy
+            dy = self.layers[i].backward(dy, *given, need_dx or i > first)
+        return dy if need_dx else None
 
     def cost(self, shape):
         return sum(layer.cost(at) for _, layer, at in self.parts(shape))

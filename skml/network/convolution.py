@@ -240,8 +240,14 @@ class Convolution(Layer):
         How many, that is, the channels that come out.
     kernel : int or (int, int), default=3
         Height and width of a filter. For signals, whose height is 1, give (1, width).
-    stride, padding, dilation, groups : int or (int, int)
-        See :class:`Geometry`; the padding is "same" unless given, the others are 1.
+    stride : int or (int, int), default=1
+        See :class:`Geometry`, as for the next three.
+    padding : int, (int, int), "valid" or "same", default="same"
+        Zeros around the image.
+    dilation : int or (int, int), default=1
+        Steps between the places that a window looks at.
+    groups : int, default=1
+        Groups of channels that don't see each other.
     activation : str, default="identity"
         See :func:`activation_forward`.
     bias : bool, default=True
@@ -343,9 +349,14 @@ def convolution_matrix(kernel, input_shape, *, stride=1, padding=0, dilation=1, 
         The filters.
     input_shape : int, (W,), (H, W) or (H, W, C)
         Of an image, with as many numbers as the kernel has axes, the last aside.
-    stride, padding, dilation, groups : int or (int, int)
-        See :class:`Geometry`; the padding is 0 unless given, the others are 1. For a kernel of one axis, whose image
-        has a height of 1, numbers mean its only axis.
+    stride : int or (int, int), default=1
+        See :class:`Geometry`. For a kernel of one axis, whose image has a height of 1, numbers mean its only axis.
+    padding : int, (int, int), "valid" or "same", default=0
+        See :class:`Geometry`.
+    dilation : int or (int, int), default=1
+        See :class:`Geometry`.
+    groups : int, default=1
+        See :class:`Geometry`.
 
     Returns
     -------

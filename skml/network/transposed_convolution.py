@@ -152,8 +152,14 @@ class TransposedConvolution(Layer):
         The channels that come out.
     kernel : int or (int, int), default=3
         Height and width of a window.
-    stride, padding, dilation, groups : int or (int, int)
-        See :class:`Geometry`; the padding is "same" unless given, the others are 1.
+    stride : int or (int, int), default=1
+        See :class:`Geometry`, as for the next three.
+    padding : int, (int, int), "valid" or "same", default="same"
+        Zeros around the image.
+    dilation : int or (int, int), default=1
+        Steps between the places that a window looks at.
+    groups : int, default=1
+        Groups of channels that don't see each other.
     activation : str, default="identity"
         See :func:`activation_forward`.
     size : (int, int) or None, default=None

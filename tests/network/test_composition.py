@@ -59,6 +59,20 @@ def test_gradients(rng, name, train):
     check_layer(Sequential(layers), shape, rng, mode=Mode(train, 1, 2), B=4, tol=1e-5)
 
 
+def test_nothing_is_carried_back_past_the_first_layer_that_learns(rng):
+    class Silent(Flatten):
+        def backward(self, *arguments, **options):
+            raise AssertionError("asked in vain")
+
+    run = Run(Sequential([Silent(), Sequential([Linear(2)]), Silent()]), (3,), 2)
+    dy = run.forward(rng.normal(size=(2, 3)), Mode())
+    with pytest.raises(AssertionError, match="asked in vain"):
+        run.backward(dy, Mode(), need_dx=False)
+    run = Run(Sequential([Silent(), Sequential([Linear(2)])]), (3,), 2)
+    assert run.backward(run.forward(rng.normal(size=(2, 3)), Mode()), Mode(), need_dx=False) is None
+    assert run.gradients.flat.any()
+
+
 def test_a_batch_can_be_of_words(rng):
     check_layer(Sequential([Embedding(5, 3), Flatten(), Linear(2)]), (4,), rng, x=rng.integers(5, size=(3, 4)))
 
