@@ -35,7 +35,6 @@ class Columns:
         top, left = geometry.pads(H, W)
         height, width = (max(pad + size, (n - 1) * step + reach) for pad, size, n, step, reach in self._axes())
         self.padded = np.zeros((self.samples, height, width, C), dtype=dtype)
-        self.spread = np.empty_like(self.padded)  # its border takes what falls on padding
         self.inside = (slice(None), slice(top, top + H), slice(left, left + W))
         self.windows = self._windows(self.padded)
         self.col = np.empty((self.samples * self.rows * OW, KH * KW * C), dtype=dtype)
@@ -108,34 +107,3 @@ class Columns:
             part = dy[samples, rows].reshape(-1, dy.shape[-1])
             np.matmul(self._filled(x, samples, rows, new).T, part, out=self.dw)
             dw += self.dw
-
-    def data(self, dy, w, dx):
-        """Write the gradient at the images.
-
-        Parameters
-        ----------
-        dy : ndarray of shape (b, OH, OW, F)
-            The gradient at the output.
-        w : ndarray of shape (KH * KW * C, F)
-            Filters.
-        dx : ndarray of shape (b, H, W, C)
-            Where to write.
-        """
-        for samples, rows, new in self._chunks(len(dy)):
-            n, part = samples.stop - samples.start, dy[samples, rows]
-            spread = self.spread[:n]
-            if new:
-                spread[...] = 0
-            col = self.col[: part.size // part.shape[-1]]
-            np.matmul(part.reshape(-1, part.shape[-1]), w.T, out=col)
-            self._add(col.reshape(*part.shape[:3], *self.geometry.kernel, -1), spread, rows.start)
-            if rows.stop == self.output[0]:
-                dx[samples] = spread[self.inside]
-
-    def _add(self, col, spread, first):
-        """Add the numbers of windows, from row `first` on, to the pixels that they are of."""
-        (sh, sw), (dh, dw) = self.geometry.stride, self.geometry.dilation
-        OH, OW = col.shape[1:3]
-        for i, j in np.ndindex(*self.geometry.kernel):
-            top, left = first * sh + i * dh, j * dw
-            spread[:, top : top + (OH - 1) * sh + 1 : sh, left : left + (OW - 1) * sw + 1 : sw] += col[:, :, :, i, j]

@@ -27,7 +27,9 @@ from skml.network.layers import Layer, Space, after, before, outputs, undone
 __all__ = ["TransposedConvolution", "transposed_convolution_backward", "transposed_convolution_forward"]
 
 
-def transposed_convolution_forward(x, w, b=None, geometry=None, activation="identity", *, size=None, **options):
+def transposed_convolution_forward(
+    x, w, b=None, geometry=None, activation="identity", size=None, *, out=None, n_threads=1
+):
     """Spread images: y = activation(adjoint of the convolution with w, applied to x, + b).
 
     Parameters
@@ -45,13 +47,15 @@ def transposed_convolution_forward(x, w, b=None, geometry=None, activation="iden
     size : (int, int) or None, default=None
         Height and width of what is made, of which the convolution makes H and W again. None means the least such
         size, and with padding "same" H and W times the stride.
-    **options : dict
-        ``out``, where to write; ``n_threads``; ``columns``, buffers from an earlier call, if matrices are multiplied.
+    out : ndarray of shape (B, OH, OW, F) or None, default=None
+        Where to write.
+    n_threads : int, default=1
+        How many threads to use; no result depends on it.
 
     Returns
     -------
     y : ndarray of shape (B, OH, OW, F)
-        ``out``, if given.
+        `out`, if given.
 
     Raises
     ------
@@ -67,12 +71,10 @@ def transposed_convolution_forward(x, w, b=None, geometry=None, activation="iden
     array([ 1.,  2., 10., 20.])
     """
     geometry = geometry or Geometry(w.shape[:2])
-    out, n_threads, columns = options.get("out"), options.get("n_threads", 1), options.get("columns")
     H, W = spread_size(geometry, x.shape[1:3], size)
     F = w.shape[2] * geometry.groups
     y = np.empty((len(x), H, W, F), dtype=x.dtype) if out is None else out
-    columns = columns or columns_of(geometry, (H, W, F, x.shape[3]), len(x), x.dtype)
-    input_gradient(x, w, y, geometry, n_threads, columns)
+    input_gradient(x, w, y, geometry, n_threads)
     if b is not None or activation != "identity":
         b = NONE[x.dtype] if b is None else b
         _kernels.fused.bias_activation(as_rows(y), b, CODES[check_activation(activation)], n_threads)
@@ -230,8 +232,8 @@ class TransposedConvolution(Layer):
     def forward(self, x, p, space, mode):
         space.x = x
         product, activation = before(space, self.activation, len(x))
-        options = {"size": product.shape[1:3], "out": product, "n_threads": mode.n_threads, "columns": space.columns}
-        transposed_convolution_forward(x, p["weight"], p.get("bias"), space.geometry, activation, **options)
+        given = x, p["weight"], p.get("bias"), space.geometry, activation, product.shape[1:3]
+        transposed_convolution_forward(*given, out=product, n_threads=mode.n_threads)
         return after(space, self.activation, len(x), mode)
 
     def backward(self, dy, p, g, space, mode, need_dx=True):

@@ -125,8 +125,10 @@ def test_the_path_is_a_rule():
     assert rule(Geometry(1), (8, 8, 4, 4), np.float32) == "matmul"
     assert rule(Geometry(1, padding=1), (8, 8, 4, 4), np.float32) == "direct"
     assert rule(Geometry(3), (8, 8, 4, 4), np.float32) == "direct"
-    assert rule(Geometry(3), (8, 8, 512, 4), np.float32) == "columns"
-    assert rule(Geometry(3, groups=4), (8, 8, 512, 4), np.float32) == "direct"
+    assert rule(Geometry(3), (8, 8, 256, 128), np.float32) == "columns"
+    assert rule(Geometry(3), (8, 8, 128, 128), np.float32) == "direct"
+    assert rule(Geometry(3), (8, 8, 128, 128), np.float64) == "columns"
+    assert rule(Geometry(3, groups=4), (8, 8, 512, 512), np.float32) == "direct"
 
 
 def test_columns_take_a_megabyte_at_most():

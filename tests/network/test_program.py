@@ -123,12 +123,15 @@ WIDE = {
 
 
 @pytest.mark.parametrize("name", WIDE)
-def test_no_allocation_in_the_steady_state(rng, monkeypatch, name):
-    monkeypatch.setattr(convolution, "path_of", lambda *_: "columns")  # the twins of kernels do allocate
+@pytest.mark.parametrize("filters", [0, convolution.MANY_FILTERS])  # by columns, and directly
+def test_no_allocation_in_the_steady_state(rng, monkeypatch, name, filters):
+    monkeypatch.setattr(convolution, "MANY_FILTERS", filters)
     monkeypatch.setattr(columns, "CHUNK_BYTES", 2**16)
-    if _kernels.LEVEL == "reference":
+    if _kernels.LEVEL == "reference":  # twins do allocate
+        monkeypatch.setattr(convolution, "path_of", lambda *_: "columns")
         monkeypatch.setattr(_kernels.fused, "bias_activation", lambda *arguments: None)
         monkeypatch.setattr(_kernels.fused, "activation_backward", lambda dy, y, dz, *_: np.copyto(dz, dy))
+        monkeypatch.setattr(_kernels.convolution, "backward_data", lambda dy, w, dx, *_: dx.fill(1))
     program, x = Program(Sequential(WIDE[name]), (32, 32, 16)), batch(rng, 32, shape=(32, 32, 16))  # 2 MB
     dy = np.ones((32, *program.output_shape), dtype=np.float32)
 
@@ -143,7 +146,7 @@ def test_no_allocation_in_the_steady_state(rng, monkeypatch, name):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 300_000, peak
+    assert peak < 500_000, peak  # kernels turn filters round, in some rooms of their own
 
 
 def test_the_table_is_that_of_the_network():

@@ -19,6 +19,7 @@ from skml.network import (
     Sequential,
     TransposedConvolution,
     Upsampling,
+    convolution,
     softmax_backward,
     softmax_forward,
 )
@@ -122,15 +123,17 @@ CONVOLUTIONS = [
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
-@pytest.mark.parametrize("C", [4, 128])
+@pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_convolution(rng, case, C, activation):
+def test_convolution(rng, monkeypatch, case, many, activation):
+    if many:
+        monkeypatch.setattr(convolution, "MANY_FILTERS", 0)  # by columns
     options = {name: value for name, value in case.items() if name != "kernel"}
 
     def theirs(x, p):
         return ACTIVATIONS[activation](nn.functional.conv2d(x, filters(p["weight"]), p["bias"], **options))
 
-    compare(rng, Convolution(8, activation=activation, **case), theirs, (9, 8, C))
+    compare(rng, Convolution(8, activation=activation, **case), theirs, (9, 8, 4))
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS[2:], ids=str)
