@@ -1,0 +1,215 @@
+// Passes over an array that do several things to each number while it is there: activations, the optimisers' updates,
+// dropout, and softmax with the cross-entropy.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace skml_fused {
+
+// --------------------------------------------------------------------------------------------- exponentials
+
+template <class T> struct Format;
+template <> struct Format<float> {
+    using Word = uint32_t;
+    static constexpr int mantissa = 23, bias = 127, terms = 7;
+    static constexpr float magic = 12582912.0f, low = -87.0f, high = 88.0f;  // 1.5 * 2^23
+    static constexpr float ln2 = 0.693359375f, ln2_rest = -2.12194440e-4f;
+};
+template <> struct Format<double> {
+    using Word = uint64_t;
+    static constexpr int mantissa = 52, bias = 1023, terms = 13;
+    static constexpr double magic = 6755399441055744.0, low = -708.0, high = 709.0;  // 1.5 * 2^52
+    static constexpr double ln2 = 6.93147180369123816490e-01, ln2_rest = 1.90821492927058770002e-10;
+};
+
+// x = n ln 2 + r gives exp(x) = 2^n (1 + q) with q = exp(r) - 1 = r + r^2 / 2! + ..., |r| <= ln 2 / 2: so many terms
+// leave less than half a unit in the last place. The standard library's exp is not computed in vectors without
+// -ffast-math. Between 2^-126 (2^-1022) and the largest number only; NaN stays NaN.
+template <class T> static inline void parts(T x, T& power, T& q) {
+    using F = Format<T>;
+    x = x < F::low ? F::low : x;
+    x = x > F::high ? F::high : x;
+    const T rounded = x * T(1.4426950408889634) + F::magic, n = rounded - F::magic;
+    const T r = (x - n * F::ln2) - n * F::ln2_rest;
+    typename F::Word word;
+    std::memcpy(&word, &rounded, sizeof word);
+    word = (word << F::mantissa) + (typename F::Word(F::bias) << F::mantissa);
+    std::memcpy(&power, &word, sizeof word);
+    static constexpr T inverse[] = {T(1), T(1. / 2), T(1. / 6), T(1. / 24), T(1. / 120), T(1. / 720), T(1. / 5040),
+                                    T(1. / 40320), T(1. / 362880), T(1. / 3628800), T(1. / 39916800),
+                                    T(1. / 479001600), T(1. / 6227020800)};
+    T sum = inverse[F::terms - 1];
+#pragma GCC unroll 16
+    for (int i = F::terms - 2; i >= 0; i--) sum = sum * r + inverse[i];
+    q = sum * r;
+}
+
+template <class T> static inline T exponential(T x) {
+    T power, q;
+    parts(x, power, q);
+    return power + power * q;
+}
+
+template <class T> static inline T sigmoid(T x) { return T(1) / (T(1) + exponential(-x)); }
+
+template <class T> static inline T hyperbolic_tangent(T x) {
+    const T far = sizeof(T) == 4 ? T(10) : T(20);
+    T a = std::fabs(x), power, q;
+    a = a > far ? far : a;  // where it is 1
+    parts(2 * a, power, q);
+    const T e = power * q + (power - T(1));  // exp(2 |x|) - 1
+    return std::copysign(e / (e + T(2)), x);
+}
+
+// ---------------------------------------------------------------------------------------------- activations
+
+enum Activation { IDENTITY, RELU, LEAKY_RELU, GELU, TANH, SIGMOID };
+
+template <int A, class T> static inline T activated(T z) {
+    if (A == RELU) return z < T(0) ? T(0) : z;
+    if (A == LEAKY_RELU) return z < T(0) ? T(0.01) * z : z;
+    if (A == GELU) return T(0.5) * z * (T(1) + std::erf(z * T(0.70710678118654752)));
+    if (A == TANH) return hyperbolic_tangent(z);
+    if (A == SIGMOID) return sigmoid(z);
+    return z;
+}
+
+// From what comes out, y; of gelu from what goes in.
+template <int A, class T> static inline T derivative(T y) {
+    if (A == RELU) return y > T(0) ? T(1) : T(0);
+    if (A == LEAKY_RELU) return y > T(0) ? T(1) : T(0.01);
+    if (A == GELU) {
+        const T normal = T(0.39894228040143268) * exponential(T(-0.5) * y * y);
+        return T(0.5) * (T(1) + std::erf(y * T(0.70710678118654752))) + y * normal;
+    }
+    if (A == TANH) return T(1) - y * y;
+    if (A == SIGMOID) return y * (T(1) - y);
+    return T(1);
+}
+
+// Calls f with the activation as a constant, so that its loop has no branch.
+template <class F> static inline void with_activation(int activation, F f) {
+    switch (activation) {
+        case RELU: return f(std::integral_constant<int, RELU>());
+        case LEAKY_RELU: return f(std::integral_constant<int, LEAKY_RELU>());
+        case GELU: return f(std::integral_constant<int, GELU>());
+        case TANH: return f(std::integral_constant<int, TANH>());
+        case SIGMOID: return f(std::integral_constant<int, SIGMOID>());
+        default: return f(std::integral_constant<int, IDENTITY>());
+    }
+}
+
+template <class T>
+static inline void bias_rows(T* __restrict z, const T* __restrict b, ptrdiff_t n, ptrdiff_t F, int activation) {
+    with_activation(activation, [=](auto a) {
+        for (ptrdiff_t i = 0; i < n; i++) {
+            T* __restrict row = z + i * F;
+            if (b) for (ptrdiff_t f = 0; f < F; f++) row[f] = activated<decltype(a)::value>(row[f] + b[f]);
+            else for (ptrdiff_t f = 0; f < F; f++) row[f] = activated<decltype(a)::value>(row[f]);
+        }
+    });
+}
+
+template <class T> static inline void slope(const T* dy, const T* y, T* dz, ptrdiff_t n, int activation) {
+    with_activation(activation, [=](auto a) {
+#pragma GCC ivdep
+        for (ptrdiff_t i = 0; i < n; i++) dz[i] = dy[i] * derivative<decltype(a)::value>(y[i]);
+    });
+}
+
+// --------------------------------------------------------------------------------------------------- losses
+
+constexpr ptrdiff_t LANES = 16;
+
+// Sum of f(0), ..., f(n - 1) in sixteen sums, which fit in vectors; the order depends on n alone.
+template <class T, class F> static inline T sum_of(ptrdiff_t n, F f) {
+    T sums[LANES] = {}, rest = 0;
+    const ptrdiff_t whole = n / LANES * LANES;
+    for (ptrdiff_t i = 0; i < whole; i += LANES)
+        for (ptrdiff_t l = 0; l < LANES; l++) sums[l] += f(i + l);
+    for (ptrdiff_t i = whole; i < n; i++) rest += f(i);
+    for (ptrdiff_t half = LANES / 2; half; half /= 2)
+        for (ptrdiff_t l = 0; l < half; l++) sums[l] += sums[l + half];
+    return sums[0] + rest;
+}
+
+// w (ln sum_k exp(z_k) - sum_k q_k z_k) and w (softmax(z) - q), where q = (1 - s) [k = target] + s / K.
+template <class T>
+static inline double cross_entropy(const T* z, ptrdiff_t K, int32_t target, double weight, double smoothing, T* dz) {
+    T top = z[0];
+    for (ptrdiff_t k = 1; k < K; k++) top = z[k] > top ? z[k] : top;
+#pragma GCC ivdep
+    for (ptrdiff_t k = 0; k < K; k++) dz[k] = exponential(z[k] - top);
+    const double share = smoothing / (double)K, total = sum_of<T>(K, [=](ptrdiff_t k) { return dz[k]; });
+    const double own = (double)z[target] - top;
+    double loss = std::log(total) - (1 - smoothing) * own;
+    if (smoothing > 0) loss -= share * sum_of<double>(K, [=](ptrdiff_t k) { return (double)z[k] - top; });
+    const T scale = T(weight / total), all = T(weight * share);
+    for (ptrdiff_t k = 0; k < K; k++) dz[k] = dz[k] * scale - all;
+    dz[target] -= T(weight * (1 - smoothing));
+    return weight * loss;
+}
+
+// ----------------------------------------------------------------------------------------------- optimisers
+
+struct AdamStep {
+    double rate, beta1, beta2, eps, decay;
+};
+
+template <class T>
+static inline void adam_part(T* __restrict w, const T* __restrict g, T* __restrict m, T* __restrict v, ptrdiff_t n,
+                             const AdamStep& s) {
+    const T rate = T(s.rate), b1 = T(s.beta1), b2 = T(s.beta2), c1 = T(1 - s.beta1), c2 = T(1 - s.beta2);
+    const T eps = T(s.eps), keep = T(1 - s.decay);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        m[i] = b1 * m[i] + c1 * g[i];
+        v[i] = b2 * v[i] + c2 * g[i] * g[i];
+        w[i] = keep * w[i] - rate * m[i] / (std::sqrt(v[i]) + eps);
+    }
+}
+
+template <class T>
+static inline void sgd_part(T* __restrict w, const T* __restrict g, T* __restrict m, ptrdiff_t n, double rate_,
+                            double momentum, bool nesterov, double decay_) {
+    const T rate = T(rate_), mu = T(momentum), decay = T(decay_), ahead = nesterov ? mu : T(1), now = T(nesterov);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const T slope = g[i] + decay * w[i];
+        m[i] = mu * m[i] + slope;
+        w[i] -= rate * (ahead * m[i] + now * slope);
+    }
+}
+
+template <class T> static inline double squares_part(const T* x, ptrdiff_t n) {
+    return sum_of<double>(n, [=](ptrdiff_t i) { return (double)x[i] * x[i]; });
+}
+
+// -------------------------------------------------------------------------------------------------- dropout
+
+static inline uint64_t mixed(uint64_t z) {  // splitmix64 (Steele, Lea & Flood 2014)
+    z += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static inline uint32_t scattered(uint32_t x) {  // an integer hash of 32 bits, whose products fit in vectors
+    x ^= x >> 16, x *= 0x7FEB352Du;
+    x ^= x >> 15, x *= 0x846CA68Bu;
+    return x ^ (x >> 16);
+}
+
+// The key is that of (seed, step, layer, part); a number is kept where its hash is no less than the threshold.
+template <class T>
+static inline void dropout_part(const T* x, T* y, ptrdiff_t n, uint64_t key, uint32_t threshold, T scale) {
+    const uint32_t first = (uint32_t)key, second = (uint32_t)(key >> 32);
+#pragma GCC ivdep
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const uint32_t bits = scattered(scattered((uint32_t)i ^ first) + second);
+        y[i] = bits >= threshold ? x[i] * scale : T(0);
+    }
+}
+
+}  // namespace skml_fused
