@@ -329,7 +329,8 @@ def training_steps(job, start):
     Warns
     -----
     ConvergenceWarning
-        If the loss or the model is no longer finite; the state is then that before the epoch, and the last.
+        If the loss is no longer finite, or weights or outputs are so large that their squares are not; the state is
+        then that before the epoch, and the last.
 
     Examples
     --------
@@ -408,7 +409,7 @@ def epoch(job, state):
         figures = _validated(job)
     loss = float(sums[0] / sums[1])
     metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * plan.schedule(t - 1, total)}
-    if not _is_finite(job, buffer, metrics):
+    if not _is_sound(job, buffer, metrics):
         worst = {name: -math.inf if name == "validation_score" else math.inf for name in metrics}
         return None, {name: value if math.isfinite(value) else worst[name] for name, value in metrics.items()}
     n_epochs, n_batches = divmod(state.n_batches + t - state.n_steps, len(starts))
@@ -520,12 +521,15 @@ def _augmented(batch, plan, seed, t):
     return x, y, weights
 
 
-def _is_finite(job, buffer, metrics):
-    """Tell whether an epoch's figures are finite, and what the network makes of some rows."""
+def _is_sound(job, buffer, metrics):
+    """Tell whether an epoch's figures are finite, and the network's numbers so small that their squares are."""
     program = job.program
-    arrays = [*metrics.values(), program.parameters.flat, program.states.flat]
-    if not all(np.isfinite(array).all() for array in arrays):
+    if not all(map(math.isfinite, metrics.values())):
         return False
     x, _, _ = job.data.take(job.data.rows()[: len(buffer)], buffer)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return bool(np.isfinite(program.forward(x, Mode(n_threads=job.plan.n_threads))).all())
+        z = program.forward(x, Mode(n_threads=job.plan.n_threads))
+    # with some room: other rows may lead to larger numbers
+    limit = math.sqrt(np.finfo(program.dtype).max)
+    arrays = program.parameters.flat, program.states.flat, z
+    return all(-limit < array.min(initial=0) and array.max(initial=0) < limit for array in arrays)

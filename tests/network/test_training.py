@@ -65,7 +65,9 @@ def classes(rng, n=150, dtype=np.float64):
 
 def job(data, K=CLASSES, validation=None, **plan):
     plan = Plan(**{"loss": CrossEntropy(), "optimizer": Adam(0.05), "batch_size": 32, "max_iter": 5, **plan})
-    return Job(Line(data.X.shape[1:], K, np.float32 if data.X.dtype == np.float32 else np.float64), data, plan, validation)
+    return Job(
+        Line(data.X.shape[1:], K, np.float32 if data.X.dtype == np.float32 else np.float64), data, plan, validation
+    )
 
 
 def train(job, start=None, seed=1):
@@ -161,9 +163,7 @@ def test_class_weights_are_sample_weights(rng):
 def test_early_stopping_restores_the_best(rng):
     X, y = classes(rng, 40)
     flipped = Data(X, ((y + 1) % CLASSES).astype(np.int32))  # the better the training, the worse
-    work = job(
-        Data(X, y), validation=flipped, max_iter=50, monitor="validation_loss", patience=4, restore_best=True
-    )
+    work = job(Data(X, y), validation=flipped, max_iter=50, monitor="validation_loss", patience=4, restore_best=True)
     steps = train(work)
     losses = [step.metrics["validation_loss"] for step in steps]
     best = int(np.argmin(losses))
@@ -235,7 +235,7 @@ def test_the_schedule_is_followed(rng):
     np.testing.assert_allclose(rates, [0.05 * cosine(t, 20) for t in (4, 9, 14, 19)])
 
 
-@pytest.mark.parametrize("rate", [1e30, 1e200, np.inf])
+@pytest.mark.parametrize("rate", [1e60, 1e200, np.inf])
 @pytest.mark.parametrize("validated", [False, True])
 def test_a_training_that_diverges_keeps_the_last_finite_weights(rng, rate, validated):
     X, y = classes(rng)
