@@ -1,0 +1,103 @@
+// From positions to positions: the convolution itself, and its gradient at the data.
+#pragma once
+#include <cmath>
+
+#include "conv_thin.hpp"
+
+namespace skml_convolution {
+
+// Slabs whose windows stay in the second-level cache, and some for each thread.
+template <class T> static inline void plan_data(Pass<T>& p, int n_threads) {
+    plan(p, 4096, 65536, n_threads > 1 ? 4 * n_threads : 1);
+}
+
+// Packs `columns` columns of weights, row after row into a panel of so many numbers a row, or, if thin, one by one.
+template <class T> static inline T* pack_taps(const Pass<T>& p, const T* from, int columns, int width, T* to) {
+    for (ptrdiff_t i = 0; i < p.h.taps; i++)
+        for (ptrdiff_t j = 0; j < p.w.taps; j++) {
+            const ptrdiff_t k = (p.h.k_first + i * p.h.k_step) * p.KW + p.w.k_first + j * p.w.k_step;
+            to = pack(from + k * p.tap_weights, p.depth, p.depth_step, p.column_step, columns, width, to);
+        }
+    return to;
+}
+
+// Packs a group's weights and biases.
+template <class T> static inline void pack_weights(const Pass<T>& p, ptrdiff_t group) {
+    const T* from = p.weights + group * (p.column_step == 1 ? p.columns : p.depth);
+    T* to = p.panels + group * p.group_columns() * p.taps();
+    T* bias = p.biases + group * p.group_columns();
+    std::memset(bias, 0, p.group_columns() * sizeof(T));
+    if (p.bias) std::memcpy(bias, p.bias + group * p.columns, p.columns * sizeof(T));
+    const bool thin = is_thin<T>(p.columns, p.depth);
+    for (ptrdiff_t column = 0; column < p.columns;) {
+        const int width = thin ? 1 : panel_width<T>(p.columns - column);
+        const int columns = static_cast<int>(std::min<ptrdiff_t>(width, p.columns - column));
+        to = pack_taps(p, from + column * p.column_step, columns, width, to);
+        column += width;
+    }
+}
+
+template <class T> static inline T activated(T z, int activation) {
+    if (activation == gelu) return z * T(0.5) * (T(1) + std::erf(z * T(0.70710678118654752440)));
+    if (activation == tanh) return std::tanh(z);
+    return z < 0 ? std::exp(z) / (T(1) + std::exp(z)) : T(1) / (T(1) + std::exp(-z));
+}
+
+// Where a slab's positions are written, from its first.
+template <class T> static inline void write_outs(const Pass<T>& p, const Slab& s, ptrdiff_t* out) {
+    for (ptrdiff_t b = 0; b < s.images; b++)
+        for (ptrdiff_t i = 0; i < s.rows; i++)
+            for (ptrdiff_t j = 0; j < s.cols; j++)
+                *out++ = ((b * p.out_h + i * p.h.out_step) * p.out_w + j * p.w.out_step) * p.out_channels();
+}
+
+template <class T> static inline void fill_group(const Pass<T>& p, ptrdiff_t group, ptrdiff_t n, const Rows<T>& rows) {
+    const T* panels = p.panels + group * p.group_columns() * p.taps();
+    const T* biases = p.biases + group * p.group_columns();
+    if (is_thin<T>(p.columns, p.depth)) {
+        const Finish<T> finish{biases, p.activation, static_cast<int>(p.columns), false};
+        return multiply_thin(rows, n, p.depth, p.offsets, p.taps(), panels, finish);
+    }
+    for (ptrdiff_t column = 0; column < p.columns;) {
+        const int width = panel_width<T>(p.columns - column);
+        const Finish<T> finish{biases + column, p.activation, static_cast<int>(std::min<ptrdiff_t>(width, p.columns - column)), false};
+        const Rows<T> here{rows.source, rows.sources, rows.out + column, rows.outs, rows.step};
+        multiply(here, n, width, p.offsets, p.taps(), panels + column * p.taps(), finish);
+        column += width;
+    }
+}
+
+template <class T> static inline void fill_slab(const Pass<T>& p, const Slab& s, const T* window, const int32_t* places, const ptrdiff_t* outs) {
+    const ptrdiff_t n = s.positions(), F = p.out_channels();
+    const ptrdiff_t row = p.h.out_first + s.row * p.h.out_step, col = p.w.out_first + s.col * p.w.out_step;
+    T* out = p.out + ((s.image * p.out_h + row) * p.out_w + col) * F;
+    for (ptrdiff_t group = 0; group < p.groups; group++)
+        fill_group(p, group, n, {window + group * p.depth, places, out + group * p.columns, outs, F});
+    if (p.activation > leaky_relu)
+        for (ptrdiff_t i = 0; i < n * F; i++) out[i] = activated(out[i], p.activation);
+}
+
+// Bytes that one thread needs.
+template <class T> static inline ptrdiff_t data_space(const Pass<T>& p) {
+    return (p.in_place ? 0 : p.window_size * sizeof(T)) + p.positions() * (sizeof(int32_t) + sizeof(ptrdiff_t)) + 192;
+}
+
+// Computes slabs until none are left.
+template <class T> static inline void fill(const Pass<T>& p, char* space, int64_t* next) {
+    const bool apart = p.h.out_step * p.w.out_step > 1;
+    ptrdiff_t* outs = reinterpret_cast<ptrdiff_t*>(space);
+    int32_t* places = reinterpret_cast<int32_t*>(outs + p.positions());
+    T* window = reinterpret_cast<T*>((reinterpret_cast<std::uintptr_t>(places + p.positions()) + 63) / 64 * 64);
+    ptrdiff_t rows = 0, cols = 0, images = 0;
+    for (ptrdiff_t i; (i = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < p.n_slabs;) {
+        const Slab s = slab_of(p, i);
+        if (s.rows != rows || s.cols != cols || s.images != images) {
+            write_places(p, s, places);
+            if (apart) write_outs(p, s, outs);
+        }
+        rows = s.rows, cols = s.cols, images = s.images;
+        fill_slab(p, s, window_of(p, s, window), places, apart ? outs : nullptr);
+    }
+}
+
+}  // namespace skml_convolution
