@@ -28,7 +28,9 @@ def pooled(module, x, windows, geometry, sign=1, n_threads=1):
 @each_dtype
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 9, 8, 5), (2, 7, 11, 70), (4, 28, 28, 16), (0, 4, 4, 2), (2, 4, 4, 0)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 1), (3, 9, 8, 5), (2, 7, 11, 70), (4, 28, 28, 16), (0, 4, 4, 2), (2, 4, 4, 0)]
+)
 def test_pooling_is_the_twins(rng, dtype, geometry, sign, shape):
     x = np.rint(rng.normal(size=shape) * 2).astype(dtype)  # with equals
     x[rng.random(shape) < 0.02] = np.nan

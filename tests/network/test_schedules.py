@@ -1,0 +1,37 @@
+"""Schedules: values by hand, ends, and bounds."""
+
+import math
+
+import pytest
+
+from skml.network import SCHEDULES, constant, cosine, one_cycle, schedule, stepwise
+
+
+def test_values_by_hand():
+    assert [constant(t, 5) for t in range(5)] == [1] * 5
+    assert [stepwise(t, 6, drop=0.5) for t in range(6)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    assert cosine(0, 4) == 1
+    assert cosine(2, 4) == pytest.approx(0.5)
+    assert cosine(4, 4, least=0.1) == pytest.approx(0.1)
+    assert [cosine(t, 8, warmup=0.5) for t in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+    assert one_cycle(0, 101) == pytest.approx(0.04)
+    assert one_cycle(100, 101) == pytest.approx(4e-6)
+    assert one_cycle(29, 100) == pytest.approx(1)
+    assert one_cycle(4, 11, rise=0.0, end=0.5) == pytest.approx(0.75 + 0.25 * math.cos(0.4 * math.pi))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("total", [1, 2, 3, 10, 997])
+def test_factors_are_shares(name, total):
+    factors = [schedule(name)(t, total) for t in range(total + 5)]
+    assert all(0 <= factor <= 1 + 1e-12 for factor in factors)
+    top = factors.index(max(factors))
+    assert sorted(factors[top:], reverse=True) == factors[top:]
+    assert factors[0] > 0
+
+
+def test_names():
+    assert schedule("constant") is constant
+    assert schedule(cosine) is cosine
+    with pytest.raises(ValueError, match="no schedule 'linear'; there are 'constant', 'step'"):
+        schedule("linear")
