@@ -30,7 +30,7 @@ cdef extern from "conv_geometry.hpp" namespace "skml_convolution" nogil:
 cdef extern from "conv_data.hpp" namespace "skml_convolution" nogil:
     void plan_data[T](Pass[T]&, int) noexcept
     Py_ssize_t data_space[T](const Pass[T]&) noexcept
-    void pack_weights[T](const Pass[T]&, Py_ssize_t) noexcept
+    void pack_weights[T](const Pass[T]&) noexcept
     void fill[T](const Pass[T]&, char*, int64_t*) noexcept
 
 cdef extern from "conv_weights.hpp" namespace "skml_convolution" nogil:
@@ -120,8 +120,7 @@ cdef int _run(Pass[floating]* p, int n_threads) except -1:
     start += offsets + biases + panels
     with nogil:
         write_offsets(p[0])
-        for worker in range(p.groups):
-            pack_weights(p[0], worker)
+        pack_weights(p[0])
     for worker in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static"):
         fill(p[0], start + worker * own, &next_slab)
 

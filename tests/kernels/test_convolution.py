@@ -35,6 +35,8 @@ CASES = {
     "groups and strides": (2, 9, 8, 12, 6, (3, 3), (2, 2), (1, 1), (1, 1), 6),
     "depthwise": (2, 8, 7, 21, 21, (3, 3), (1, 1), (1, 1), (1, 1), 21),
     "depthwise, strides": (2, 9, 7, 40, 40, (3, 3), (2, 1), (1, 1), (1, 2), 40),
+    "depthwise, 2 channels": (2, 5, 7, 2, 2, (3, 2), (1, 1), (1, 1), (1, 1), 2),
+    "depthwise, 7 channels": (3, 5, 9, 7, 7, (4, 4), (1, 2), (1, 1), (1, 1), 7),
     "signals": (3, 1, 500, 2, 8, (1, 7), (1, 1), (0, 3), (1, 1), 1),
     "a long signal": (1, 1, 9000, 9, 2, (1, 3), (1, 1), (0, 1), (1, 1), 1),
     "a large image": (1, 90, 80, 12, 4, (3, 3), (1, 1), (1, 1), (1, 1), 1),
@@ -46,8 +48,7 @@ def problem(rng, case, dtype, more=0):
     """Return x, w, b, dy and the numbers of a case; y reaches `more` positions further than the padding does."""
     B, H, W, C, F, kernel, stride, pad, dilation, groups = CASES[case]
     last = [
-        (n + 2 * p - (k - 1) * d - 1) // s + 1 + more
-        for n, p, k, d, s in zip((H, W), pad, kernel, dilation, stride)
+        (n + 2 * p - (k - 1) * d - 1) // s + 1 + more for n, p, k, d, s in zip((H, W), pad, kernel, dilation, stride)
     ]
     shapes = ((B, H, W, C), (*kernel, C // groups, F), (F,), (B, *last, F))
     return *(rng.normal(size=shape).astype(dtype) for shape in shapes), (stride, pad, dilation, groups)
@@ -123,7 +124,9 @@ def test_a_convolution_by_hand(module):
 
 @each_dtype
 @pytest.mark.parametrize("activation", range(6))
-@pytest.mark.parametrize("case", ["MNIST", "odd filters", "groups", "a long signal", "three filters of 12"])
+@pytest.mark.parametrize(
+    "case", ["MNIST", "odd filters", "groups", "depthwise", "a long signal", "three filters of 12"]
+)
 def test_activations_are_the_twins(rng, dtype, activation, case):
     x, w, b, dy, numbers = problem(rng, case, dtype)
     ours, theirs = (run(module, x, w, b, dy, numbers, activation, 2)[:1] for module in (convolution, twin))

@@ -21,9 +21,9 @@ def forward(x, w, b, y, stride, pad, dilation, groups, activation, n_threads):
         raise ValueError(f"activation is {activation}, outside 0 to 5.")
     padded, C, F = _padded(x, w, y, stride, pad, dilation), w.shape[2], y.shape[3] // groups
     z = np.zeros_like(y)
-    for k, l, g in np.ndindex(*w.shape[:2], groups):
-        taken = padded[_taken(k, l, y, stride, dilation)][..., g * C : (g + 1) * C]
-        z[..., g * F : (g + 1) * F] += taken @ w[k, l, :, g * F : (g + 1) * F]
+    for i, j, g in np.ndindex(*w.shape[:2], groups):
+        taken = padded[_taken(i, j, y, stride, dilation)][..., g * C : (g + 1) * C]
+        z[..., g * F : (g + 1) * F] += taken @ w[i, j, :, g * F : (g + 1) * F]
     y[...] = ACTIVATIONS[activation](z + b if len(b) else z)
 
 
@@ -31,9 +31,9 @@ def backward_data(dy, w, dx, stride, pad, dilation, groups, n_threads):
     """Write the gradient at x of sum(y * dy)."""
     _check(dx, w, dx[:0, 0, 0, 0], dy, (stride, pad, dilation, groups, n_threads))
     padded, C, F = _padded(np.zeros_like(dx), w, dy, stride, pad, dilation), w.shape[2], dy.shape[3] // groups
-    for k, l, g in np.ndindex(*w.shape[:2], groups):
-        at = _taken(k, l, dy, stride, dilation)
-        padded[at][..., g * C : (g + 1) * C] += dy[..., g * F : (g + 1) * F] @ w[k, l, :, g * F : (g + 1) * F].T
+    for i, j, g in np.ndindex(*w.shape[:2], groups):
+        at = _taken(i, j, dy, stride, dilation)
+        padded[at][..., g * C : (g + 1) * C] += dy[..., g * F : (g + 1) * F] @ w[i, j, :, g * F : (g + 1) * F].T
     dx[...] = padded[:, pad[0] :, pad[1] :][:, : dx.shape[1], : dx.shape[2]]
 
 
@@ -41,9 +41,11 @@ def backward_weights(x, dy, dw, db, stride, pad, dilation, groups, n_threads):
     """Write the gradients at w and b of sum(y * dy)."""
     _check(x, dw, db, dy, (stride, pad, dilation, groups, n_threads))
     padded, C, F = _padded(x, dw, dy, stride, pad, dilation), dw.shape[2], dy.shape[3] // groups
-    for k, l, g in np.ndindex(*dw.shape[:2], groups):
-        taken = padded[_taken(k, l, dy, stride, dilation)][..., g * C : (g + 1) * C]
-        dw[k, l, :, g * F : (g + 1) * F] = np.tensordot(taken, dy[..., g * F : (g + 1) * F], axes=((0, 1, 2), (0, 1, 2)))
+    for i, j, g in np.ndindex(*dw.shape[:2], groups):
+        taken = padded[_taken(i, j, dy, stride, dilation)][..., g * C : (g + 1) * C]
+        dw[i, j, :, g * F : (g + 1) * F] = np.tensordot(
+            taken, dy[..., g * F : (g + 1) * F], axes=((0, 1, 2), (0, 1, 2))
+        )
     if len(db):
         db[:] = dy.sum(axis=(0, 1, 2))
 
@@ -55,9 +57,9 @@ def _padded(x, w, y, stride, pad, dilation):
     return np.pad(x, ((0, 0), (pad[0], after[0]), (pad[1], after[1]), (0, 0)))
 
 
-def _taken(k, l, y, stride, dilation):
-    """Return the slices of the padded images that entry (k, l) of the kernel meets."""
-    starts = (k * dilation[0], l * dilation[1])
+def _taken(i, j, y, stride, dilation):
+    """Return the slices of the padded images that entry (i, j) of the kernel meets."""
+    starts = (i * dilation[0], j * dilation[1])
     return (slice(None), *(slice(a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, y.shape[1:3], stride)))
 
 

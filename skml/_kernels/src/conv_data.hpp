@@ -2,6 +2,7 @@
 #pragma once
 #include <cmath>
 
+#include "conv_depthwise.hpp"
 #include "conv_thin.hpp"
 
 namespace skml_convolution {
@@ -11,19 +12,22 @@ template <class T> static inline void plan_data(Pass<T>& p, int n_threads) {
     plan(p, 4096, 65536, n_threads > 1 ? 4 * n_threads : 1);
 }
 
-// Packs `columns` columns of weights, row after row into a panel of so many numbers a row, or, if thin, one by one.
-template <class T> static inline T* pack_taps(const Pass<T>& p, const T* from, int columns, int width, T* to) {
+// The weights of the entry of the kernel that taps i and j stand for.
+template <class T> static inline const T* tap(const Pass<T>& p, ptrdiff_t i, ptrdiff_t j) {
+    return p.weights + ((p.h.k_first + i * p.h.k_step) * p.KW + p.w.k_first + j * p.w.k_step) * p.tap_weights;
+}
+
+// Packs `columns` columns of weights, `from` the first, row after row into a panel of so many numbers a row, or, if thin, one by one.
+template <class T> static inline T* pack_taps(const Pass<T>& p, ptrdiff_t from, int columns, int width, T* to) {
     for (ptrdiff_t i = 0; i < p.h.taps; i++)
-        for (ptrdiff_t j = 0; j < p.w.taps; j++) {
-            const ptrdiff_t k = (p.h.k_first + i * p.h.k_step) * p.KW + p.w.k_first + j * p.w.k_step;
-            to = pack(from + k * p.tap_weights, p.depth, p.depth_step, p.column_step, columns, width, to);
-        }
+        for (ptrdiff_t j = 0; j < p.w.taps; j++)
+            to = pack(tap(p, i, j) + from, p.depth, p.depth_step, p.column_step, columns, width, to);
     return to;
 }
 
 // Packs a group's weights and biases.
-template <class T> static inline void pack_weights(const Pass<T>& p, ptrdiff_t group) {
-    const T* from = p.weights + group * (p.column_step == 1 ? p.columns : p.depth);
+template <class T> static inline void pack_group(const Pass<T>& p, ptrdiff_t group) {
+    const ptrdiff_t from = group * (p.column_step == 1 ? p.columns : p.depth);
     T* to = p.panels + group * p.group_columns() * p.taps();
     T* bias = p.biases + group * p.group_columns();
     std::memset(bias, 0, p.group_columns() * sizeof(T));
@@ -35,6 +39,19 @@ template <class T> static inline void pack_weights(const Pass<T>& p, ptrdiff_t g
         to = pack_taps(p, from + column * p.column_step, columns, width, to);
         column += width;
     }
+}
+
+template <class T> static inline void pack_weights(const Pass<T>& p) {
+    if (!is_depthwise(p)) {
+        for (ptrdiff_t group = 0; group < p.groups; group++) pack_group(p, group);
+        return;
+    }
+    std::memset(p.biases, 0, p.groups * sizeof(T));
+    if (p.bias) std::memcpy(p.biases, p.bias, p.groups * sizeof(T));
+    T* to = p.panels;
+    for (ptrdiff_t i = 0; i < p.h.taps; i++)
+        for (ptrdiff_t j = 0; j < p.w.taps; j++, to += p.groups)
+            std::memcpy(to, tap(p, i, j), p.groups * sizeof(T));
 }
 
 template <class T> static inline T activated(T z, int activation) {
@@ -71,8 +88,11 @@ template <class T> static inline void fill_slab(const Pass<T>& p, const Slab& s,
     const ptrdiff_t n = s.positions(), F = p.out_channels();
     const ptrdiff_t row = p.h.out_first + s.row * p.h.out_step, col = p.w.out_first + s.col * p.w.out_step;
     T* out = p.out + ((s.image * p.out_h + row) * p.out_w + col) * F;
-    for (ptrdiff_t group = 0; group < p.groups; group++)
-        fill_group(p, group, n, {window + group * p.depth, places, out + group * p.columns, outs, F});
+    if (is_depthwise(p))
+        multiply_lanes<T>({window, places, out, outs, F}, n, F, p.offsets, p.taps(), p.panels, {p.biases, p.activation, 0, false});
+    else
+        for (ptrdiff_t group = 0; group < p.groups; group++)
+            fill_group(p, group, n, {window + group * p.depth, places, out + group * p.columns, outs, F});
     if (p.activation > leaky_relu)
         for (ptrdiff_t i = 0; i < n * F; i++) out[i] = activated(out[i], p.activation);
 }

@@ -1,6 +1,6 @@
 // The gradient at the weights: sums over positions, in a fixed number of chunks that are added in fixed order.
 #pragma once
-#include "conv_geometry.hpp"
+#include "conv_depthwise.hpp"
 
 namespace skml_convolution {
 
@@ -46,6 +46,7 @@ template <class T> static inline ptrdiff_t weights_space(const Pass<T>& p) {
 template <class T> static inline void add_slab(const Pass<T>& p, const Slab& s, const T* window, const int32_t* places, T* panel, T* sums) {
     const ptrdiff_t n = s.positions(), K = p.taps(), F = p.out_channels();
     const T* dy = p.out + ((s.image * p.h.n + s.row) * p.w.n + s.col) * F;
+    if (is_depthwise(p)) return add_lanes(p, n, window, places, dy, sums);
     for (ptrdiff_t group = 0; group < p.groups; group++)
         for (ptrdiff_t column = 0; column < p.columns;) {
             const int width = panel_width<T>(p.columns - column);
@@ -78,21 +79,27 @@ template <class T> static inline void add_some(const Pass<T>& p, ptrdiff_t n, ch
     }
 }
 
-// Adds up the n chunks of one row, of tap k, or of the bias where k is taps(); its numbers are written `step` apart.
+// Adds up n chunks of some neighbouring numbers; they are written `step` apart.
+template <class T>
+static inline void add_up(const T* sums, ptrdiff_t size, ptrdiff_t n, ptrdiff_t numbers, T* out, ptrdiff_t step) {
+    for (ptrdiff_t j = 0; j < numbers; j++) {
+        T sum = sums[j];
+        for (ptrdiff_t chunk = 1; chunk < n; chunk++) sum += sums[chunk * size + j];
+        out[j * step] = sum;
+    }
+}
+
+// Adds up the n chunks of one row, of tap k, or of the bias where k is taps().
 template <class T>
 static inline void add_chunks(const Pass<T>& p, ptrdiff_t k, ptrdiff_t n, const T* sums, T* out, ptrdiff_t step) {
     const ptrdiff_t K = p.taps(), size = sums_size(p);
+    if (is_depthwise(p)) return add_up(sums + k * p.groups, size, n, p.groups, out, step);
     for (ptrdiff_t group = 0; group < p.groups; group++)
         for (ptrdiff_t column = 0; column < p.columns;) {
             const int width = panel_width<T>(p.columns - column);
             const T* from = sums + (group * p.group_columns() + column) * (K + 1) + k * width;
             const ptrdiff_t columns = std::min<ptrdiff_t>(width, p.columns - column);
-            T* to = out + (group * p.columns + column) * step;
-            for (ptrdiff_t j = 0; j < columns; j++) {
-                T sum = from[j];
-                for (ptrdiff_t chunk = 1; chunk < n; chunk++) sum += from[chunk * size + j];
-                to[j * step] = sum;
-            }
+            add_up(from, size, n, columns, out + (group * p.columns + column) * step, step);
             column += width;
         }
 }
