@@ -5,64 +5,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <type_traits>
+#include "exponential.hpp"
 
 namespace skml_fused {
-
-// --------------------------------------------------------------------------------------------- exponentials
-
-template <class T> struct Format;
-template <> struct Format<float> {
-    using Word = uint32_t;
-    static constexpr int mantissa = 23, bias = 127, terms = 7;
-    static constexpr float magic = 12582912.0f, low = -87.0f, high = 88.0f;  // 1.5 * 2^23
-    static constexpr float ln2 = 0.693359375f, ln2_rest = -2.12194440e-4f;
-};
-template <> struct Format<double> {
-    using Word = uint64_t;
-    static constexpr int mantissa = 52, bias = 1023, terms = 13;
-    static constexpr double magic = 6755399441055744.0, low = -708.0, high = 709.0;  // 1.5 * 2^52
-    static constexpr double ln2 = 6.93147180369123816490e-01, ln2_rest = 1.90821492927058770002e-10;
-};
-
-// x = n ln 2 + r gives exp(x) = 2^n (1 + q) with q = exp(r) - 1 = r + r^2 / 2! + ..., |r| <= ln 2 / 2: so many terms
-// leave less than half a unit in the last place. The standard library's exp is not computed in vectors without
-// -ffast-math. Between 2^-126 (2^-1022) and the largest number only; NaN stays NaN.
-template <class T> static inline void parts(T x, T& power, T& q) {
-    using F = Format<T>;
-    x = x < F::low ? F::low : x;
-    x = x > F::high ? F::high : x;
-    const T rounded = x * T(1.4426950408889634) + F::magic, n = rounded - F::magic;
-    const T r = (x - n * F::ln2) - n * F::ln2_rest;
-    typename F::Word word;
-    std::memcpy(&word, &rounded, sizeof word);
-    word = (word << F::mantissa) + (typename F::Word(F::bias) << F::mantissa);
-    std::memcpy(&power, &word, sizeof word);
-    static constexpr T inverse[] = {T(1), T(1. / 2), T(1. / 6), T(1. / 24), T(1. / 120), T(1. / 720), T(1. / 5040),
-                                    T(1. / 40320), T(1. / 362880), T(1. / 3628800), T(1. / 39916800),
-                                    T(1. / 479001600), T(1. / 6227020800)};
-    T sum = inverse[F::terms - 1];
-#pragma GCC unroll 16
-    for (int i = F::terms - 2; i >= 0; i--) sum = sum * r + inverse[i];
-    q = sum * r;
-}
-
-template <class T> static inline T exponential(T x) {
-    T power, q;
-    parts(x, power, q);
-    return power + power * q;
-}
-
-template <class T> static inline T sigmoid(T x) { return T(1) / (T(1) + exponential(-x)); }
-
-template <class T> static inline T hyperbolic_tangent(T x) {
-    const T far = sizeof(T) == 4 ? T(10) : T(20);
-    T a = std::fabs(x), power, q;
-    a = a > far ? far : a;  // where it is 1
-    parts(2 * a, power, q);
-    const T e = power * q + (power - T(1));  // exp(2 |x|) - 1
-    return std::copysign(e / (e + T(2)), x);
-}
 
 // ---------------------------------------------------------------------------------------------- activations
 
@@ -71,7 +17,7 @@ enum Activation { IDENTITY, RELU, LEAKY_RELU, GELU, TANH, SIGMOID };
 template <int A, class T> static inline T activated(T z) {
     if (A == RELU) return z < T(0) ? T(0) : z;
     if (A == LEAKY_RELU) return z < T(0) ? T(0.01) * z : z;
-    if (A == GELU) return T(0.5) * z * (T(1) + std::erf(z * T(0.70710678118654752)));
+    if (A == GELU) return z * below(z, exponential(T(-0.5) * z * z));
     if (A == TANH) return hyperbolic_tangent(z);
     if (A == SIGMOID) return sigmoid(z);
     return z;
@@ -82,8 +28,8 @@ template <int A, class T> static inline T derivative(T y) {
     if (A == RELU) return y > T(0) ? T(1) : T(0);
     if (A == LEAKY_RELU) return y > T(0) ? T(1) : T(0.01);
     if (A == GELU) {
-        const T normal = T(0.39894228040143268) * exponential(T(-0.5) * y * y);
-        return T(0.5) * (T(1) + std::erf(y * T(0.70710678118654752))) + y * normal;
+        const T bell = exponential(T(-0.5) * y * y);
+        return below(y, bell) + y * bell * T(0.39894228040143268);
     }
     if (A == TANH) return T(1) - y * y;
     if (A == SIGMOID) return y * (T(1) - y);
