@@ -102,7 +102,7 @@ cdef Py_ssize_t _lines(Py_ssize_t size) noexcept nogil:
 
 
 cdef int _useful_threads(Py_ssize_t multiply_adds, int n_threads) noexcept nogil:
-    return <int> max(1, min(<Py_ssize_t> n_threads, multiply_adds // 131072))
+    return <int> max(1, min(<Py_ssize_t> n_threads, multiply_adds // 524288))
 
 
 cdef int _run(Pass[floating]* p, int n_threads) except -1:
