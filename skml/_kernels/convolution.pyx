@@ -102,7 +102,7 @@ cdef Py_ssize_t _lines(Py_ssize_t size) noexcept nogil:
 
 
 cdef int _useful_threads(Py_ssize_t multiply_adds, int n_threads) noexcept nogil:
-    return <int> max(1, min(<Py_ssize_t> n_threads, multiply_adds // 131072))
+    return <int> max(1, min(<Py_ssize_t> n_threads, multiply_adds // 524288))
 
 
 cdef int _run(Pass[floating]* p, int n_threads) except -1:
@@ -211,6 +211,8 @@ def backward_weights(
     cdef char[::1] space = np.empty(64 + offsets + n_chunks * size + threads * own, dtype=np.int8).view("c")
     cdef char* start = _aligned(&space[0])
     cdef floating* sums = <floating*> (start + offsets)
+    cdef floating* weights = &dw[0, 0, 0, 0]
+    cdef floating* biases = &db[0] if db.shape[0] else NULL
     cdef char* rooms = start + offsets + n_chunks * size
     cdef int64_t next_chunk = 0
     p.offsets = <int32_t*> start
@@ -219,10 +221,10 @@ def backward_weights(
         add_some(p, n_chunks, rooms + worker * own, sums, &next_chunk)
     for k in prange(p.taps() + 1, nogil=True, num_threads=threads, schedule="static"):
         if turned and k < p.taps():
-            add_turned(p, k, n_chunks, sums, &dw[0, 0, 0, 0])
+            add_turned(p, k, n_chunks, sums, weights)
         elif k < p.taps():
-            add_chunks(p, k, n_chunks, sums, &dw[0, 0, 0, 0] + k * s.F, 1)
-        elif turned and db.shape[0]:
-            sum_rows(&dy[0, 0, 0, 0], s.B * s.OH * s.OW, s.F, &db[0])
-        elif db.shape[0]:
-            add_chunks(p, k, n_chunks, sums, &db[0], 1)
+            add_chunks(p, k, n_chunks, sums, weights + k * s.F, 1)
+        elif turned and biases != NULL:
+            sum_rows(p.source, s.B * s.OH * s.OW, s.F, biases)
+        elif biases != NULL:
+            add_chunks(p, k, n_chunks, sums, biases, 1)

@@ -7,9 +7,9 @@
 
 namespace skml_convolution {
 
-// Slabs whose windows stay in the second-level cache, and some for each thread.
+// Slabs whose windows stay in the second-level cache, several for each thread; of few images one, for the weights' sake.
 template <class T> static inline void plan_data(Pass<T>& p, int n_threads) {
-    plan(p, 4096, 65536, n_threads > 1 ? 4 * n_threads : 1);
+    plan<T>(p, 4096, 65536, p.B >= 4 * n_threads && n_threads > 1 ? 4 * n_threads : n_threads);
 }
 
 // The weights of the entry of the kernel that taps i and j stand for.
