@@ -404,8 +404,6 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self._item_features = features
         if features is None:
             return ratings, extra
-        if self._door == "matrix" and len(features.ids) > len(self.item_ids_):
-            raise ValueError("item_features has items that are no columns of R; give R empty columns for them.")
         if extra.old_items is not None and extra.new is None and known is not None:
             extra = replace(extra, old_items=look_up(known.ids, features.ids, ITEMS))
         self.item_ids_, self._ratings = features.ids, widened(self._ratings, len(features.ids))

@@ -6,7 +6,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_scalar
 from threadpoolctl import threadpool_limits
 
 from skml._sklearn import Interval, StrOptions
@@ -406,8 +405,6 @@ class NeighborhoodFilter(BaseRecommender):
         if name != f"{self.kind}s":
             return super()._similar(codes, name, ids, vectors, asked)
         n, return_scores = asked
-        check_scalar(n, "n", Integral, min_val=1)
-        self._refuse_unknown(codes, name)
         known = np.flatnonzero(codes >= 0)
         places = np.full((len(codes), n), -1, np.int32)
         scores = np.full(places.shape, np.nan, self._dtype)
