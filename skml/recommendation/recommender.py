@@ -324,8 +324,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         told, asked = told_and_asked(people)
         if len(asked.data) == 0:
             raise ValueError(
-                "No row of the matrix has two items, of which one could be looked for, given the other. Further items of "
-                "users of training are looked for as interactions: score(interactions(R)[0])."
+                "No row of the matrix has two items, of which one could be looked for, given the other. Further items "
+                "of users of training are looked for as interactions: score(interactions(R)[0])."
             )
         return ndcg_without(self._fold_scorer(told), asked, told, self._n_threads)
 
