@@ -138,9 +138,12 @@ class ContentFilter(TransformerMixin, BaseRecommender):
 
     Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
     about strangers. :class:`skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)`` hold out some rows of each.
+    Do not choose parameters by ``fit(R)`` and ``score(R)``: rows of a matrix are folded in, and then these same ratings
+    are predicted, so that the model that fits closest wins. ``X, y = interactions(R)`` makes interactions of a matrix.
 
     :meth:`explain` says what each past rating adds to the prediction by what it is above or below the baseline: with
-    "ridge" the terms of the profile, which is linear in them.
+    "ridge" the terms of the profile, which is linear in them. They add up to :math:`p_u^T a_i`; with "rocchio" to that
+    times the slope of the line, whose intercept no rating explains.
 
     A user's profile costs one small linear system, of the order of the user's ratings or of the attributes, whichever
     is less. :meth:`partial_fit` computes all profiles anew, from all interactions so far.
@@ -225,11 +228,13 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         X : array-like, DataFrame or sparse matrix
             Interactions of shape (n_samples, 2 or more): user, item, and numeric features, which without
             `item_features` are attributes of the row's item. Without y: ratings of shape (n_users, n_items), dense with
-            NaN or sparse with unstored entries for missing ones; with implicit feedback sparse confidences.
+            NaN or sparse with unstored entries for missing ones; with implicit feedback sparse confidences (a dense X
+            is interactions).
         y : array-like of shape (n_samples,), default=None
             Ratings; with implicit feedback confidences, None meaning 1.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight k means the same as k copies of the row, weight 0 that it isn't there.
+            Weight k means the same as k copies of the row (of ratings with ``duplicates="mean"``: the other rules tell
+            copies from weights), weight 0 that it isn't there.
         item_features : DataFrame, array-like, sparse matrix, or pair (ids, table), default=None
             A row of attributes for each item, in any order. Rows of items that X does not have are new items, which
             can be recommended.

@@ -145,12 +145,18 @@ class NeighborhoodFilter(BaseRecommender):
 
     Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
     about strangers. :class:`skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)`` hold out some rows of each.
+    Do not choose parameters by ``fit(R)`` and ``score(R)``: rows of a matrix are folded in, and then these same ratings
+    are predicted, so that the model that fits closest wins. ``X, y = interactions(R)`` makes interactions of a matrix.
 
     `explain` names past interactions of the user. With ``kind="user"`` neighbours are people, and what they add is
     divided among the items that made them similar: each gets the share that it has in the sum of the similarity.
 
-    `similar_items` and `similar_users` give what ``similarities_`` holds where it is about them, else cosines of what
-    the baseline leaves of their ratings.
+    `similar_items` and `similar_users` give what ``similarities_`` holds where it is about them, similarities shrunk by
+    `shrinkage` and no plain cosines, else cosines of what the baseline leaves of their ratings.
+
+    There is no `transform`, hence no `set_output`: what the model holds of a person is no vector of a fixed length.
+
+    With implicit feedback features, the columns of X after the second, mean nothing.
 
     References
     ----------

@@ -107,7 +107,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         y : array-like of shape (n_samples,), default=None
             Ratings; with implicit feedback confidences, None meaning 1.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight k means the same as k copies of the row, weight 0 that it isn't there.
+            Weight k means the same as k copies of the row (of ratings with ``duplicates="mean"``: the other rules tell
+            copies from weights), weight 0 that it isn't there.
 
         Returns
         -------
@@ -495,7 +496,12 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         items : ndarray of shape (n_interactions,)
             The items that the user has interacted with, the strongest reason first.
         contributions : ndarray of shape (n_interactions,)
-            What each adds to the score.
+            What each adds to the score, which is that of :meth:`rank`. Their sum is what the score owes to the user's
+            interactions. What it lacks to the score is, with ratings: of MatrixFactorization the mean and the item's
+            bias (with "svd" also the user's); of NeighborhoodFilter and ContentFilter the mean and both biases, with
+            ``profile="rocchio"`` also a constant, the intercept of the line from cosines to ratings. With implicit
+            feedback nothing, under a loss of ranking the item's bias. Of MatrixFactorization all that of a fit that
+            has converged.
         """
         check_is_fitted(self)
         user_code, item_code = self._code_of(user, self.user_ids_, "user"), self._code_of(item, self.item_ids_, "item")
