@@ -44,9 +44,9 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     an item, perhaps numeric features, and y its rating; or X is a matrix of ratings, users x items, NaN being missing.
 
     Numeric features are those of the interaction, its context: of ratings they become `coef_`, count in
-    :meth:`predict`, and are left out of what :meth:`recommend` ranks by; with implicit feedback they mean nothing. So an
-    attribute of items as a column of X becomes a coefficient there and says nothing of what a user likes; attributes of
-    items go to `item_features` of :meth:`fit`.
+    :meth:`predict`, and are left out of what :meth:`recommend` ranks by; with implicit feedback they mean nothing. So
+    an attribute of items as a column of X becomes a coefficient there and says nothing of what a user likes; attributes
+    of items go to `item_features` of :meth:`fit`.
 
     Parameters
     ----------

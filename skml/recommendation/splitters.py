@@ -2,7 +2,7 @@
 
 They are scikit-learn cross-validators like any other, for ``cv=`` in ``cross_val_score`` or ``GridSearchCV``. Rows of
 X are interactions. Of a matrix, whose rows are users, scikit-learn's own ``KFold`` holds out whole users, whose ratings
-are then folded in and predicted; to hold out ratings make interactions of it (:func:`skml.recommendation.interactions`).
+are then folded in and predicted; to hold out ratings make it interactions (:func:`skml.recommendation.interactions`).
 """
 
 from numbers import Integral
