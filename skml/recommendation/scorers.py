@@ -219,7 +219,7 @@ def _check(scorer):
 def _recommender(estimator, X):
     """Return what recommends inside searches and pipelines, and X as it sees it."""
     if sp.issparse(X):
-        raise ValueError(f"Ranked lists are scored on interactions, and X is a sparse matrix. {AS_INTERACTIONS}")
+        raise ValueError(f"Ranked lists are scored on interactions; X is a sparse ratings matrix. {AS_INTERACTIONS}")
     while not hasattr(estimator, "recommend"):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
