@@ -91,7 +91,8 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         sum; or a ValueError.
     handle_unknown : {"bias", "mean", "nan", "error"}, default="bias"
         How to predict where the user or the item is unknown: what is known is used, which for an unknown item
-        includes the attributes that X itself has columns of; the mean of all ratings; NaN; or a ValueError. Rows of
+        includes the attributes that X itself has columns of, and of an unknown user with implicit feedback how popular
+        the item is, the share of users who have it; the mean of all ratings; NaN; or a ValueError. Rows of
         `item_features` make their items known.
     n_jobs : int or None, default=None
         The number of threads; None means all that are allowed, -1 all processors. It changes no result.

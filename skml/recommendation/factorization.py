@@ -117,7 +117,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         one; their sum; or an error.
     handle_unknown : {"bias", "mean", "nan", "error"}, default="bias"
         What is predicted where the user or the item is unknown: mean and the bias that is known (the mean of all
-        ratings where the model has neither), the mean of all ratings, NaN, or an error.
+        ratings where the model has neither; with implicit feedback how popular the item is, the share of users who
+        have it), the mean of all ratings, NaN, or an error.
     n_jobs : int or None, default=None
         Threads; None means all that the process may use. No result depends on them.
     warm_start : bool, default=False

@@ -102,8 +102,8 @@ class NeighborhoodFilter(BaseRecommender):
         What becomes of several rows of a user and an item: the weighted mean, with the weights added; the last row; the
         sum; or an error.
     handle_unknown : {"bias", "mean", "nan", "error"}, default="bias"
-        What is predicted for users or items that training has not seen: the mean and what biases are known, the mean
-        alone, NaN, or an error.
+        What is predicted for users or items that training has not seen: the mean and what biases are known (with
+        implicit feedback how popular the item is, the share of users who have it), the mean alone, NaN, or an error.
     n_jobs : int or None, default=None
         Threads; None means OpenMP's number of them. Results don't depend on it.
 
