@@ -1,7 +1,7 @@
 """Recommendations by neighbours: items alike, users alike, or learned weights between items."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -341,13 +341,13 @@ class NeighborhoodFilter(BaseRecommender):
         bias = self._bias_of(users)
         if self.kind == "user":
             return _People(bias, take_rows(self._likeness, users))
-        return _People(bias, self._opinions(take_rows(self._ratings, users), bias))
+        return _People(bias, self._heard(self._opinions(take_rows(self._ratings, users), bias)))
 
     def _fold(self, ratings):
         bias = self._folded_bias(ratings)
         opinions = deviations(ratings, self.mean_, bias, self.item_bias_)
         if self.kind == "item":
-            return _People(bias, opinions)
+            return _People(bias, self._heard(opinions))
         known = self._neighborhood.links if self._of_deviations else as_learned(self._ratings, self._is_implicit)
         with self._limits():
             similar = similarities_to(opinions if self._of_deviations else ratings, known, self._measure)
@@ -362,6 +362,10 @@ class NeighborhoodFilter(BaseRecommender):
 
     def _opinions(self, ratings, bias):
         return deviations(as_learned(ratings, self._is_implicit), self.mean_, bias, self.item_bias_)
+
+    def _heard(self, opinions):
+        """Return opinions as they are heard: learned weights add them up, however much each weighs."""
+        return opinions if self.solver == "neighbors" else replace(opinions, weights=None)
 
     def _bias_of(self, codes):
         return np.where(codes >= 0, self.user_bias_[codes], 0)

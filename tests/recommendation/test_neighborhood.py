@@ -115,13 +115,33 @@ def test_slim_is_scikit_learns_elastic_net(rng):
     )
 
 
-def test_slim_without_l1_is_ease(rng):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_slim_without_l1_is_ease(rng, weighted):
     X, y = some_ratings(rng)
+    w = rng.integers(1, 4, len(y)) if weighted else None
     ease, slim = (
-        make(alpha=4.0, l1_ratio=0.0, tol=1e-12, max_iter=100_000, solver=name).fit(X, y) for name in ("ease", "slim")
+        make(alpha=4.0, l1_ratio=0.0, tol=1e-12, max_iter=100_000, solver=name).fit(X, y, sample_weight=w)
+        for name in ("ease", "slim")
     )
     np.testing.assert_allclose(slim.similarities_.toarray(), ease.similarities_, atol=1e-8)
     np.testing.assert_allclose(slim.predict(X), ease.predict(X), rtol=1e-7)
+    for ask in (lambda model: model.rank([0, 3], np.arange(12)), lambda model: model.explain(X[0, 0], X[-1, 1])):
+        (_, ours), (_, theirs) = ask(slim), ask(ease)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["slim", "ease"])
+def test_learned_weights_take_each_rating_once_however_much_it_weighs(rng, solver):
+    # b + sum w_i (r - b): weights count in what is learned, and a known user is as one folded in
+    X, y = some_ratings(rng)
+    params = {"solver": solver, "l1_ratio": 0.1, "tol": 1e-12, "max_iter": 100_000, "baseline": None}
+    once, twice = make(**params, alpha=4.0).fit(X, y), make(**params, alpha=8.0)
+    for copies in ((X, y, np.full(len(y), 2)), (np.r_[X, X], np.r_[y, y])):
+        np.testing.assert_allclose(twice.fit(*copies).predict(X), once.predict(X), rtol=1e-6)
+    model, theirs = twice.fit(X, y, rng.integers(1, 4, len(y))), X[:, 0] == X[0, 0]
+    _, known = model.rank([X[0, 0]], X[theirs, 1])
+    _, folded = model.rank(None, X[theirs, 1], histories=[dict(zip(X[theirs, 1].tolist(), y[theirs].tolist()))])
+    np.testing.assert_allclose(known, folded, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("solver", ["neighbors", "ease", "slim"])

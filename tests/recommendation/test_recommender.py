@@ -6,11 +6,12 @@ import polars
 import pytest
 import scipy.sparse as sp
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from threadpoolctl import threadpool_limits
 
-from skml import MatrixFactorization
+from skml import MatrixFactorization, NeighborhoodFilter
 from skml._sklearn import InvalidParameterError
 from skml.base import Step, run_steps
 from skml.recommendation.baseline import fit_baseline
@@ -319,6 +320,26 @@ def test_features_add_what_they_explain(rng):
     with pytest.raises(ValueError, match="2 features.*4 features"):
         model.predict(np.c_[u, i])
     assert not hasattr(model.fit(np.c_[u, i], y), "coef_")
+
+
+@pytest.mark.parametrize("weight", [1e-50, 1e-44, 1e30, 1e39])
+@pytest.mark.parametrize("model", [Tastes(), NeighborhoodFilter(metric="cosine"), MatrixFactorization(2)], ids=str)
+def test_weights_that_are_no_ordinary_numbers_in_the_type_of_work_are_refused(rng, weight, model):
+    X = np.argwhere(rng.random((40, 20)) < 0.7).astype(np.float32)
+    y, weights = rng.normal(size=len(X)).astype(np.float32), np.ones(len(X))
+    for some in (slice(None, None, 2), slice(None)):
+        weights[some] = weight
+        for data in ((X, y, weights), (sp.csr_array((y, X.T.astype(int))), None, np.full(40, weight))):
+            with pytest.raises(ValueError, match="sample_weight holds .* in place 0, too (small|large) for .*float32"):
+                clone(model).fit(*data)
+        assert np.isfinite(clone(model).fit(X.astype(float), y, weights).predict(X)).all()
+
+
+def test_weights_that_partial_fit_brings_are_ordinary_numbers_in_the_models_type(rng):
+    X = np.argwhere(rng.random((9, 9)) < 0.7).astype(np.float32)
+    model = MatrixFactorization(2, max_iter=3, tol=None).fit(X, rng.normal(size=len(X)).astype(np.float32))
+    with pytest.raises(ValueError, match="sample_weight holds"):
+        model.partial_fit([[0.0, 10.0], [1.0, 10.0]], [1.0, 2.0], sample_weight=[1.0, 1e-50])
 
 
 # ------------------------------------------------------------------------------------------- partial_fit

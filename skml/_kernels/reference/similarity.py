@@ -12,6 +12,7 @@ def similar_rows(
     x, g = _dense(left_indptr, left_indices, left_data, left_roots, len(right_indptr) - 1)
     y, h = _dense(right_indptr, right_indices, right_data, right_roots, len(right_size))
     _check(indices.shape == data.shape and len(x) == len(left_size) and len(x[chosen]) == len(data) == len(counts))
+    _check(_least(left_roots) * _least(right_roots) > 0)
     sums = _common_sums(x[chosen] * g[chosen], g[chosen], y * h, h)
     values = _similarity(kind, sums, left_size[chosen, None], right_size, (shrinkage, min_support))
     for row, value in enumerate(values.astype(data.dtype)):
@@ -24,6 +25,11 @@ def similar_rows(
 def _check(sound):
     if not sound:
         raise ValueError("The arguments disagree in shape, or point outside.")
+
+
+def _least(roots):
+    _check(np.all((roots > 0) & np.isfinite(roots)))
+    return float(min(roots, default=1.0))
 
 
 def _dense(indptr, indices, data, weights, n_columns):

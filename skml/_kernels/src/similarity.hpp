@@ -46,7 +46,8 @@ static inline Lanes<8>::type factors(double g, double x, bool left, Lanes<8>) {
 }
 
 // Sums over the common columns of row i and each row of the right matrix (given by column); returns how many rows
-// have one. sums: (n_right, K), zero before.
+// have one. sums: (n_right, K), zero before. The first sum is one of positive numbers, so 0 means not met before: the
+// entry sees to it that no product of weights is 0, or `touched` would overflow.
 template <class T, int K>
 static inline ptrdiff_t common_sums(const Csr<T>& left, const Csr<T>& right, ptrdiff_t i, double* sums,
                                     int32_t* touched) {
