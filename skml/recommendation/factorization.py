@@ -415,6 +415,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         model = {name: getattr(self, name) for name in ("n_components", "solver", "constraint", "inner", "cg_steps")}
         descent = {name: getattr(self, name) for name in ("loss", "learning_rate", "power_t", "average", "n_negatives")}
         implicit, biases = self._is_implicit, self._has_biases
+        by = "als" if self.constraint == "orthogonal" else self.solver
         return Settings(
             **model,
             **descent,
@@ -429,7 +430,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             tol=None if self.early_stopping else self.tol,
             init=self.init,
             seed=self._drawn_seed(goes_on),
-            n_threads=threads_worth(ratings, self.n_components, self._n_threads),
+            n_threads=threads_worth(ratings, self.n_components, self._n_threads, by),
         )
 
     def _drawn_seed(self, goes_on):
@@ -587,9 +588,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         arrays = self.user_factors_, self.item_factors_, self.user_bias_, self.item_bias_
         return Factors(*arrays, self.mean_, self._map)
 
-    @property
-    def _solver(self):
-        return make_solver(replace(self._settings, n_threads=self._n_threads))
+    def _solver_of(self, ratings):
+        """Return the solver that folds in who has these ratings."""
+        n_threads = threads_worth(ratings, self._settings.n_components, self._n_threads)
+        return make_solver(replace(self._settings, n_threads=n_threads))
 
     def _states(self, users):
         return self._joined(self.user_factors_[users], self.user_bias_[users])
@@ -598,7 +600,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return np.column_stack([factors, bias]) if self._settings.fit_bias else factors
 
     def _fold(self, ratings):
-        return self._joined(*self._solver.fold_users(self._confident(ratings), self._factors))
+        return self._joined(*self._solver_of(ratings).fold_users(self._confident(ratings), self._factors))
 
     def _scores(self, states, items=None):
         items = slice(None) if items is None else items
@@ -627,7 +629,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _reasons(self, user, item):
         past = take_rows(as_learned(self._ratings, self._is_implicit), np.array([user]))
-        return reasons(self._confident(past), (user, item), self._solver, self._factors)
+        return reasons(self._confident(past), (user, item), self._solver_of(past), self._factors)
 
     def __sklearn_tags__(self):
         """Return the tags."""

@@ -217,7 +217,7 @@ def weights_of_type(weights, dtype):
         row = int(np.argmax(small if small.any() else weights))
         size = "small" if small.any() else "large"
         raise ValueError(
-            f"sample_weight holds {weights[row]:g} in place {row}, too {size} for sums in {dtype}; bring weights near 1."
+            f"sample_weight holds {weights[row]:g} in place {row}, too {size} for sums in {dtype}; bring weights near 1"
         )
     return weights.astype(dtype, copy=False)
 

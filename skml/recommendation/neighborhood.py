@@ -1,13 +1,11 @@
 """Recommendations by neighbours: items alike, users alike, or learned weights between items."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
-from threadpoolctl import threadpool_limits
 
 from skml._sklearn import Interval, StrOptions
 from skml.base import run_steps, warn_caller
@@ -261,12 +259,12 @@ class NeighborhoodFilter(BaseRecommender):
         fitted = self._fit_baseline(ratings)
         opinions = deviations(ratings, *fitted.values())
         fitted |= {"history_": {}, "n_iter_": 1}
-        with self._limits():
-            if self.solver == "slim":
-                return self._learn_slim(context, opinions, fitted, extra)
-            if self.solver == "ease":
-                return fitted | {"_likeness": ease_weights(opinions, self.alpha).T, "_neighborhood": None}
-            return fitted | self._find_neighbors(opinions if self._of_deviations else ratings, opinions)
+        if self.solver == "slim":
+            return self._learn_slim(context, opinions, fitted, extra)
+        if self.solver == "ease":
+            weights = ease_weights(opinions, self.alpha, self._n_threads)
+            return fitted | {"_likeness": weights.T, "_neighborhood": None}
+        return fitted | self._find_neighbors(opinions if self._of_deviations else ratings, opinions)
 
     def _fit_baseline(self, ratings):
         n_users, n_items, dtype = ratings.n_rows, ratings.n_columns, ratings.data.dtype
@@ -282,9 +280,9 @@ class NeighborhoodFilter(BaseRecommender):
         """Return similarities, and who speaks by them."""
         vote = Vote(self.n_neighbors, not self._is_implicit, self.damping)
         if self.kind == "item":
-            neighborhood = item_neighborhood(similarities(ratings, self._measure), vote)
+            neighborhood = item_neighborhood(similarities(ratings, self._measure, self._n_threads), vote)
             return {"_likeness": neighborhood.back, "_neighborhood": neighborhood}
-        similar = similarities(ratings.flipped()[0], self._measure)
+        similar = similarities(ratings.flipped()[0], self._measure, self._n_threads)
         return {"_likeness": Ratings.of_matrix(similar), "_neighborhood": user_neighborhood(opinions, vote)}
 
     def _learn_slim(self, context, opinions, fitted, extra):
@@ -298,7 +296,7 @@ class NeighborhoodFilter(BaseRecommender):
         net = ElasticNet(
             self.alpha * self.l1_ratio, self.alpha * (1 - self.l1_ratio), self.positive, self.max_iter, self.tol
         )
-        steps = slim_steps(opinions, net)
+        steps = slim_steps(opinions, net, self._n_threads)
         run = run_steps(self, context, steps, task="items", attributes=attributes, **extra.seen)
         learned = attributes(run.state, run.history)
         if learned["n_iter_"] >= self.max_iter and run.stopped is None:
@@ -331,10 +329,6 @@ class NeighborhoodFilter(BaseRecommender):
             self.negative,
         )
 
-    def _limits(self):
-        """Limit the kernels to `n_jobs` threads."""
-        return nullcontext() if self.n_jobs is None else threadpool_limits(self._n_threads, user_api="openmp")
-
     # -------------------------------------------------------------------------------------- predictions
 
     def _states(self, users):
@@ -349,8 +343,8 @@ class NeighborhoodFilter(BaseRecommender):
         if self.kind == "item":
             return _People(bias, self._heard(opinions))
         known = self._neighborhood.links if self._of_deviations else as_learned(self._ratings, self._is_implicit)
-        with self._limits():
-            similar = similarities_to(opinions if self._of_deviations else ratings, known, self._measure)
+        told = opinions if self._of_deviations else ratings
+        similar = similarities_to(told, known, self._measure, self._n_threads)
         return _People(bias, Ratings.of_matrix(similar))
 
     def _folded_bias(self, ratings):
@@ -371,13 +365,13 @@ class NeighborhoodFilter(BaseRecommender):
         return np.where(codes >= 0, self.user_bias_[codes], 0)
 
     def _scores(self, states, items=None):
-        with self._limits():
-            if self.solver == "ease":
-                said = linear_scores(states.rows, self._likeness.T, items)
-            elif items is None:
-                said = predict_rows(states.rows, self._neighborhood)
-            else:
-                said = predict_items(states.rows, self._neighborhood, np.asarray(items, dtype=np.int32))
+        if self.solver == "ease":
+            said = linear_scores(states.rows, self._likeness.T, items)
+        elif items is None:
+            said = predict_rows(states.rows, self._neighborhood, self._n_threads)
+        else:
+            codes = np.asarray(items, dtype=np.int32)
+            said = predict_items(states.rows, self._neighborhood, codes, self._n_threads)
         item_bias = self.item_bias_ if items is None else self.item_bias_[items]
         return said + baseline_of(self.mean_, states.bias[:, np.newaxis], item_bias)
 
@@ -388,11 +382,10 @@ class NeighborhoodFilter(BaseRecommender):
         distinct, rows = np.unique(users[known], return_inverse=True)
         pairs = rows.astype(np.int32), items[known].astype(np.int32, copy=False)
         states = self._states(distinct).rows
-        with self._limits():
-            if self.solver == "ease":
-                predictions[known] += linear_pairs(states, self._likeness.T, *pairs)
-            else:
-                predictions[known] += predict_pairs(states, self._neighborhood, *pairs)
+        if self.solver == "ease":
+            predictions[known] += linear_pairs(states, self._likeness.T, *pairs)
+        else:
+            predictions[known] += predict_pairs(states, self._neighborhood, *pairs, self._n_threads)
         return predictions
 
     # ---------------------------------------------------------------------------------------- questions

@@ -10,6 +10,7 @@ from skml._kernels import blas_threads
 from skml.base import chunk_slices
 from skml.recommendation.metrics import match, ndcg_values
 from skml.recommendation.ratings import Ratings
+from skml.recommendation.slices import threads_for
 
 # A block of scores, one for each thread, stays near the processor's caches, whatever memory would be allowed.
 _BLOCK_BYTES = 1 << 24
@@ -52,7 +53,7 @@ def best_of_scores(scores, n, hidden, n_threads):
     indptr, indices = (np.zeros(n_rows + 1, np.int32), np.empty(0, np.int32)) if hidden is None else hidden
     width = min(n, scores.shape[1])
     columns, best = np.empty((n_rows, width), np.int32), np.empty((n_rows, width), scores.dtype)
-    _kernels.topk.top_items(scores, indptr, indices, columns, best, n_threads)
+    _kernels.topk.top_items(scores, indptr, indices, columns, best, threads_for(scores.size, n_threads))
     if width < n:
         columns = np.pad(columns, ((0, 0), (0, n - width)), constant_values=-1)
         best = np.pad(best, ((0, 0), (0, n - width)), constant_values=np.nan)
@@ -154,7 +155,7 @@ def take_rows(ratings, users):
     return Ratings(indptr.astype(np.int32), ratings.indices[places], ratings.data[places], weights, ratings.n_columns)
 
 
-def similar_rows(vectors, rows, n, n_threads):
+def closest_rows(vectors, rows, n, n_threads):
     """Return the rows of largest cosine with some rows, themselves left out.
 
     Parameters

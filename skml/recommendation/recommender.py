@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import r2_score
@@ -33,10 +32,10 @@ from skml.recommendation.interactions import joined, merged, moved
 from skml.recommendation.ranking import (
     best_items,
     blocks_of,
+    closest_rows,
     in_order,
     is_one_of_many,
     ndcg_without,
-    similar_rows,
     take_rows,
 )
 from skml.recommendation.ratings import Ratings
@@ -446,7 +445,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         n, return_scores = asked
         check_scalar(n, "n", Integral, min_val=1)
         self._refuse_unknown(codes, name)
-        places, cosines = similar_rows(vectors(), codes, n, self._n_threads)
+        places, cosines = closest_rows(vectors(), codes, n, self._n_threads)
         similar = named(places, ids)
         return (similar, cosines.astype(self._dtype, copy=False)) if return_scores else similar
 
@@ -552,10 +551,9 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     @property
     def _n_threads(self):
-        # After a fork there is one thread, whatever was asked for.
         if is_one_of_many():
             return 1
-        return _kernels.n_threads() if self.n_jobs is None or _kernels._forked else effective_n_jobs(self.n_jobs)
+        return _kernels.n_threads() if self.n_jobs is None else _kernels.threads_of(self.n_jobs)
 
     def __sklearn_tags__(self):
         """Return the tags: interactions need y unless they say nothing but that they happened."""

@@ -591,6 +591,8 @@ def test_little_work_is_done_by_one_thread():
     few, many = (Ratings(np.zeros(2001, np.int32), None, np.ones(n), None, 500) for n in (20_000, 500_000))
     assert solvers.threads_worth(few, 8, 4) == 1
     assert solvers.threads_worth(many, 20, 4) == 4
+    assert solvers.threads_worth(few, 100, 4, "ccd") == 1  # a call does one component
+    assert solvers.threads_worth(many, 100, 4, "ccd") == 4
 
 
 def test_a_matrix_has_columns_for_all_items(rng):

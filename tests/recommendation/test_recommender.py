@@ -15,7 +15,7 @@ from skml import MatrixFactorization, NeighborhoodFilter
 from skml._sklearn import InvalidParameterError
 from skml.base import Step, run_steps
 from skml.recommendation.baseline import fit_baseline
-from skml.recommendation.ranking import similar_rows
+from skml.recommendation.ranking import closest_rows
 from skml.recommendation.recommender import BaseRecommender
 from skml.recommendation.scorers import get_scorer
 
@@ -584,7 +584,7 @@ def test_cosines_do_not_depend_on_threads_of_blas(rng):
         found = []
         for n_threads in (1, 2):
             with threadpool_limits(n_threads, user_api="blas"):
-                found.append(similar_rows(vectors, rows, 5, 1))
+                found.append(closest_rows(vectors, rows, 5, 1))
         np.testing.assert_array_equal(found[0][0], found[1][0])
         np.testing.assert_array_equal(found[0][1], found[1][1])
 

@@ -64,7 +64,8 @@ def _similarity(kind, sums, left_size, right_size, limits):
 
 
 def _ratio(numerator, square):
-    return np.where(square > 0, np.clip(numerator / np.sqrt(square), -1, 1), 0)
+    value = np.where(square > 0, numerator / np.sqrt(square), 0)
+    return np.where(np.abs(value) > 1 - 1e-10, np.sign(value), value)  # what is 1 but for rounding is just that
 
 
 def say_pairs(
