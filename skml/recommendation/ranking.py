@@ -10,6 +10,7 @@ from skml._kernels import blas_threads
 from skml.base import chunk_slices
 from skml.recommendation.metrics import match, ndcg_values
 from skml.recommendation.ratings import Ratings
+from skml.recommendation.reconstruction import row_products
 from skml.recommendation.slices import threads_for
 
 # A block of scores, one for each thread, stays near the processor's caches, whatever memory would be allowed.
@@ -181,9 +182,10 @@ def closest_rows(vectors, rows, n, n_threads):
     cosines = np.full((len(rows), n), np.nan, vectors.dtype)
     for block in blocks_of(len(known), vectors.shape[0]):
         asked = known[block]
-        with _kernels.blas_threads(1):  # a product's bits change with the number of threads
-            products = normed[rows[asked]] @ normed.T
-        products = products if isinstance(products, np.ndarray) else products.toarray()
+        if isinstance(normed, np.ndarray):
+            products = row_products(normed[rows[asked]], normed, n_threads)
+        else:
+            products = (normed[rows[asked]] @ normed.T).toarray()
         own = np.arange(len(asked) + 1, dtype=np.int32), rows[asked]
         places[asked], cosines[asked] = best_of_scores(products, n, own, n_threads)
     return places, cosines

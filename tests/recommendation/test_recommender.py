@@ -17,6 +17,7 @@ from skml.base import Step, run_steps
 from skml.recommendation.baseline import fit_baseline
 from skml.recommendation.ranking import closest_rows
 from skml.recommendation.recommender import BaseRecommender
+from skml.recommendation.reconstruction import row_products
 from skml.recommendation.scorers import get_scorer
 
 FEEDBACK = ("explicit", "implicit")
@@ -71,7 +72,7 @@ class Tastes(BaseRecommender):
     def _scores(self, states, items=None):
         items = slice(None) if items is None else items
         pull = np.abs(self.cosines_[:, items]).sum(axis=0) + 1e-9
-        personal = states[:, 1:] @ self.cosines_[:, items] / pull
+        personal = row_products(states[:, 1:], self.cosines_[items], self._n_threads) / pull  # cosines are symmetric
         return personal + self.mean_ + states[:, :1] + self.item_bias_[items]
 
     def _pairs(self, users, items):
@@ -444,8 +445,32 @@ def test_recommendations_do_not_depend_on_blocks_or_threads(rng):
     ids, scores = model.recommend(n=7)
     with config_context(working_memory=0.002):
         again, also = model.set_params(n_jobs=3).recommend(n=7)
-    assert np.mean(ids == again) > 0.99  # products of other blocks are rounded otherwise
-    np.testing.assert_allclose(scores, also, rtol=1e-9)
+    np.testing.assert_array_equal(ids, again)
+    np.testing.assert_array_equal(scores, also)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [3, 20, 64, 65, 300])
+@pytest.mark.parametrize("equal", [False, True])
+def test_recommendations_do_not_depend_on_who_else_is_asked_for(rng, k, dtype, equal):
+    X = np.column_stack([np.repeat(np.arange(50), 61), np.tile(np.arange(61), 50)]).astype(dtype)
+    model = MatrixFactorization(k, max_iter=1, tol=None, random_state=0).fit(X, rng.normal(size=len(X)).astype(dtype))
+    model.user_factors_ = rng.normal(size=(50, k)).astype(dtype)
+    model.item_factors_ = rng.normal(size=(1 if equal else 61, k)).astype(dtype).repeat(61 if equal else 1, axis=0)
+    model.item_bias_ = np.zeros_like(model.item_bias_) if equal else model.item_bias_
+    ids, scores = model.recommend(n=61, exclude_seen=False)
+    if equal:
+        np.testing.assert_array_equal(ids, X[:61, 1] * np.ones((50, 1)))  # of equal ones the lower code first
+    for size in (1, 2, 5, 17):
+        for start in range(0, 50, size):
+            some, also = model.recommend(np.arange(50)[start : start + size], n=61, exclude_seen=False)
+            np.testing.assert_array_equal(some, ids[start : start + size])
+            np.testing.assert_array_equal(also, scores[start : start + size])
+    alike, cosines = model.similar_items(model.item_ids_, 60)
+    for start in range(0, 61, 7):
+        some, also = model.similar_items(model.item_ids_[start : start + 7], 60)
+        np.testing.assert_array_equal(some, alike[start : start + 7])
+        np.testing.assert_array_equal(also, cosines[start : start + 7])
 
 
 @pytest.mark.parametrize("form", ["dicts", "dense", "sparse", "frame"])
