@@ -94,7 +94,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     average : int, default=0
         "sgd" gives the mean of its last so many epochs; 0 means the last alone.
     n_negatives : int, default=1
-        Random other items for each interaction under a loss of ranking.
+        Random other items for each interaction under a loss of ranking; 100,000 at most.
     max_iter : int, default=50
         At most so many sweeps or epochs.
     tol : float or None, default=1e-4
@@ -225,7 +225,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "average": [Interval(Integral, 0, None, closed="left")],
-        "n_negatives": [Interval(Integral, 1, None, closed="left")],
+        "n_negatives": [Interval(Integral, 1, 10**5, closed="both")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "init": [StrOptions({"svd", "random"})],

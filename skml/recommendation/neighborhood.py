@@ -13,6 +13,7 @@ from skml.recommendation.baseline import fit_baseline, row_biases
 from skml.recommendation.doors import as_learned
 from skml.recommendation.ease import ease_weights, linear_pairs, linear_scores
 from skml.recommendation.ids import named
+from skml.recommendation.interactions import LARGEST
 from skml.recommendation.neighbors import (
     Vote,
     baseline_of,
@@ -278,7 +279,7 @@ class NeighborhoodFilter(BaseRecommender):
 
     def _find_neighbors(self, ratings, opinions):
         """Return similarities, and who speaks by them."""
-        vote = Vote(self.n_neighbors, not self._is_implicit, self.damping)
+        vote = Vote(min(self.n_neighbors, LARGEST), not self._is_implicit, self.damping)
         if self.kind == "item":
             neighborhood = item_neighborhood(similarities(ratings, self._measure, self._n_threads), vote)
             return {"_likeness": neighborhood.back, "_neighborhood": neighborhood}
@@ -293,14 +294,15 @@ class NeighborhoodFilter(BaseRecommender):
             learned = {"_likeness": neighborhood.back, "_neighborhood": neighborhood}
             return {**fitted, **learned, "history_": history, "n_iter_": n_iter}
 
-        net = ElasticNet(
-            self.alpha * self.l1_ratio, self.alpha * (1 - self.l1_ratio), self.positive, self.max_iter, self.tol
-        )
+        penalties = self.alpha * self.l1_ratio, self.alpha * (1 - self.l1_ratio)
+        net = ElasticNet(*penalties, self.positive, min(self.max_iter, LARGEST), self.tol)
         steps = slim_steps(opinions, net, self._n_threads)
         run = run_steps(self, context, steps, task="items", attributes=attributes, **extra.seen)
         learned = attributes(run.state, run.history)
         if learned["n_iter_"] >= self.max_iter and run.stopped is None:
             warn_caller(f"Some items took max_iter={self.max_iter} sweeps; raise it, or tol.", ConvergenceWarning)
+        if run.stopped is None and opinions.data.any() and not learned["_likeness"].data.any():
+            warn_caller(f"All weights are 0, nothing is learned: lower alpha={self.alpha:g}, or l1_ratio.", UserWarning)
         return learned
 
     @property
@@ -405,6 +407,7 @@ class NeighborhoodFilter(BaseRecommender):
         n, return_scores = asked
         check_scalar(n, "n", Integral, min_val=1)
         self._refuse_unknown(codes, name)
+        self._require_room(len(codes), n)
         known = np.flatnonzero(codes >= 0)
         places = np.full((len(codes), n), -1, np.int32)
         scores = np.full(places.shape, np.nan, self._dtype)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml import _kernels
 from skml._sklearn import StrOptions
-from skml.base import fit_task, fitting
+from skml.base import fit_task, fitting, require_memory
 from skml.recommendation.baseline import context, fit_rows
 from skml.recommendation.doors import (
     as_learned,
@@ -341,6 +341,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             seen, scorer, n_users = self._seen_by(codes), self._block_scorer(codes), len(codes)
         if not exclude_seen:
             seen = no_ratings(n_users, len(self.item_ids_), self._dtype)
+        self._require_room(n_users, n)
         items, scores = best_items(scorer, n_users, n, seen, chosen, self._n_threads)
         if histories is None and self.handle_unknown == "nan":
             items[codes < 0], scores[codes < 0] = -1, np.nan
@@ -445,6 +446,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         n, return_scores = asked
         check_scalar(n, "n", Integral, min_val=1)
         self._refuse_unknown(codes, name)
+        self._require_room(len(codes), n)
         places, cosines = closest_rows(vectors(), codes, n, self._n_threads)
         similar = named(places, ids)
         return (similar, cosines.astype(self._dtype, copy=False)) if return_scores else similar
@@ -499,6 +501,10 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         codes = known_codes(as_column(users, "users"), self.user_ids_, "users")
         self._refuse_unknown(codes, "users")
         return codes
+
+    def _require_room(self, n_asked, n):
+        """Refuse answers that would not fit: ids and scores of n for each, and a copy while they are made."""
+        require_memory(40 * n_asked * int(n), f"n={n:,} answers for each of {n_asked:,}")
 
     def _refuse_unknown(self, codes, name):
         if self.handle_unknown == "error" and len(codes) and codes.min() < 0:

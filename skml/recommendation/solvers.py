@@ -201,7 +201,7 @@ class ALS:
             attribute_penalty=s.alphas["attributes"],
             weighted=s.weighted,
             inner=s.inner,
-            cg_steps=s.cg_steps,
+            cg_steps=min(s.cg_steps, 2 * (s.n_components + 1)),  # they end after as many as there are unknowns, about
             max_iter=s.max_iter,
             tol=s.tol,
             n_threads=s.n_threads,

@@ -153,6 +153,21 @@ def test_neighbours_tell_more_than_biases(rng, solver):
     assert np.mean(cross_val_score(model, X, y, cv=folds)) > np.mean(cross_val_score(alone, X, y, cv=folds)) + 0.03
 
 
+def test_huge_numbers_are_as_good_as_large_ones(rng):
+    X, y = some_ratings(rng)
+    for params, name in (({"solver": "slim", "alpha": 1.0}, "max_iter"), ({}, "n_neighbors"), ({}, "n_candidates")):
+        some, huge = (make(**{**params, name: n}).fit(X, y).predict(X) for n in (10**6, 10**30))
+        np.testing.assert_array_equal(some, huge)
+
+
+def test_weights_that_are_all_zero_are_told(rng):
+    X, y = some_ratings(rng)
+    with pytest.warns(UserWarning, match="All weights are 0.*alpha=1e[+]06"):
+        model = make(solver="slim", alpha=1e6).fit(X, y)
+    assert model.similarities_.nnz == 0
+    make(solver="slim").fit(X, np.full(len(y), 3.0))  # of which there is nothing to learn
+
+
 @each_way
 def test_answers_agree(rng, params):
     X, y = some_ratings(rng)

@@ -473,6 +473,13 @@ def test_recommendations_do_not_depend_on_who_else_is_asked_for(rng, k, dtype, e
         np.testing.assert_array_equal(also, cosines[start : start + 7])
 
 
+def test_more_answers_than_there_is_memory_for_are_refused():
+    for model in (Tastes().fit(*board_rows()), NeighborhoodFilter().fit(*board_rows())):
+        for ask in (model.recommend, model.similar_items, model.similar_users):
+            with pytest.raises(MemoryError, match="answers for each of 1 would take"):
+                ask([0], n=10**12)
+
+
 @pytest.mark.parametrize("form", ["dicts", "dense", "sparse", "frame"])
 def test_people_who_were_not_in_training(form):
     model = Tastes().fit(*board_rows())
