@@ -301,7 +301,8 @@ class NeighborhoodFilter(BaseRecommender):
         learned = attributes(run.state, run.history)
         if learned["n_iter_"] >= self.max_iter and run.stopped is None:
             warn_caller(f"Some items took max_iter={self.max_iter} sweeps; raise it, or tol.", ConvergenceWarning)
-        if run.stopped is None and opinions.data.any() and not learned["_likeness"].data.any():
+        several = min(opinions.n_rows, opinions.n_columns) > 1 and opinions.data.any()
+        if several and run.stopped is None and not learned["_likeness"].data.any():
             warn_caller(f"All weights are 0, nothing is learned: lower alpha={self.alpha:g}, or l1_ratio.", UserWarning)
         return learned
 

@@ -570,7 +570,7 @@ def test_threads_of_blas_do_not_matter(rng, kind):
 
 def test_a_regression_on_too_many_attributes_is_refused(rng, monkeypatch):
     X, y, table, _ = hybrid_data(rng)
-    monkeypatch.setattr(base, "_free_memory", lambda: 16)
+    monkeypatch.setattr(als, "require_memory", lambda n, purpose: base.require_memory(n << 50, purpose))
     with pytest.raises(MemoryError, match="on 3 attributes of 35 items"):
         MatrixFactorization(4, alpha=0.1).fit(X, y, item_features=table)
 

@@ -371,7 +371,7 @@ def test_reasons_of_neighbours_are_what_makes_them_similar():
 def test_grid_search_over_kinds_and_solvers(rng):
     X, y = some_ratings(rng, 60)
     grid = [{"kind": ["item", "user"], "metric": ["cosine", "pearson_baseline"]}, {"solver": ["ease", "slim"]}]
-    search = GridSearchCV(make(), grid, cv=3, error_score="raise").fit(X, y)
+    search = GridSearchCV(make(alpha=5.0), grid, cv=3, error_score="raise").fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
