@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
+from skml.recommendation.interactions import weights_of_type
 from skml.recommendation.ranking import take_rows
 
 
@@ -39,7 +40,7 @@ def carried(factors, old_users, old_items, shape):
 
 def as_type(ratings, dtype):
     """Return the same ratings in another type."""
-    weights = None if ratings.weights is None else ratings.weights.astype(dtype, copy=False)
+    weights = None if ratings.weights is None else weights_of_type(ratings.weights, dtype)
     return replace(ratings, data=ratings.data.astype(dtype, copy=False), weights=weights)
 
 

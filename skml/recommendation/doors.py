@@ -17,6 +17,7 @@ from skml.recommendation.interactions import (
     refuse_large,
     require_small,
     sorted_matrix,
+    weights_of_type,
 )
 from skml.recommendation.ratings import Ratings
 from skml.recommendation.tables import (
@@ -156,16 +157,21 @@ def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
     n_rows = len(table.users)
     require_small(n_rows)
     y, dtype = _ratings(y, n_rows, table.dtype, implicit)
-    weights = validate_weights(sample_weight, np.empty((n_rows, 0)), dtype=np.float64)
+    weights = _weights(sample_weight, np.empty((n_rows, 0)), dtype)
     kept = _kept(y, weights, implicit)
     user_ids, users = encode(table.users[kept], USERS)
     item_ids, items = encode(table.items[kept], ITEMS)
     features = table.features[kept].astype(dtype, copy=False)
-    return Rows(user_ids, item_ids, users, items, y[kept], _at(weights, kept, dtype), features)
+    return Rows(user_ids, item_ids, users, items, y[kept], _at(weights, kept), features)
 
 
-def _at(weights, kept, dtype):
-    return None if weights is None else weights[kept].astype(dtype)
+def _weights(sample_weight, X, dtype):
+    weights = validate_weights(sample_weight, X, dtype=np.float64)
+    return None if weights is None else weights_of_type(weights, dtype)
+
+
+def _at(weights, kept):
+    return None if weights is None else weights[kept]
 
 
 def _kept(y, weights, implicit):
@@ -331,14 +337,14 @@ def _rows_of_matrix(estimator, R, sample_weight, reset, implicit):
             raise
         raise ValueError(f"Without y, X is taken for a matrix of ratings, but it holds strings. {TWO_DOORS}") from error
     users = np.repeat(np.arange(R.shape[0], dtype=np.int32), np.diff(R.indptr))
-    weights = validate_weights(sample_weight, R, dtype=np.float64)
+    weights = _weights(sample_weight, R, R.dtype)
     weights = None if weights is None else weights[users]
     kept = _kept(R.data, weights, implicit)
     y = R.data[kept]
     if len(y) == 0:
         raise ValueError("R holds no ratings: there are no interactions to learn from.")
     features = np.empty((len(y), 0), y.dtype)
-    return Rows(user_ids, item_ids, users[kept], R.indices[kept], y, _at(weights, kept, y.dtype), features)
+    return Rows(user_ids, item_ids, users[kept], R.indices[kept], y, _at(weights, kept), features)
 
 
 def matrix_histories(estimator, R, implicit, n_items):

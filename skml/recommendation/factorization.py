@@ -95,7 +95,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     average : int, default=0
         "sgd" gives the mean of its last so many epochs; 0 means the last alone.
     n_negatives : int, default=1
-        Random other items for each interaction under a loss of ranking.
+        Random other items for each interaction under a loss of ranking; 100,000 at most.
     max_iter : int, default=50
         At most so many sweeps or epochs.
     tol : float or None, default=1e-4
@@ -229,7 +229,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "average": [Interval(Integral, 0, None, closed="left")],
-        "n_negatives": [Interval(Integral, 1, None, closed="left")],
+        "n_negatives": [Interval(Integral, 1, 10**5, closed="both")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "init": [StrOptions({"svd", "random"})],
@@ -420,6 +420,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         model = {name: getattr(self, name) for name in ("n_components", "solver", "constraint", "inner", "cg_steps")}
         descent = {name: getattr(self, name) for name in ("loss", "learning_rate", "power_t", "average", "n_negatives")}
         implicit, biases = self._is_implicit, self._has_biases
+        by = "als" if self.constraint == "orthogonal" else self.solver
         return Settings(
             **model,
             **descent,
@@ -434,7 +435,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             tol=None if self.early_stopping else self.tol,
             init=self.init,
             seed=self._drawn_seed(goes_on),
-            n_threads=threads_worth(ratings, self.n_components, self._n_threads),
+            n_threads=threads_worth(ratings, self.n_components, self._n_threads, by),
         )
 
     def _drawn_seed(self, goes_on):
@@ -592,9 +593,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         arrays = self.user_factors_, self.item_factors_, self.user_bias_, self.item_bias_
         return Factors(*arrays, self.mean_, self._map)
 
-    @property
-    def _solver(self):
-        return make_solver(replace(self._settings, n_threads=self._n_threads))
+    def _solver_of(self, ratings):
+        """Return the solver that folds in who has these ratings."""
+        n_threads = threads_worth(ratings, self._settings.n_components, self._n_threads)
+        return make_solver(replace(self._settings, n_threads=n_threads))
 
     def _states(self, users):
         return self._joined(self.user_factors_[users], self.user_bias_[users])
@@ -603,7 +605,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return np.column_stack([factors, bias]) if self._settings.fit_bias else factors
 
     def _fold(self, ratings):
-        return self._joined(*self._solver.fold_users(self._confident(ratings), self._factors))
+        return self._joined(*self._solver_of(ratings).fold_users(self._confident(ratings), self._factors))
 
     def _scores(self, states, items=None):
         items = slice(None) if items is None else items
@@ -632,7 +634,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _reasons(self, user, item):
         past = take_rows(as_learned(self._ratings, self._is_implicit), np.array([user]))
-        return reasons(self._confident(past), (user, item), self._solver, self._factors)
+        return reasons(self._confident(past), (user, item), self._solver_of(past), self._factors)
 
     def __sklearn_tags__(self):
         """Return the tags."""

@@ -16,6 +16,8 @@ from skml.recommendation.tables import ITEMS, USERS, as_table, column_of, is_fra
 
 LARGEST = np.iinfo(np.int32).max
 
+_LARGEST_SUM = {4: 1e30, 8: 1e300}  # of weights, by the bytes of their type; the least weight is its inverse
+
 
 class RatingsMatrix(NamedTuple):
     """Ratings as a sparse matrix, and who its rows and columns are.
@@ -206,6 +208,20 @@ def require_small(n_interactions, n_users=0, n_items=0):
     for size, what in ((n_interactions, "interactions"), (n_users, "users"), (n_items, "items")):
         if size > LARGEST:
             raise ValueError(f"There may be up to {LARGEST:,} {what} (32-bit indices), got {size:,}.")
+
+
+def weights_of_type(weights, dtype):
+    """Return weights in a type in which they are ordinary numbers: none but 0 becomes 0, and sums over rows stay so."""
+    dtype = np.dtype(dtype)
+    largest = _LARGEST_SUM[dtype.itemsize]
+    small = (weights > 0) & (weights < 1 / largest)
+    if small.any() or not weights.sum(dtype=np.float64) <= largest:
+        row = int(np.argmax(small if small.any() else weights))
+        size = "small" if small.any() else "large"
+        raise ValueError(
+            f"sample_weight holds {weights[row]:g} in place {row}, too {size} for sums in {dtype}; bring weights near 1"
+        )
+    return weights.astype(dtype, copy=False)
 
 
 def refuse_large(R):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import r2_score
@@ -14,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml import _kernels
 from skml._sklearn import StrOptions
-from skml.base import fit_task, fitting, validate_weights
+from skml.base import fit_task, fitting, require_memory, validate_weights
 from skml.recommendation.baseline import context, fit_rows
 from skml.recommendation.doors import (
     as_learned,
@@ -35,10 +34,10 @@ from skml.recommendation.interactions import joined, merged, moved
 from skml.recommendation.ranking import (
     best_items,
     blocks_of,
+    closest_rows,
     in_order,
     is_one_of_many,
     ndcg_without,
-    similar_rows,
     take_rows,
 )
 from skml.recommendation.ratings import Ratings
@@ -374,6 +373,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             seen, scorer, n_users = self._seen_by(codes), self._block_scorer(codes), len(codes)
         if not exclude_seen:
             seen = no_ratings(n_users, len(self.item_ids_), self._dtype)
+        self._require_room(n_users, n)
         items, scores = best_items(scorer, n_users, n, seen, chosen, self._n_threads)
         if histories is None and self.handle_unknown == "nan":
             items[codes < 0], scores[codes < 0] = -1, np.nan
@@ -477,7 +477,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _similar(self, codes, name, ids, vectors, asked):
         n, return_scores = asked
-        places, cosines = similar_rows(vectors(), codes, n, self._n_threads)
+        self._require_room(len(codes), n)
+        places, cosines = closest_rows(vectors(), codes, n, self._n_threads)
         similar = named(places, ids)
         return (similar, cosines.astype(self._dtype, copy=False)) if return_scores else similar
 
@@ -539,6 +540,10 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         codes = known_codes(column, ids, name)
         self._refuse_unknown(codes, name, column)
         return codes
+
+    def _require_room(self, n_asked, n):
+        """Refuse answers that would not fit: ids and scores of n for each, and a copy while they are made."""
+        require_memory(40 * n_asked * int(n), f"n={n:,} answers for each of {n_asked:,}")
 
     def _refuse_unknown(self, codes, name, column):
         if self.handle_unknown == "error" and len(codes) and codes.min() < 0:
@@ -628,10 +633,9 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     @property
     def _n_threads(self):
-        # After a fork there is one thread, whatever was asked for.
         if is_one_of_many():
             return 1
-        return _kernels.n_threads() if self.n_jobs is None or _kernels._forked else effective_n_jobs(self.n_jobs)
+        return _kernels.n_threads() if self.n_jobs is None else _kernels.threads_of(self.n_jobs)
 
     def __sklearn_tags__(self):
         """Return the tags: interactions need y unless they say nothing but that they happened."""

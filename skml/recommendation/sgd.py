@@ -20,6 +20,8 @@ from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_rando
 _SHUFFLE, _DEAL, _NEGATIVES, _STRATA, _START = range(5)
 # Numbers that one call of a kernel moves: so many take far less than half a second.
 _CALL = 10**8
+_TRIES = 64  # the kernel's, for an item that the user has not seen
+_PER_TRY = 10  # numbers that take as long to move as a try
 
 
 @dataclass(frozen=True)
@@ -312,13 +314,14 @@ def _ranking_epoch(ratings, descent):
     none = np.empty(0, dtype=ratings.data.dtype)
     weights = none if ratings.weights is None else ratings.weights / ratings.weights.mean()
     user_parts = deal_evenly(np.diff(ratings.indptr), n_parts)
+    tries = _expected_tries(ratings, n_parts)
 
     def learn(model, epoch, eta):
         # Negatives are drawn from the block's items; items are dealt anew each epoch, so that any two meet.
         item_parts = deal_randomly(n_items, n_parts, random_numbers(descent.seed, _DEAL, epoch))
         strata = cut(ratings, user_parts, item_parts, n_parts)
         key, rates, sums = random_key(descent.seed, _NEGATIVES, epoch), model.rates(eta, descent.penalties), np.zeros(2)
-        for starts, stops, parts in _pieces(strata, strata.order, model, descent, epoch):
+        for starts, stops, parts in _pieces(strata, strata.order, model, descent, epoch, tries):
             losses, seen = np.empty((len(starts), 2)), (ratings.indptr, ratings.indices)
             members = _members(strata, parts)
             arrays = (users, ratings.indices, weights, strata.order, starts, stops, *members, *seen, *model.arrays())
@@ -330,6 +333,18 @@ def _ranking_epoch(ratings, descent):
     return learn
 
 
+def _expected_tries(ratings, n_parts):
+    """Return how many tries a negative takes at most, on average over the interactions of blocks yet to be dealt.
+
+    Of n items in a block a user has not seen k ~ B(n, p). Where k > 0 that takes n / k tries, 2 / p at most on average;
+    where k = 0, which has a probability of (1 - p)^n, it takes all there are.
+    """
+    counts, n = np.diff(ratings.indptr), ratings.n_columns / n_parts
+    p = 1 - counts / ratings.n_columns
+    tries = np.minimum(2 / np.maximum(p, 2 / _TRIES) + _TRIES * (1 - p) ** n, _TRIES)
+    return float(np.average(tries, weights=counts))
+
+
 def _members(strata, parts):
     """Return the items of a stratum's blocks, in the order of the blocks."""
     first = int(parts[0])
@@ -338,11 +353,12 @@ def _members(strata, parts):
     return turned, np.append(0, np.cumsum(sizes)).astype(np.int32)
 
 
-def _pieces(strata, order, model, descent, epoch):
+def _pieces(strata, order, model, descent, epoch, tries=0.0):
     """Yield starts, stops and item parts of what one call of a kernel learns from; shuffle the order before."""
     key = random_key(descent.seed, _SHUFFLE, epoch)
-    rows = 1 if descent.loss == "squared" else 1 + descent.n_negatives
-    size = max(1, _CALL // (model.U.shape[1] * strata.n_parts * rows))
+    n_negatives = 0 if descent.loss == "squared" else descent.n_negatives
+    numbers = model.U.shape[1] * (1 + n_negatives) + _PER_TRY * tries * n_negatives
+    size = max(1, int(_CALL / (numbers * strata.n_parts)))
     for shift in random_numbers(descent.seed, _STRATA, epoch).permutation(strata.n_parts):
         starts, stops, parts = strata.stratum(shift)
         interaction_sgd.shuffle_blocks(order, starts, stops, key, descent.n_threads)

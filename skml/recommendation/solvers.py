@@ -17,6 +17,8 @@ from skml.recommendation.newcomers import Ranking, fold_rankers, ranking_reasons
 from skml.recommendation.noise import noise_deviation
 from skml.recommendation.penalties import Penalties
 from skml.recommendation.ratings import Ratings
+from skml.recommendation.slices import threads_for
+from skml.recommendation.strata import count_parts
 
 # The penalties of alpha="auto"; see auto_alphas for the units of some.
 AUTO = {
@@ -26,8 +28,6 @@ AUTO = {
     "implicit": {"users": 0.35, "items": 0.35, "biases": 1.0, "attributes": 1.0},
     "ranking": {"users": 0.02, "items": 0.02, "biases": 0.02, "attributes": 1.0},
 }
-
-_LEAST_WORK = 3e7  # about 10 ms
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,13 @@ def auto_alphas(ratings, kind):
     return {**alphas, **{side: alphas[side] * unit for side in ("users", "items")}}
 
 
-def threads_worth(ratings, n_components, n_threads):
-    """Return how many threads to use: one where a sweep is so short that waiting for others would take longer."""
-    work = len(ratings.data) * (n_components + 8) ** 2 + (ratings.n_rows + ratings.n_columns) * n_components**3 / 3
-    return n_threads if work > _LEAST_WORK else 1
+def threads_worth(ratings, n_components, n_threads, solver="als"):
+    """Return how many threads to use, by the work of the calls of a solver; "als" stands for all least squares."""
+    n, k = len(ratings.data), n_components
+    rows = min(n, ratings.n_rows) + min(n, ratings.n_columns)
+    least_squares = (n * (k + 8) ** 2 + rows * k**3 / 3) / 4
+    work = {"ccd": 8 * n, "sgd": 2 * n * (k + 8) / count_parts(ratings), "svd": 2 * n * (k + 8)}
+    return threads_for(work.get(solver, least_squares), n_threads)
 
 
 def make_solver(settings):
@@ -198,7 +201,7 @@ class ALS:
             attribute_penalty=s.alphas["attributes"],
             weighted=s.weighted,
             inner=s.inner,
-            cg_steps=s.cg_steps,
+            cg_steps=min(s.cg_steps, 2 * (s.n_components + 1)),  # they end after as many as there are unknowns, about
             max_iter=s.max_iter,
             tol=s.tol,
             n_threads=s.n_threads,

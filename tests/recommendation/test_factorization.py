@@ -417,8 +417,34 @@ def test_early_stopping_keeps_the_best(rng, kind):
 @pytest.mark.parametrize("kind", ["als", "bpr"])
 def test_early_stopping_of_rankings(rng, kind):
     X = np.argwhere(~np.isnan(drawn(rng)))
-    model = model_of(kind, IMPLICIT, feedback="implicit", early_stopping=True, tol=0.0).fit(X)
-    assert 0 < max(model.history_["validation_ndcg"]) <= 1
+    params = {"feedback": "implicit", "early_stopping": True, "tol": 0.0, "n_iter_no_change": 3, "max_iter": 30}
+    params |= {"learning_rate": "constant"} if kind == "bpr" else {}
+    model = model_of(kind, IMPLICIT, **params).fit(X)
+    found = model.history_["validation_ndcg"]
+    assert all(0 <= value <= 1 for value in found)
+    best = int(np.argmax(found))  # the first of equal ones
+    assert len(found) - 1 - best == 3 or len(found) == 30  # it ends when none of three has been better
+    shorter = model_of(kind, IMPLICIT, **{**params, "max_iter": best + 1}).fit(X)
+    np.testing.assert_array_equal(shorter.item_factors_, model.item_factors_)  # and keeps the best
+
+
+@pytest.mark.parametrize("solver", ["als", "sgd", "ccd"])
+@pytest.mark.parametrize("n_components", [10**6, 10**9])
+def test_factors_that_have_no_room_are_refused(solver, n_components):
+    X = np.column_stack([np.arange(60), np.arange(60) % 30])
+    with pytest.raises(MemoryError, match="components would take"):
+        MatrixFactorization(n_components, solver=solver).fit(X, np.arange(60.0))
+
+
+def test_huge_numbers_of_steps_are_as_good_as_many(rng):
+    X, y = interactions(drawn(rng))
+    few, huge = (
+        MatrixFactorization(2, inner="cg", cg_steps=n, random_state=0, max_iter=5, tol=None).fit(X, y)
+        for n in (6, 10**30)
+    )
+    np.testing.assert_array_equal(huge.item_factors_, few.item_factors_)
+    with pytest.raises(InvalidParameterError):
+        model_of("bpr", IMPLICIT, feedback="implicit", n_negatives=10**10).fit(X)
 
 
 @pytest.mark.parametrize("kind", ["als", "sgd"])
@@ -544,7 +570,7 @@ def test_threads_of_blas_do_not_matter(rng, kind):
 
 def test_a_regression_on_too_many_attributes_is_refused(rng, monkeypatch):
     X, y, table, _ = hybrid_data(rng)
-    monkeypatch.setattr(base, "_free_memory", lambda: 16)
+    monkeypatch.setattr(als, "require_memory", lambda n, purpose: base.require_memory(n << 50, purpose))
     with pytest.raises(MemoryError, match="on 3 attributes of 35 items"):
         MatrixFactorization(4, alpha=0.1).fit(X, y, item_features=table)
 
@@ -591,6 +617,8 @@ def test_little_work_is_done_by_one_thread():
     few, many = (Ratings(np.zeros(2001, np.int32), None, np.ones(n), None, 500) for n in (20_000, 500_000))
     assert solvers.threads_worth(few, 8, 4) == 1
     assert solvers.threads_worth(many, 20, 4) == 4
+    assert solvers.threads_worth(few, 100, 4, "ccd") == 1  # a call does one component
+    assert solvers.threads_worth(many, 100, 4, "ccd") == 4
 
 
 def test_a_matrix_need_not_have_columns_for_all_items(rng):
