@@ -73,7 +73,7 @@ def door_of(X, y, implicit):
     return "matrix" if y is None and (sp.issparse(X) or not implicit) else "interactions"
 
 
-def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
+def read_rows(estimator, X, y, sample_weight, *, reset, implicit, dtype=None):
     """Validate training data of either door.
 
     Parameters
@@ -90,6 +90,8 @@ def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
         Whether X defines the features.
     implicit : bool
         Whether y are confidences.
+    dtype : dtype or None, default=None
+        The type to work in; None means that of the data.
 
     Returns
     -------
@@ -97,11 +99,11 @@ def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
         At least one.
     """
     if door_of(X, y, implicit) == "matrix":
-        return _rows_of_matrix(estimator, X, sample_weight, reset, implicit)
+        return _rows_of_matrix(estimator, X, sample_weight, reset, implicit, dtype)
     table = read_table(estimator, X, reset=reset)
     n_rows = len(table.users)
     require_small(n_rows)
-    y, dtype = _ratings(y, n_rows, table.dtype, implicit)
+    y, dtype = _ratings(y, n_rows, dtype or table.dtype, implicit)
     weights = validate_weights(sample_weight, np.empty((n_rows, 0)), dtype=np.float64)
     kept = _kept(y, weights, implicit)
     user_ids, users = encode(table.users[kept], USERS)
@@ -240,7 +242,7 @@ def known_codes(column, ids, name):
 # -------------------------------------------------------------------------------------------------- matrix
 
 
-def read_matrix(estimator, R, *, reset):
+def read_matrix(estimator, R, *, reset, dtype=None):
     """Validate a matrix of ratings.
 
     Parameters
@@ -251,6 +253,8 @@ def read_matrix(estimator, R, *, reset):
         Dense with NaN, or sparse with unstored entries, for what is missing.
     reset : bool
         Whether R defines the items.
+    dtype : dtype or None, default=None
+        The type to work in; None means that of R.
 
     Returns
     -------
@@ -258,16 +262,17 @@ def read_matrix(estimator, R, *, reset):
         float32 or float64, stored zeros kept.
     """
     refuse_large(R)
-    R = validate_X(estimator, R, reset=reset, accept_sparse=True, allow_nan=not sp.issparse(R))
+    dtypes = (np.float64, np.float32) if dtype is None else (dtype,)
+    R = validate_X(estimator, R, reset=reset, accept_sparse=True, allow_nan=not sp.issparse(R), dtype=dtypes)
     R = sorted_matrix(R)
     _not_too_large(R.data, "R")
     return R
 
 
-def _rows_of_matrix(estimator, R, sample_weight, reset, implicit):
+def _rows_of_matrix(estimator, R, sample_weight, reset, implicit, dtype):
     user_ids, item_ids = matrix_ids(R)
     try:
-        R = read_matrix(estimator, R, reset=reset)
+        R = read_matrix(estimator, R, reset=reset, dtype=dtype)
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise
