@@ -60,10 +60,8 @@ class RowProblems:
         """
         ratings, dtype = self.ratings, found.dtype
         none, nothing = np.empty(0, dtype), np.empty((0, found.shape[1]), dtype)
-        given = (
-            *(*ratings.arrays(), others, _or(shift, none)),
-            *(_or(gram, nothing), self.ridge, _or(self.scales, none), _or(prior, nothing), steps),
-        )
+        given = *ratings.arrays(), others, _or(shift, none), _or(gram, nothing), self.ridge
+        given += _or(self.scales, none), _or(prior, nothing), steps
         losses = np.empty(0) if losses is None else losses
         for rows in row_slices(ratings.indptr, *_work(found.shape[1], steps)):
             _kernels.normal.solve_rows(*given, rows.start, rows.stop, found, losses, self.n_threads)
