@@ -291,7 +291,7 @@ def _chunks(left, right, measure, same):
 
 
 def _in_unit(ratings):
-    """Return ratings in a unit of about their size, which no similarity depends on, so that squares of squares are finite."""
+    """Return ratings in a unit of about their size, which no similarity depends on: squares of squares stay finite."""
     return ratings.with_data(ratings.data / ratings.data.dtype.type(power_of_two(ratings.data)))
 
 
