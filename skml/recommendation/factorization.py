@@ -122,11 +122,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Threads; None means all that the process may use. No result depends on them.
     warm_start : bool, default=False
         Whether `fit` starts from the factors of the last one. Where data and parameters are the same, but for how long
-        to go on, it goes on, up to `max_iter` sweeps in all; else it is a new fit that starts from these factors,
-        unless solver, constraint, loss or the number of components are others. What goes on ends where a fit that was
-        never cut short does: with "als" to the bit, with "orthogonal" and "sgd" to rounding (but for `average`, and
-        "cosine" if `max_iter` changes). The accelerated solvers, "svd" and otherwise "ccd", begin to accelerate anew:
-        their objective still never rises, but their sweeps are others.
+        to go on, it goes on, up to `max_iter` sweeps in all, and ends with the bits of a fit that was never cut short
+        (but for `average` and "cosine" if `max_iter` changes, on which they depend); else it is a new fit that starts
+        from these factors, those who are new being folded in, unless solver, constraint, loss or the number of
+        components are others.
     random_state : int, RandomState instance or None, default=None
         Draws the start, the order of "sgd" and what is held out; a fit that goes on keeps the last draw unless this is
         an int. The order of rows does not matter, nor whether a weight is written as copies, but for the rounding of
