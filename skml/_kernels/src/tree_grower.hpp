@@ -173,8 +173,7 @@ struct Grower {
     // Chooses the cut between two codes and lists the codes on its left.
     void finish(Split& split) {
         split.low = middle(table, split.feature, split.low, split.high);
-        std::fill_n(split.left, 8, 0u);
-        for (int code = 0; code <= split.low; code++) split.put_left(code);
+        split.put_up_to(split.low);
         if (split.missing_left) split.put_left(MISSING);
     }
 

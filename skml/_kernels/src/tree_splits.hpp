@@ -31,6 +31,12 @@ struct Split {
     bool found() const { return feature >= 0; }
     bool goes_left(uint8_t code) const { return left[code >> 5] >> (code & 31) & 1; }
     void put_left(int code) { left[code >> 5] |= 1u << (code & 31); }
+    void put_up_to(int code) {  // and none beyond
+        for (int word = 0; word < 8; word++) {
+            const int n = std::clamp(code + 1 - 32 * word, 0, 32);
+            left[word] = (uint32_t)((uint64_t(1) << n) - 1);
+        }
+    }
 };
 
 // Eight bytes of 0 or 1 as bits.
@@ -56,6 +62,8 @@ struct Splitter {
     alignas(8) uint8_t seen[N_CODES] = {};
     int order[N_CODES];
     double keys[N_CODES];
+    alignas(64) cell_t sums[P::SIZE + 1][N_CODES];
+    alignas(64) double scores[N_CODES];
     std::vector<double> axis, next;
     Absolute absolute;
     typename P::Centre centre;
@@ -73,21 +81,23 @@ struct Splitter {
     }
 
     int list_few(const uint8_t* codes, ptrdiff_t m) {
-        uint64_t bits[4] = {};
-        int found = 0;
-        for (ptrdiff_t i = 0; i < m; i++) bits[codes[i] >> 6] |= uint64_t(1) << (codes[i] & 63);
-        for (int word = 0; word < 4; word++)
-            for (; bits[word]; bits[word] &= bits[word] - 1) order[found++] = 64 * word + __builtin_ctzll(bits[word]);
-        return found;
+        uint64_t words[N_CODES / 64] = {};
+        for (ptrdiff_t i = 0; i < m; i++) words[codes[i] >> 6] |= uint64_t(1) << (codes[i] & 63);
+        return list(words);
     }
 
     int list_many(const uint8_t* codes, ptrdiff_t m) {
-        int found = 0;
+        uint64_t words[N_CODES / 64] = {};
         for (ptrdiff_t i = 0; i < m; i++) seen[codes[i]] = 1;
-        for (int at = 0; at < N_CODES; at += 8) {
-            for (uint32_t bits = eight_bits(seen + at); bits; bits &= bits - 1) order[found++] = at + __builtin_ctz(bits);
-        }
+        for (int at = 0; at < N_CODES; at += 8) words[at >> 6] |= (uint64_t)eight_bits(seen + at) << (at & 63);
         std::memset(seen, 0, N_CODES);
+        return list(words);
+    }
+
+    int list(uint64_t* words) {
+        int found = 0;
+        for (int w = 0; w < N_CODES / 64; w++)
+            for (; words[w]; words[w] &= words[w] - 1) order[found++] = 64 * w + __builtin_ctzll(words[w]);
         return found;
     }
 
@@ -143,6 +153,8 @@ struct Splitter {
 
     // Moves codes from right to left, in their order; returns after how many of them the best split yet is, or 0.
     int sweep(int32_t f, int found, const cell_t* total, const cell_t* start, double low, double high, Split& best) {
+        if constexpr (P::SIZE > 0)
+            if (limits.free && targets.side_by_side()) return sweep_side_by_side(found, total, start, best);
         const int size = targets.size(), last = start ? found - 1 : found;
         cell_t few[2 * (P::SIZE + 1)];  // in registers, where the size is known
         cell_t* l = P::SIZE ? few : left.data();
@@ -164,6 +176,26 @@ struct Splitter {
                 best.bar = score + TIE * std::fabs(score);
                 at = j + 1;
             }
+        }
+        return at;
+    }
+
+    // The same where every split is allowed: first all sums, then all scores, eight at a time.
+    int sweep_side_by_side(int found, const cell_t* total, const cell_t* start, Split& best) {
+        constexpr int size = P::SIZE;
+        const int last = start ? found - 1 : found, padded = (last + LANES - 1) / LANES * LANES;
+        cell_t l[size + 1] = {};
+        for (int s = 0; s < size; s++) l[s] = start ? start[s] : 0;
+        for (int j = 0; j < last; j++)
+            for (int s = 0; s < size; s++) sums[s][j] = l[s] += cells[order[j] * size + s];
+        for (int s = 0; s < size; s++) std::fill(sums[s] + last, sums[s] + padded, cell_t(0));
+        for (int j = 0; j < padded; j += LANES) targets.scores(centre, total, sums, j, scores);
+        int at = 0;
+        for (int j = 0; j < last; j++) {
+            if (!(scores[j] > best.bar)) continue;
+            best.score = scores[j];
+            best.bar = scores[j] + TIE * std::fabs(scores[j]);
+            at = j + 1;
         }
         return at;
     }

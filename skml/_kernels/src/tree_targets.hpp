@@ -8,6 +8,8 @@
 
 namespace skml_trees {
 
+constexpr int LANES = 8;  // splits that are scored side by side
+
 enum Criterion { GINI, ENTROPY, SQUARED, POISSON, ABSOLUTE };
 
 // Classes of one or several outputs. A cell counts the weight of each class; S is their number where it is known.
@@ -69,6 +71,22 @@ struct Classes {
     }
     Centre centre(const int32_t*) const { return {}; }
     double score(const Centre&, const int32_t* left, const int32_t* right) const { return side(left) + side(right); }
+    bool side_by_side() const { return criterion == GINI; }
+    // The scores of eight splits; left[c] are sums of the class, split by split.
+    template <size_t N>
+    void scores(const Centre&, const int32_t* total, const int32_t (*left)[N], int j, double* scores) const {
+        for (int k = j; k < j + LANES; k++) {
+            double l = 0, r = 0, l2 = 0, r2 = 0;
+            for (int c = 0; c < S; c++) {
+                const double x = left[c][k] * class_weights[c], y = (total[c] - left[c][k]) * class_weights[c];
+                l += x;
+                r += y;
+                l2 += x * x;
+                r2 += y * y;
+            }
+            scores[k] = (l > 0 ? l2 / l : 0) + (r > 0 ? r2 / r : 0);
+        }
+    }
     // Whether nothing can beat a score: both sides are pure.
     bool perfect(double score, const int32_t* total, ptrdiff_t) const {
         double weight = 0;
@@ -164,6 +182,18 @@ struct Numbers {
             gain += gap * gap;
         }
         return gain * centre.weight / (l * r);
+    }
+    bool side_by_side() const { return criterion == SQUARED; }
+    // The scores of eight splits; left[0] are sums, left[1] weights, split by split.
+    template <size_t N>
+    void scores(const Centre& centre, const int64_t* total, const int64_t (*left)[N], int j, double* scores) const {
+        const double unit = units[0], rest = centre.rest0, weight = centre.weight;
+        const int64_t whole = centre.whole0, all = total[1];
+        for (int k = j; k < j + LANES; k++) {
+            const double l = (double)left[1][k], r = (double)(all - left[1][k]);
+            const double gap = ((double)(left[0][k] - left[1][k] * whole) - l * rest) * unit;
+            scores[k] = gap * gap * weight / (l * r);
+        }
     }
     // Two rows that differ are told apart by any split.
     bool perfect(double, const int64_t*, ptrdiff_t m) const { return m == 2; }
