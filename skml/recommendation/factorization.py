@@ -200,7 +200,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     >>> X = [["ann", "airplane"], ["ann", "clue"], ["ann", "alien"], ["bob", "airplane"], ["bob", "saw"],
     ...      ["cid", "alien"], ["cid", "saw"], ["cid", "clue"], ["dee", "alien"], ["dee", "airplane"]]
     >>> y = [5, 5, 1, 5, 1, 5, 5, 1, 5, 1]
-    >>> model = MatrixFactorization(n_components=2, alpha=0.1, random_state=0).fit(X, y)
+    >>> model = MatrixFactorization(n_components=2, alpha=0.1, init="svd", random_state=0).fit(X, y)
     >>> items, scores = model.recommend(["bob", "dee"], n=1)
     >>> items.tolist()
     [['clue'], ['saw']]
