@@ -8,7 +8,7 @@ from sklearn.utils import assert_all_finite, check_array, check_consistent_lengt
 from sklearn.utils.validation import validate_data
 
 from skml.base import validate_weights, validate_X, warn_caller
-from skml.recommendation.ids import as_objects, encode, look_up, other_kind
+from skml.recommendation.ids import as_objects, encode, is_numeric, kind_of, look_up, other_kind
 from skml.recommendation.interactions import (
     LARGEST,
     confidence,
@@ -28,6 +28,7 @@ from skml.recommendation.tables import (
     as_table,
     column_of,
     features_of,
+    has_row_names,
     refuse_times,
     shape_of,
 )
@@ -73,13 +74,66 @@ def door_of(X, y, implicit):
     return "matrix" if y is None and (sp.issparse(X) or not implicit) else "interactions"
 
 
+def warn_of_doors(X, y, door, uses_features):
+    """Warn if training data looks as if the other door had been meant.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or sparse matrix
+        The data.
+    y : array-like of shape (n_samples,) or None
+        Ratings, or confidences.
+    door : {"matrix", "interactions"}
+        Which it comes through.
+    uses_features : bool
+        Whether columns of interactions after the second mean anything to the model.
+    """
+    if sp.issparse(X) or y is not None:
+        return
+    table = as_table(X)
+    n_columns = shape_of(table)[1] if len(shape_of(table)) == 2 else 0
+    if door == "matrix" and n_columns in (2, 3) and _are_whole(table):
+        shape = " x ".join(map(str, shape_of(table)))
+        warn_caller(f"Without y, X is taken for a matrix of {shape} ratings, yet it looks like {_AS_ROWS}", UserWarning)
+    if door == "interactions" and n_columns > 2 and (not uses_features or _has_names(X)):
+        warn_caller(f"With implicit feedback and no y, a dense X is taken for interactions: {_AS_MATRIX}", UserWarning)
+
+
+_AS_ROWS = (
+    "interactions, rows of user and item: give their ratings as y, fit(X[:, :2], ratings), or take "
+    'feedback="implicit". A matrix may be given as interactions too, fit(*interactions(R)), or sparse, without this '
+    "warning."
+)
+_AS_MATRIX = (
+    "its columns are users, items, and features, which mean nothing to this model or not what they look like. If it is "
+    "a matrix, users x items, give it sparse, fit(scipy.sparse.csr_array(X)); else leave out all columns but the first "
+    "two, or give y."
+)
+
+
+def _are_whole(table):
+    """Tell whether the first columns could be ids: whole numbers, none missing, in more rows than there are columns."""
+    n_rows, n_columns = shape_of(table)
+    columns = [column_of(table, f) for f in range(n_columns)]
+    if n_rows <= n_columns or not all(isinstance(one, np.ndarray) and is_numeric(one) for one in columns):
+        return False
+    return all(np.isfinite(one).all() for one in columns) and all(
+        np.all((one >= 0) & (one == np.floor(one))) for one in columns[:2]
+    )
+
+
+def _has_names(X):
+    """Tell whether X is a frame of numbers whose index are strings, as those of matrices are."""
+    return has_row_names(X) and kind_of(np.asarray(X.index)) == "strings"
+
+
 def read_rows(estimator, X, y, sample_weight, *, reset, implicit, dtype=None):
     """Validate training data of either door.
 
     Parameters
     ----------
-    estimator : BaseEstimator
-        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared.
+    estimator : BaseEstimator or None
+        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared; of interactions None compares nothing.
     X : array-like, DataFrame or sparse matrix
         Interactions, or a matrix of ratings.
     y : array-like of shape (n_samples,) or None
@@ -193,8 +247,9 @@ def read_table(estimator, X, *, reset):
 
 
 def _checked_numbers(estimator, X, reset):
-    if X.ndim == 2 and X.dtype.kind == "f" and np.isnan(X).any():
-        raise ValueError(f"Input X contains NaN. {TWO_DOORS}")
+    if X.ndim == 2 and X.dtype.kind == "f" and (lost := np.isnan(X)).any():
+        row, column = np.argwhere(lost)[0]
+        raise ValueError(f"Input X contains NaN, the first in row {row}, column {column}. {TWO_DOORS}")
     return (
         check_array(X, dtype=list(_KEPT)) if estimator is None else validate_X(estimator, X, reset=reset, dtype=_KEPT)
     )
@@ -262,6 +317,9 @@ def read_matrix(estimator, R, *, reset, dtype=None):
         float32 or float64, stored zeros kept.
     """
     refuse_large(R)
+    stored = getattr(R, "data", None) if sp.issparse(R) else None
+    if isinstance(stored, np.ndarray) and stored.dtype.kind == "f" and np.isnan(stored).any():
+        raise ValueError("R contains NaN as a stored entry; in a sparse matrix what is missing is not stored.")
     dtypes = (np.float64, np.float32) if dtype is None else (dtype,)
     R = validate_X(estimator, R, reset=reset, accept_sparse=True, allow_nan=not sp.issparse(R), dtype=dtypes)
     R = sorted_matrix(R)
@@ -384,16 +442,24 @@ def read_histories(histories, item_ids, dtype, implicit, duplicates):
         )
     if any(isinstance(history, (str, bytes)) or not hasattr(history, "__iter__") for history in histories):
         raise ValueError("histories must hold a dict {item: rating} or a list of items for each person.")
-    names = [name for history in histories for name in history]
-    pairs = [history.values() if rated else [1.0] * len(history) for history, rated in zip(histories, dicts)]
-    given = np.array([float(rating) for ratings in pairs for rating in ratings], dtype)
+    told = [list(one.items()) if rated else [(item, 1.0) for item in one] for one, rated in zip(histories, dicts)]
+    names = [name for pairs in told for name, _ in pairs]
+    given = np.array([_rating(pair, person) for person, pairs in enumerate(told) for pair in pairs], dtype)
     assert_all_finite(given, input_name="histories")
     y = _not_too_large(given, "histories")
     items = known_codes(as_column(names, "histories"), item_ids, "The items of histories")
-    users = np.repeat(np.arange(len(histories), dtype=np.int32), [len(history) for history in histories])
+    users = np.repeat(np.arange(len(histories), dtype=np.int32), [len(pairs) for pairs in told])
     kept = (items >= 0) & _history_kept(y, implicit)
     shape = (len(histories), len(item_ids))
     return merged(users[kept], items[kept], y[kept], None, shape, duplicates)
+
+
+def _rating(pair, person):
+    item, rating = pair
+    try:
+        return float(rating)
+    except (TypeError, ValueError):
+        raise ValueError(f"histories[{person}] rates the item {item!r} with {rating!r}, which is no number.") from None
 
 
 def _history_kept(y, implicit):

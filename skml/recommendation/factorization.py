@@ -44,9 +44,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     weights and what is fitted being 1 where there is an interaction, else 0 [2]_. A row of X is an interaction: a user,
     an item, perhaps numeric features, and y its rating; or X is a matrix of ratings, users x items, NaN being missing.
 
-    Numeric features are those of the interaction, its context: they become `coef_`, count in :meth:`predict`, and are
-    left out of what :meth:`recommend` ranks by. So an attribute of items as a column of X becomes a coefficient there
-    and says nothing of what a user likes; attributes of items go to `item_features` of :meth:`fit`.
+    Numeric features are those of the interaction, its context: of ratings they become `coef_`, count in
+    :meth:`predict`, and are left out of what :meth:`recommend` ranks by; with implicit feedback they mean nothing. So
+    an attribute of items as a column of X becomes a coefficient there and says nothing of what a user likes; attributes
+    of items go to `item_features` of :meth:`fit`.
 
     Parameters
     ----------
@@ -117,7 +118,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         one; their sum; or an error.
     handle_unknown : {"bias", "mean", "nan", "error"}, default="bias"
         What is predicted where the user or the item is unknown: mean and the bias that is known (the mean of all
-        ratings where the model has neither), the mean of all ratings, NaN, or an error.
+        ratings where the model has neither; with implicit feedback how popular the item is, the share of users who
+        have it), the mean of all ratings, NaN, or an error.
     n_jobs : int or None, default=None
         Threads; None means all that the process may use. No result depends on them.
     warm_start : bool, default=False
@@ -178,6 +180,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
     about strangers; hold out interactions by :class:`~skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)``.
+    Do not choose parameters by ``fit(R)`` and ``score(R)``: rows of a matrix are folded in, and then these same ratings
+    are predicted, so that the model that fits closest wins. ``X, y = interactions(R)`` makes interactions of a matrix.
 
     References
     ----------
@@ -308,16 +312,19 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         X : array-like, DataFrame or sparse matrix
             With y, or with implicit feedback: interactions of shape (n_samples, 2 or more), the columns being user,
             item and numeric features. Without y: ratings of shape (n_users, n_items), dense with NaN or sparse with
-            unstored entries for missing ones; with implicit feedback sparse ones, the confidences.
+            unstored entries for missing ones; with implicit feedback sparse ones, the confidences (a dense X is
+            interactions).
         y : array-like of shape (n_samples,), default=None
             Ratings; with implicit feedback confidences, None meaning 1.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight k means the same as k copies of the row, weight 0 that it isn't there.
+            Weight k means the same as k copies of the row (of ratings with ``duplicates="mean"``: the other rules tell
+            copies from weights), weight 0 that it isn't there.
         item_features : DataFrame, array-like or sparse matrix, or pair (ids, table), default=None
             Attributes of the items, for a hybrid model (``solver="als"``): a row for each item of X. The ids are a
             pandas DataFrame's index, or the first of the pair; without either, row j is the item whose id is the
             integer j. Numbers are standardised, categories one-hot; a sparse matrix is taken as it is. Rows of items
-            that X doesn't have make these items known, so that they are recommended.
+            that X doesn't have, or that are no columns of a matrix, make these items known, so that they are
+            recommended.
 
         Returns
         -------
@@ -398,8 +405,6 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self._item_features = features
         if features is None:
             return ratings, extra
-        if self._door == "matrix" and len(features.ids) > len(self.item_ids_):
-            raise ValueError("item_features has items that are no columns of R; give R empty columns for them.")
         if extra.old_items is not None and extra.new is None and known is not None:
             extra = replace(extra, old_items=look_up(known.ids, features.ids, ITEMS))
         self.item_ids_, self._ratings = features.ids, widened(self._ratings, len(features.ids))
@@ -545,8 +550,9 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if self._door == "matrix":
             ratings = matrix_histories(self, X, self._is_implicit, len(self.item_ids_))
             return self._fold(as_learned(ratings, self._is_implicit))
-        users, _ = ask_codes(read_table(self, X, reset=False), self.user_ids_, self.item_ids_)
-        self._refuse_unknown(users, USERS)
+        table = read_table(self, X, reset=False)
+        users, _ = ask_codes(table, self.user_ids_, self.item_ids_)
+        self._refuse_unknown(users, USERS, table.users)
         states = self._states(np.maximum(users, 0))
         states[users < 0] = 0
         return states

@@ -6,7 +6,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_scalar
 from threadpoolctl import threadpool_limits
 
 from skml._sklearn import Interval, StrOptions
@@ -103,8 +102,8 @@ class NeighborhoodFilter(BaseRecommender):
         What becomes of several rows of a user and an item: the weighted mean, with the weights added; the last row; the
         sum; or an error.
     handle_unknown : {"bias", "mean", "nan", "error"}, default="bias"
-        What is predicted for users or items that training has not seen: the mean and what biases are known, the mean
-        alone, NaN, or an error.
+        What is predicted for users or items that training has not seen: the mean and what biases are known (with
+        implicit feedback how popular the item is, the share of users who have it), the mean alone, NaN, or an error.
     n_jobs : int or None, default=None
         Threads; None means OpenMP's number of them. Results don't depend on it.
 
@@ -146,12 +145,18 @@ class NeighborhoodFilter(BaseRecommender):
 
     Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
     about strangers. :class:`skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)`` hold out some rows of each.
+    Do not choose parameters by ``fit(R)`` and ``score(R)``: rows of a matrix are folded in, and then these same ratings
+    are predicted, so that the model that fits closest wins. ``X, y = interactions(R)`` makes interactions of a matrix.
 
     `explain` names past interactions of the user. With ``kind="user"`` neighbours are people, and what they add is
     divided among the items that made them similar: each gets the share that it has in the sum of the similarity.
 
-    `similar_items` and `similar_users` give what ``similarities_`` holds where it is about them, else cosines of what
-    the baseline leaves of their ratings.
+    `similar_items` and `similar_users` give what ``similarities_`` holds where it is about them, similarities shrunk by
+    `shrinkage` and no plain cosines, else cosines of what the baseline leaves of their ratings.
+
+    There is no `transform`, hence no `set_output`: what the model holds of a person is no vector of a fixed length.
+
+    With implicit feedback features, the columns of X after the second, mean nothing.
 
     References
     ----------
@@ -406,8 +411,6 @@ class NeighborhoodFilter(BaseRecommender):
         if name != f"{self.kind}s":
             return super()._similar(codes, name, ids, vectors, asked)
         n, return_scores = asked
-        check_scalar(n, "n", Integral, min_val=1)
-        self._refuse_unknown(codes, name)
         known = np.flatnonzero(codes >= 0)
         places = np.full((len(codes), n), -1, np.int32)
         scores = np.full(places.shape, np.nan, self._dtype)

@@ -168,7 +168,7 @@ def sgd_steps(ratings, start, descent, before=()):
         if not math.isfinite(met + added):
             raise FloatingPointError(
                 f"The factors grew without bounds in epoch {epoch} at a learning rate of {eta:.3g}; lower "
-                "learning_rate_init (eta0), or raise the penalties."
+                "learning_rate_init, or raise the penalties."
             )
         if epoch > window:
             state = mean = averaged(mean, state, epoch - since)

@@ -743,11 +743,17 @@ def test_little_work_is_done_by_one_thread():
     assert solvers.threads_worth(many, 20, 4) == 4
 
 
-def test_a_matrix_has_columns_for_all_items(rng):
+def test_a_matrix_need_not_have_columns_for_all_items(rng):
     X, y, table, _ = hybrid_data(rng)
     R = sp.coo_array((y, X.T), shape=(80, 30)).tocsr()
-    with pytest.raises(ValueError, match="no columns of R"):
-        MatrixFactorization(4).fit(R, item_features=table)
+    by_matrix = MatrixFactorization(4, random_state=0, tol=None).fit(R, item_features=table)
+    by_rows = MatrixFactorization(4, random_state=0, tol=None).fit(X, y, item_features=table)
+    assert by_matrix.item_ids_.tolist() == by_rows.item_ids_.tolist() == list(range(35))
+    U = by_matrix.transform(R)
+    assert by_matrix.inverse_transform(U).shape == (80, 35)
+    if len(by_rows.user_ids_) == 80:  # else somebody has no ratings, and is no user of interactions
+        np.testing.assert_allclose(by_matrix.predict(X), by_rows.predict(X), rtol=1e-9)
+        np.testing.assert_allclose(by_matrix.recommend(n=35)[1], by_rows.recommend(n=35)[1], rtol=1e-9)
     wide = sp.coo_array((y, X.T), shape=(80, 35)).tocsr()
     assert MatrixFactorization(4).fit(wide, item_features=table).transform(wide).shape == (80, 5)
 
