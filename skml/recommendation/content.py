@@ -255,7 +255,8 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones; the index 0, 1, 2... that pandas gives by itself names nobody.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody. Numbers take on the type that
+            the model has.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None

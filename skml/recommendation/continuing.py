@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
-from skml.recommendation.interactions import weights_of_type
 from skml.recommendation.ranking import take_rows
 
 
@@ -36,12 +35,6 @@ def carried(factors, old_users, old_items, shape):
         arrays.append(moved)
     new = [np.setdiff1d(np.arange(size), at) for at, size in zip(places, shape)]
     return replace(factors, **dict(zip(("users", "items", "user_bias", "item_bias"), arrays))), *new
-
-
-def as_type(ratings, dtype):
-    """Return the same ratings in another type."""
-    weights = None if ratings.weights is None else weights_of_type(ratings.weights, dtype)
-    return replace(ratings, data=ratings.data.astype(dtype, copy=False), weights=weights)
 
 
 def started(factors, settings, dtype, n_attributes):

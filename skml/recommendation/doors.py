@@ -128,7 +128,7 @@ def _has_names(X):
     return has_row_names(X) and kind_of(np.asarray(X.index)) == "strings"
 
 
-def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
+def read_rows(estimator, X, y, sample_weight, *, reset, implicit, dtype=None):
     """Validate training data of either door.
 
     Parameters
@@ -145,6 +145,8 @@ def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
         Whether X defines the features.
     implicit : bool
         Whether y are confidences.
+    dtype : dtype or None, default=None
+        The type to work in; None means that of the data.
 
     Returns
     -------
@@ -152,11 +154,11 @@ def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
         At least one.
     """
     if door_of(X, y, implicit) == "matrix":
-        return _rows_of_matrix(estimator, X, sample_weight, reset, implicit)
+        return _rows_of_matrix(estimator, X, sample_weight, reset, implicit, dtype)
     table = read_table(estimator, X, reset=reset)
     n_rows = len(table.users)
     require_small(n_rows)
-    y, dtype = _ratings(y, n_rows, table.dtype, implicit)
+    y, dtype = _ratings(y, n_rows, dtype or table.dtype, implicit)
     weights = _weights(sample_weight, np.empty((n_rows, 0)), dtype)
     kept = _kept(y, weights, implicit)
     user_ids, users = encode(table.users[kept], USERS)
@@ -301,7 +303,7 @@ def known_codes(column, ids, name):
 # -------------------------------------------------------------------------------------------------- matrix
 
 
-def read_matrix(estimator, R, *, reset):
+def read_matrix(estimator, R, *, reset, dtype=None):
     """Validate a matrix of ratings.
 
     Parameters
@@ -312,6 +314,8 @@ def read_matrix(estimator, R, *, reset):
         Dense with NaN, or sparse with unstored entries, for what is missing.
     reset : bool
         Whether R defines the items.
+    dtype : dtype or None, default=None
+        The type to work in; None means that of R.
 
     Returns
     -------
@@ -322,16 +326,17 @@ def read_matrix(estimator, R, *, reset):
     stored = getattr(R, "data", None) if sp.issparse(R) else None
     if isinstance(stored, np.ndarray) and stored.dtype.kind == "f" and np.isnan(stored).any():
         raise ValueError("R contains NaN as a stored entry; in a sparse matrix what is missing is not stored.")
-    R = validate_X(estimator, R, reset=reset, accept_sparse=True, allow_nan=not sp.issparse(R))
+    dtypes = (np.float64, np.float32) if dtype is None else (dtype,)
+    R = validate_X(estimator, R, reset=reset, accept_sparse=True, allow_nan=not sp.issparse(R), dtype=dtypes)
     R = sorted_matrix(R)
     _not_too_large(R.data, "R")
     return R
 
 
-def _rows_of_matrix(estimator, R, sample_weight, reset, implicit):
+def _rows_of_matrix(estimator, R, sample_weight, reset, implicit, dtype):
     user_ids, item_ids = matrix_ids(R)
     try:
-        R = read_matrix(estimator, R, reset=reset)
+        R = read_matrix(estimator, R, reset=reset, dtype=dtype)
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise

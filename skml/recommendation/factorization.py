@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from skml._sklearn import Interval, StrOptions
 from skml.base import fitting, require_memory, run_steps, validate_codes, warn_caller
 from skml.recommendation.combinations import check_combination, check_size, resolved_alphas
-from skml.recommendation.continuing import as_type, can_start, carried, seal_of, started, with_newcomers
+from skml.recommendation.completion import is_complete
+from skml.recommendation.continuing import can_start, carried, seal_of, started, with_newcomers
 from skml.recommendation.doors import as_learned, ask_codes, matrix_histories, read_table
 from skml.recommendation.factors import Factors
 from skml.recommendation.holdout import best_of, error_on, hold_out, ranking_on, waited, watched
@@ -24,7 +25,7 @@ from skml.recommendation.reasons import reasons
 from skml.recommendation.recommender import BaseRecommender
 from skml.recommendation.reconstruction import reconstruction_error, row_products
 from skml.recommendation.solvers import Past, Settings, make_solver, threads_worth
-from skml.recommendation.tables import ITEMS
+from skml.recommendation.tables import ITEMS, USERS
 
 
 class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRecommender):
@@ -123,11 +124,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Threads; None means all that the process may use. No result depends on them.
     warm_start : bool, default=False
         Whether `fit` starts from the factors of the last one. Where data and parameters are the same, but for how long
-        to go on, it goes on, up to `max_iter` sweeps in all; else it is a new fit that starts from these factors,
-        unless solver, constraint, loss or the number of components are others. What goes on ends where a fit that was
-        never cut short does: with "als" to the bit, with "orthogonal" and "sgd" to rounding (but for `average`, and
-        "cosine" if `max_iter` changes). The accelerated solvers, "svd" and otherwise "ccd", begin to accelerate anew:
-        their objective still never rises, but their sweeps are others.
+        to go on, it goes on, up to `max_iter` sweeps in all, and ends with the bits of a fit that was never cut short
+        (but for `average` and "cosine" if `max_iter` changes, on which they depend); else it is a new fit that starts
+        from these factors, those who are new being folded in, unless solver, constraint, loss or the number of
+        components are others.
     random_state : int, RandomState instance or None, default=None
         Draws the start, the order of "sgd" and what is held out; a fit that goes on keeps the last draw unless this is
         an int. The order of rows does not matter, nor whether a weight is written as copies, but for the rounding of
@@ -204,7 +204,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     >>> X = [["ann", "airplane"], ["ann", "clue"], ["ann", "alien"], ["bob", "airplane"], ["bob", "saw"],
     ...      ["cid", "alien"], ["cid", "saw"], ["cid", "clue"], ["dee", "alien"], ["dee", "airplane"]]
     >>> y = [5, 5, 1, 5, 1, 5, 5, 1, 5, 1]
-    >>> model = MatrixFactorization(n_components=2, alpha=0.1, random_state=0).fit(X, y)
+    >>> model = MatrixFactorization(n_components=2, alpha=0.1, init="svd", random_state=0).fit(X, y)
     >>> items, scores = model.recommend(["bob", "dee"], n=1)
     >>> items.tolist()
     [['clue'], ['saw']]
@@ -344,7 +344,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones; the index 0, 1, 2... that pandas gives by itself names nobody.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody. Numbers take on the type that
+            the model has.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -365,7 +366,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self._fit(X, y, sample_weight, more=more, side={"item_features": item_features})
 
     def _learn(self, context, ratings, extra):
-        ratings, extra = self._with_attributes(self._confident(self._of_own_type(ratings, extra)), extra)
+        ratings, extra = self._with_attributes(self._confident(ratings), extra)
         check_size(self, ratings)
         settings = self._resolved(ratings, extra.old_users is not None)
         solver, side = make_solver(settings), [] if self._item_features is None else [self._item_features.matrix]
@@ -373,7 +374,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         seal = seal_of(ratings, settings, *(side or [None]), self.early_stopping and self.validation_fraction)
         start, past = self._start(solver, kept, extra, seal)
         attributes = self._attributes_of(ratings, settings, seal)
-        if past.n_iter and self._has_ended(past, solver):
+        if past.n_iter and self._has_ended(past, solver, kept):
             return attributes(start, past.history)
         if measure is not None:
             past = self._until_best(past, measure[1])
@@ -391,13 +392,6 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             return ratings
         a = ratings.data.dtype.type(self.confidence)
         return ratings.with_data(1 + a * ratings.data)
-
-    def _of_own_type(self, ratings, extra):
-        """Return what is learned from; what `partial_fit` adds takes on the model's type."""
-        if extra.new is None:
-            return ratings
-        self._ratings = as_type(self._ratings, self.item_factors_.dtype)
-        return as_type(ratings, self.item_factors_.dtype)
 
     def _with_attributes(self, ratings, extra):
         """Set the attributes of items, and return all with the items that only these know."""
@@ -460,11 +454,13 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         goes_on = extra.old_users is not None
         if goes_on and extra.new is not None and self.item_factors_.shape[1] != self.n_components:
             raise ValueError("partial_fit cannot go on: n_components was changed since the last fit.")
-        if goes_on and extra.new is None and seal == self._seal:  # as if it had not been cut short
-            factors = carried(self._factors, extra.old_users, extra.old_items, (ratings.n_rows, ratings.n_columns))[0]
-            return factors, Past(self.history_)
+        shape = ratings.n_rows, ratings.n_columns
+        if goes_on and extra.new is None and seal == self._seal and extra.has_same_ids(shape):
+            return replace(self._factors, motion=self._motion), Past(self.history_)  # as if it had not been cut short
         if goes_on and self.item_factors_.shape[1] == self.n_components and can_start(self._settings, solver.settings):
-            return self._carried_start(solver, ratings, extra), Past()
+            start = self._carried_start(solver, ratings, extra)
+            if start.users.any() or start.items.any():  # else there is nothing that a descent could grow from
+                return start, Past()
         return solver.start(ratings), Past()
 
     def _carried_start(self, solver, ratings, extra):
@@ -504,15 +500,16 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 "n_iter_": len(history["objective"]),
                 "_settings": settings,
                 "_map": factors.attributes,
+                "_motion": factors.motion,
                 "_attribute_names": None if features is None else features.names,
                 "_seal": seal,
             }
 
         return attributes
 
-    def _has_ended(self, past, solver):
+    def _has_ended(self, past, solver, ratings):
         """Tell whether a fit of the same parameters would do nothing more."""
-        if past.n_iter >= self.max_iter:
+        if past.n_iter >= self.max_iter or (self.solver == "svd" and is_complete(ratings)):
             return True
         if not self.early_stopping:
             return solver.has_ended(past) if self.solver == "sgd" else self._has_converged(past.history)
@@ -541,8 +538,9 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Parameters
         ----------
         X : array-like, DataFrame or sparse matrix
-            Interactions as for :meth:`predict`: each row gives the vector of its user, zeros for an unknown one. After
-            ``fit(R)`` a matrix of ratings: its rows are people who need not be known, folded in.
+            Interactions as for :meth:`predict`: each row gives the vector of its user, zeros for an unknown one (or an
+            error, if `handle_unknown` is "error"). After ``fit(R)`` a matrix of ratings: its rows are people who need
+            not be known, folded in.
 
         Returns
         -------
@@ -553,7 +551,9 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if self._door == "matrix":
             ratings = matrix_histories(self, X, self._is_implicit, len(self.item_ids_))
             return self._fold(as_learned(ratings, self._is_implicit))
-        users, _ = ask_codes(read_table(self, X, reset=False), self.user_ids_, self.item_ids_)
+        table = read_table(self, X, reset=False)
+        users, _ = ask_codes(table, self.user_ids_, self.item_ids_)
+        self._refuse_unknown(users, USERS, table.users)
         states = self._states(np.maximum(users, 0))
         states[users < 0] = 0
         return states

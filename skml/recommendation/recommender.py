@@ -70,6 +70,10 @@ class Extra:
     old_items: np.ndarray | None
     new: Ratings | None
 
+    def has_same_ids(self, shape):
+        """Tell whether the users and items, so many, are those of the last fit, under the same codes."""
+        return all(map(np.array_equal, (self.old_users, self.old_items), map(np.arange, shape)))
+
 
 class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Base of recommenders: all but the model itself.
@@ -124,7 +128,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones; the index 0, 1, 2... that pandas gives by itself names nobody.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody. Numbers take on the type that
+            the model has.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -144,7 +149,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             warn_of_doors(X, y, door, not self._is_implicit or self._has_attributes)
         elif door != self._door:
             raise ValueError(f"partial_fit must go on through the door of the first fit ({self._door}). {TWO_DOORS}")
-        rows = read_rows(self, X, y, sample_weight, reset=not more, implicit=self._is_implicit)
+        dtype = self._dtype if more else None  # what is added takes on the model's type
+        rows = read_rows(self, X, y, sample_weight, reset=not more, implicit=self._is_implicit, dtype=dtype)
         with fit_task(self, **seen, max_subtasks=None) as task:
             extra = self._take_in(rows, door, more, seen, side or {})
             vars(self).update(self._learn(task, as_learned(self._ratings, self._is_implicit), extra))

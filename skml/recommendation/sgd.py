@@ -5,7 +5,7 @@ Of ratings: Funk (2006); Koren, Bell & Volinsky (2009). Of interactions without 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -101,15 +101,28 @@ def random_factors(shape, n_components, dtype, *, init_scale=0.1, seed=0, mean=0
         Of that type.
     """
     rng = random_numbers(seed, _START)
-    rows = [rng.standard_normal((n, n_components), dtype=dtype) * np.dtype(dtype).type(init_scale) for n in shape]
-    return Factors.unbiased(*rows, mean)
+    rows = (rng.standard_normal((n, n_components)) * init_scale for n in shape)  # the same numbers for either type
+    return Factors.unbiased(*(side.astype(dtype) for side in rows), mean)
 
 
-def rating_scale(ratings):
-    """Return the root mean square of ratings, or 1 where all are 0."""
-    weights = ratings.filled_weights()
-    mean_square = np.average(np.square(ratings.data, dtype=np.float64), weights=weights) if len(weights) else 0.0
-    return math.sqrt(mean_square) or 1.0
+@dataclass(frozen=True)
+class Motion:
+    """What the factors of an epoch do not tell, and what those of the next depend on.
+
+    Attributes
+    ----------
+    arrays : tuple of ndarray
+        Factors and biases before they were averaged, in the units of the descent.
+    mean : Factors or None
+        The mean of the epochs since, where these are averaged.
+    since, window : int
+        The epochs before the first of these, of this run and of any.
+    """
+
+    arrays: tuple
+    mean: Factors | None
+    since: int
+    window: int
 
 
 def sgd_steps(ratings, start, descent, before=()):
@@ -120,7 +133,8 @@ def sgd_steps(ratings, start, descent, before=()):
     ratings : Ratings
         What to learn from; under the losses "bpr" and "logistic" the data are not looked at.
     start : Factors
-        Where to start; the mean stays.
+        Where to start; the mean stays. With a :class:`Motion` the descent, of the same problem, goes on as if it had
+        not been cut short.
     descent : Descent
         How to descend.
     before : sequence of float, default=()
@@ -129,9 +143,9 @@ def sgd_steps(ratings, start, descent, before=()):
     Yields
     ------
     step : Step
-        One per epoch; its state is a :class:`Factors`, its metrics are "objective" and "learning_rate". The objective
-        is half the squared error plus penalties, or the mean loss, each error as it was met during the epoch: before
-        the step that it led to, as in scikit-learn's stochastic gradient descents.
+        One per epoch; its state is a :class:`Factors` with its :class:`Motion`, its metrics are "objective" and
+        "learning_rate". The objective is half the squared error plus penalties, or the mean loss, each error as it was
+        met during the epoch: before the step that it led to, as in scikit-learn's stochastic gradient descents.
 
     Raises
     ------
@@ -142,7 +156,10 @@ def sgd_steps(ratings, start, descent, before=()):
     model = _Model.of(ratings, start, descent)
     learn = _rating_epoch(ratings, model, descent) if descent.loss == "squared" else _ranking_epoch(ratings, descent)
     scales = descent.penalties.scales(ratings)
-    plateau, done, mean = Plateau(descent, before), len(before), None
+    plateau, done, motion = Plateau(descent, before), len(before), start.motion
+    window = descent.max_iter - descent.average
+    goes_on = motion is not None and motion.window == window
+    since, mean = (motion.since, motion.mean) if goes_on else (max(done, window), None)
     for epoch in range(done + 1, descent.max_iter + 1):
         eta = plateau.damping * rate_at(descent, epoch)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -155,10 +172,11 @@ def sgd_steps(ratings, start, descent, before=()):
                 f"The factors grew without bounds in epoch {epoch} at a learning rate of {eta:.3g}; lower "
                 "learning_rate_init, or raise the penalties."
             )
-        if epoch > descent.max_iter - descent.average:
-            state = mean = averaged(mean, state, epoch - max(done, descent.max_iter - descent.average))
+        if epoch > window:
+            state = mean = averaged(mean, state, epoch - since)
         plateau.see(objective)
         last = plateau.ended or epoch == descent.max_iter
+        state = replace(state, motion=Motion(model.running(), mean, since, window))
         yield Step(state, {"objective": objective, "learning_rate": eta}, last=last)
         if last:
             return
@@ -250,14 +268,23 @@ class _Model:
 
     @classmethod
     def of(cls, ratings, start, descent):
-        scale = rating_scale(ratings) if descent.loss == "squared" else 1.0
+        scale = ratings.scale if descent.loss == "squared" else 1.0
         root, kind, none = 1 / math.sqrt(scale), start.users.dtype.type, np.empty(0, dtype=start.users.dtype)
-        user_bias, item_bias = (start.user_bias, start.item_bias) if descent.fit_bias else (none, none)
-        biases = user_bias * kind(1 / scale), padded_copy(item_bias[:, None], kind, 1 / scale)
-        return cls(*(padded_copy(rows, kind, root) for rows in (start.users, start.items)), *biases, start, scale)
+        arrays = start.users, start.items, *((start.user_bias, start.item_bias) if descent.fit_bias else (none, none))
+        units = root, root, 1 / scale, 1 / scale
+        if start.motion is not None:
+            arrays, units = start.motion.arrays, (1.0,) * 4
+        sides = (padded_copy(rows, kind, unit) for rows, unit in zip(arrays[:2], units))
+        biases = arrays[2] * kind(units[2]), padded_copy(arrays[3][:, None], kind, units[3])
+        return cls(*sides, *biases, start, scale)
 
     def arrays(self):
         return self.U, self.V, self.user_bias, self.item_bias
+
+    def running(self):
+        """Return copies in the units of the descent."""
+        k = self.start.users.shape[1]
+        return self.U[:, :k].copy(), self.V[:, :k].copy(), self.user_bias.copy(), self.item_bias[:, 0].copy()
 
     def state(self):
         """Return a copy in the units of the ratings."""

@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skml import _kernels
-from skml.recommendation.ratings import Ratings
+from skml.recommendation.ratings import Ratings, power_of_two
 from skml.recommendation.slices import threads_for, work_slices
 
 _KINDS = {"product": 0, "zero": 1, "jaccard": 2, "cosine": 3, "adjusted_cosine": 3, "pearson": 4}
@@ -281,6 +281,8 @@ def _nearest(left, right, measure, same, n_threads):
 def _chunks(left, right, measure, same, n_threads):
     """Yield (rows, counts, indices, data) of consecutive rows of :func:`_nearest`."""
     n_kept = min(right.n_columns, measure.n_kept or right.n_columns)
+    if measure.metric != "product":
+        left, right = _in_unit(left), _in_unit(right)
     left_size = _sizes(left.rows(), left, left.n_rows, measure.kind)
     right_size = _sizes(right.indices, right, right.n_columns, measure.kind)
     parts = (*_with_roots(left), *_with_roots(right), left_size, right_size)
@@ -296,6 +298,11 @@ def _chunks(left, right, measure, same, n_threads):
         _kernels.similarity.similar_rows(*parts, *plan, rows.start, same, indices, data, counts, n_threads)
         used = np.arange(n_kept) < counts[:, None]
         yield rows, counts, indices[used], data[used]
+
+
+def _in_unit(ratings):
+    """Return ratings in a unit of about their size, which no similarity depends on: squares of squares stay finite."""
+    return ratings.with_data(ratings.data / ratings.data.dtype.type(power_of_two(ratings.data)))
 
 
 def _joined(chunks, shape, dtype):

@@ -443,3 +443,12 @@ def test_shares_are_the_terms_of_the_similarity(rng, metric):
     expected |= dict(zip(common.tolist(), a * b / (a @ b) * D[neighbor, item]))
     items, contributions = model.explain(user, item)
     np.testing.assert_allclose(contributions, [expected[one] for one in items.tolist()], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["item", "user"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_in_other_units_the_neighbours_are_the_same(rng, kind, metric):
+    X, y = some_ratings(rng)
+    said = make(kind=kind, metric=metric).fit(X, y).predict(X)
+    for c in (2.0**470, 2.0**-470, 2.0**270):  # nearly as large, or small, as squares can be
+        np.testing.assert_array_equal(make(kind=kind, metric=metric).fit(X, y * c).predict(X) / c, said)

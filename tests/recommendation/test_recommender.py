@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from threadpoolctl import threadpool_limits
 
-from skml import MatrixFactorization, NeighborhoodFilter
+from skml import ContentFilter, MatrixFactorization, NeighborhoodFilter
 from skml._sklearn import InvalidParameterError
 from skml.base import Step, run_steps
 from skml.recommendation.baseline import fit_baseline
@@ -357,6 +357,22 @@ def test_partial_fit_is_a_fit_of_all(rng):
         np.testing.assert_allclose(model.predict(X), Tastes().fit(X, y).predict(X), rtol=1e-9)
         np.testing.assert_array_equal(model.user_ids_, np.arange(8))
     assert Tastes().partial_fit(X, y).score(X, y) > 0.7
+
+
+@pytest.mark.parametrize("cls", [MatrixFactorization, NeighborhoodFilter, ContentFilter])
+@pytest.mark.parametrize("first", [np.float32, np.float64])
+def test_partial_fit_works_in_the_type_of_the_model(rng, cls, first):
+    X, y = board_rows()
+    X, second = np.asarray(X, np.int32), np.float64 if first == np.float32 else np.float32
+    model = cls().fit(X[:-9], y[:-9].astype(first)).partial_fit(X[-9:], y[-9:].astype(second))
+    assert model.predict(X).dtype == model._ratings.data.dtype == first
+    R = np.where(rng.random((8, 5)) < 0.7, rng.normal(size=(8, 5)), np.nan)
+    R[:, 0], R[0] = 1.0, 2.0
+    model = cls().fit(R.astype(first)).partial_fit(R.astype(second))
+    assert model.predict([[0, 0]]).dtype == model._ratings.data.dtype == first
+    if first == np.float32:
+        with pytest.raises(ValueError, match="float32"):  # the limits too are those of the type
+            model.partial_fit(R * 1e30)
 
 
 def test_partial_fit_merges_by_the_rule():
