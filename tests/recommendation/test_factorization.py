@@ -294,7 +294,7 @@ def test_partial_fit_goes_on_and_ends_where_fit_does(rng, kind, monkeypatch):
     assert model.user_factors_.shape == (60, 3)
     np.testing.assert_array_equal(model.item_ids_, whole.item_ids_)
     # It starts from the factors there are; those who are new are folded in.
-    starts, cls, old = [], type(short._solver), short._factors
+    starts, cls, old = [], type(short._solver_of(short._ratings)), short._factors
     steps = cls.steps
     monkeypatch.setattr(cls, "steps", lambda self, *args: starts.append(args[1]) or steps(self, *args))
     short.partial_fit(X[~first], y[~first])
