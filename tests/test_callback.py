@@ -135,7 +135,7 @@ def fits_of_the_table():
             yield cls(**params), method, holes if "NaN" in cells[0] else X, set(re.findall(r'`"(\w+)"`', cells[2]))
 
 
-@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.filterwarnings("ignore:.*did not converge", "ignore:All weights are 0")
 def test_the_table_of_steps_is_true():
     fits = list(fits_of_the_table())
     assert len(fits) == 18

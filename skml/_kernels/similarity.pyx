@@ -44,6 +44,19 @@ cdef int _check_rows(const int32_t[::1] indptr, const int32_t[::1] indices, Py_s
     return 0
 
 
+cdef double _least(const floating[::1] roots) except? -1:
+    """Return the smallest root, 1 where there are none; refuse what is no positive number."""
+    cdef Py_ssize_t i
+    cdef floating least = 1
+    cdef int sound = 1
+    for i in range(roots.shape[0]):
+        sound &= (roots[i] > 0) & (roots[i] - roots[i] == 0)
+        least = min(least, roots[i])
+    if not sound:
+        raise ValueError("Roots of weights must be positive and finite.")
+    return least
+
+
 cdef Csr[floating] _rows(const int32_t[::1] indptr, const int32_t[::1] indices, const floating[::1] data,
                          const floating[::1] weights) noexcept:
     cdef Csr[floating] rows
@@ -65,7 +78,7 @@ def similar_rows(
     const int32_t[::1] left_indptr,  # in: CSR, the rows to find neighbours of
     const int32_t[::1] left_indices,
     const floating[::1] left_data,
-    const floating[::1] left_roots,  # in: square roots of the weights, which are positive; empty: 1 everywhere
+    const floating[::1] left_roots,  # in: square roots of the weights; positive, as are their products; empty: 1 everywhere
     const int32_t[::1] right_indptr,  # in: CSR by column, the rows that neighbours are taken from, transposed
     const int32_t[::1] right_indices,
     const floating[::1] right_data,
@@ -94,6 +107,8 @@ def similar_rows(
     _same((left_indptr.shape[0] - 1, left_size.shape[0]), "left_size and the left rows")
     if not 0 <= first <= left_size.shape[0] - n or not 0 <= kind <= 4:
         raise ValueError(f"Rows {first} to {first + n} or kind {kind} are not there.")
+    if not _least(left_roots) * _least(right_roots) > 0:  # a sum of 0 tells that a row has not been met
+        raise ValueError("Roots of weights are so small that their products vanish.")
     counts[:] = 0
     if n == 0 or n_kept == 0 or n_right == 0:
         return

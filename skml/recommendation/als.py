@@ -15,7 +15,8 @@ Items with attributes x_i: q_i = A'x_i + e_i (the bias alike), and the ridge is 
 others (or by a few conjugate gradients), so J never increases; and users are always those that fold-in gives.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
@@ -66,6 +67,9 @@ class Plan:
         Relative decrease of J at which to stop; None never stops early.
     n_threads : int
         Threads to use; no result depends on it.
+    bias_unit : float
+        What the bias is multiplied with, its partner on the other side: in the units of factors it is no worse to
+        conjugate gradients than these.
     """
 
     n_components: int = 20
@@ -81,6 +85,7 @@ class Plan:
     max_iter: int = 15
     tol: float | None = 1e-4
     n_threads: int = 1
+    bias_unit: float = 1.0
 
     @property
     def width(self):
@@ -94,11 +99,13 @@ class Plan:
 
     def penalties(self, penalty):
         """Return the penalty of each number of a row."""
-        return np.append(np.full(self.n_components, penalty), [self.bias_penalty] * self.fit_bias)
+        return np.append(np.full(self.n_components, penalty), [self.bias_penalty * self.bias_unit**2] * self.fit_bias)
 
 
 def initial_factors(ratings, plan, seed, mean=0.0):
     """Return random users, items of 0, no biases: where the first sweep starts that solves for items first.
+
+    Users are in the units of the model's, the root of the ratings': in other units the start is the same.
 
     Parameters
     ----------
@@ -117,7 +124,8 @@ def initial_factors(ratings, plan, seed, mean=0.0):
         Of the ratings' type.
     """
     dtype, n_users, n_items = ratings.data.dtype, ratings.n_rows, ratings.n_columns
-    users = counted_noise(seed, n_users, plan.n_components, dtype)
+    unit = 1.0 if plan.implicit else math.sqrt(centred(ratings, mean, plan).scale)
+    users = counted_noise(seed, n_users, plan.n_components, dtype) * dtype.type(unit)
     return Factors.unbiased(users, np.zeros((n_items, plan.n_components), dtype), mean)
 
 
@@ -157,12 +165,17 @@ class _Alternation:
     """Both sides and what a sweep does to them."""
 
     def __init__(self, ratings, start, plan, attributes):
-        targets = centred(ratings, start.mean, plan)
+        targets, self.unit = centred(ratings, start.mean, plan), 1.0
+        if plan.steps and not plan.implicit and attributes is None:
+            targets, plan, self.unit = _in_unit(targets, plan)
         self.plan, self.mean = plan, start.mean
         self.by_user = row_problems(targets, plan, plan.user_penalty)
         self.by_item = row_problems(targets.flipped()[0], plan, plan.item_penalty)
-        self.users = _joined(start.users, start.user_bias, plan)
-        self.items = _joined(start.items, start.item_bias, plan)
+        size, root = (targets.data.dtype.type(unit) for unit in (self.unit, math.sqrt(self.unit)))
+        self.users = _joined(start.users / root, start.user_bias / size, plan)
+        self.items = _joined(start.items / root, start.item_bias / size, plan)
+        if start.motion is not None:
+            self.users[:, plan.n_components], self.items[:, plan.n_components] = start.motion
         self.of_users = gram_matrix(self.users) if plan.implicit else None
         self.prior, self.map = None, None
         if attributes is not None:
@@ -187,7 +200,8 @@ class _Alternation:
             self.of_users = gram_matrix(self.users)
             # sum_all (p'q)^2 = <P'P, Q'Q>
             return {"objective": float((loss + (self.of_users * of_items).sum()) / 2 + self.penalty())}
-        return {"objective": float(loss / 2 + self.penalty()), "rmse": float(np.sqrt(loss / self.weight))}
+        objective, rmse = loss / 2 + self.penalty(), np.sqrt(loss / self.weight)
+        return {"objective": float(objective * self.unit**2), "rmse": float(rmse * self.unit)}
 
     def penalty(self):
         """Return the part of J that is not loss."""
@@ -200,7 +214,24 @@ class _Alternation:
         """Return the model as it is, in memory of its own."""
         users, user_bias = _parted(self.users, self.plan)
         items, item_bias = _parted(self.items, self.plan)
-        return Factors(users, items, user_bias, item_bias, self.mean, None if self.map is None else self.A)
+        plan, A, motion = self.plan, None if self.map is None else self.A, None
+        if plan.bias_unit != 1:
+            motion = tuple(side[:, plan.n_components].copy() for side in (self.users, self.items))
+        size, root = (users.dtype.type(unit) for unit in (self.unit, math.sqrt(self.unit)))
+        return Factors(users * root, items * root, user_bias * size, item_bias * size, self.mean, A, motion)
+
+
+def _in_unit(targets, plan):
+    """Return targets, a plan and the unit of both: of equal size whatever the ratings are in, as are their factors.
+
+    Squares of squares, which conjugate gradients take, then stay finite. The unit is a power of four, so that factors
+    and biases change by powers of two, which is exact.
+    """
+    unit = 4.0 ** round(math.log(targets.scale, 4))
+    penalties = {name: getattr(plan, name) / unit for name in ("user_penalty", "item_penalty")}
+    partner = math.sqrt(targets.scale / unit) if plan.fit_bias else 1.0
+    plan = replace(plan, **penalties, bias_unit=partner)
+    return targets.with_data(targets.data / targets.data.dtype.type(unit)), plan, unit
 
 
 def centred(ratings, mean, plan):
@@ -240,14 +271,14 @@ def solve_side(problems, others, found, plan, *, gram=None, prior=None, losses=N
     at, shift = plan.n_components, None
     gram = None if gram is None else gram.astype(found.dtype)
     if plan.fit_bias:  # r - mean - b_i = [p, b_u]'[q, 1]
-        shift = others[:, at].copy()
-        others[:, at] = 1
+        own = others[:, at].copy()
+        shift, others[:, at] = own * own.dtype.type(plan.bias_unit), plan.bias_unit
     steps = 0 if exactly else plan.steps
     try:
         problems.solve(others, found, shift=shift, gram=gram, prior=prior, steps=steps, losses=losses)
     finally:
         if plan.fit_bias:
-            others[:, at] = shift
+            others[:, at] = own
 
 
 def fold_users(ratings, factors, plan):
@@ -317,13 +348,13 @@ def _joined(factors, bias, plan):
     rows = padded(len(factors), plan.width, factors.dtype)
     rows[:, : plan.n_components] = factors
     if plan.fit_bias:
-        rows[:, plan.n_components] = bias
+        rows[:, plan.n_components] = bias / bias.dtype.type(plan.bias_unit)
     return rows
 
 
 def _parted(rows, plan):
-    k = plan.n_components
-    return rows[:, :k].copy(), rows[:, k].copy() if plan.fit_bias else np.zeros(len(rows), rows.dtype)
+    k, unit = plan.n_components, rows.dtype.type(plan.bias_unit)
+    return rows[:, :k].copy(), rows[:, k] * unit if plan.fit_bias else np.zeros(len(rows), rows.dtype)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skml._kernels import blas_threads
+from skml.recommendation.ratings import power_of_two
 
 _ACCURACY = 1e-12  # of the residual, relative to the right-hand side
 _MOST_STEPS = 2000
@@ -34,10 +35,6 @@ class Baseline:
     item_bias: np.ndarray
     coef: np.ndarray
     feature_means: np.ndarray
-
-    def context(self, features):
-        """Return what the features of rows add to their ratings, of the features' type."""
-        return context(features, self.coef, self.feature_means)
 
 
 @blas_threads(1)
@@ -129,9 +126,9 @@ def fit_rows(codes, y, weights, shape, features, alphas, mean=None):
     ----------
     Y. Koren (2010). Factor in the neighbors: scalable and accurate collaborative filtering. ACM TKDD 4.
     """
-    scale = _power_of_two(np.max(np.abs(y), initial=0.0))  # a regression is linear in y, and squares must not overflow
+    scale = power_of_two(y)  # a regression is linear in y, and squares must not overflow
     w = np.ones(len(y)) if weights is None else weights.astype(np.float64)
-    w_scale = _power_of_two(np.max(w, initial=0.0))
+    w_scale = power_of_two(w)
     w, target = w / w_scale, y / scale
     mu = np.average(target, weights=w) if mean is None else mean / scale
     feature_means, deviations = _moments(features, w)
@@ -144,17 +141,13 @@ def fit_rows(codes, y, weights, shape, features, alphas, mean=None):
     return Baseline(float(mu * scale), user_bias, item_bias, beta / deviations, feature_means)
 
 
-def _power_of_two(largest):
-    return float(2.0 ** np.floor(np.log2(largest))) if largest > 0 else 1.0
-
-
 def _moments(features, w):
     """Return the weighted mean and standard deviation of each feature; a constant one deviates by infinity."""
     p = features.shape[1]
     means, deviations = np.zeros(p), np.full(p, np.inf)
     for f in range(p):
         x = features[:, f].astype(np.float64)
-        size = _power_of_two(np.max(np.abs(x), initial=0.0))
+        size = power_of_two(x)
         means[f] = np.average(x / size, weights=w) * size
         spread = np.sqrt(np.average(((x - means[f]) / size) ** 2, weights=w)) * size
         if spread > 1e-12 * size and spread > 1e-300:

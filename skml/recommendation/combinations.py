@@ -3,6 +3,7 @@
 from numbers import Real
 
 from skml._sklearn import InvalidParameterError
+from skml.base import require_memory
 from skml.recommendation.solvers import auto_alphas
 
 KEYS = ("users", "items", "biases", "attributes")
@@ -70,7 +71,7 @@ def check_combination(estimator, hybrid):
 
 
 def check_size(estimator, ratings):
-    """Raise a ValueError if there are more components than orthonormal columns can be."""
+    """Refuse more components than orthonormal columns can be, or than there is memory for."""
     limits = {"svd": min(ratings.n_rows, ratings.n_columns), "orthogonal": ratings.n_columns}
     for name in (estimator.solver, estimator.constraint):
         if estimator.n_components > limits.get(name, estimator.n_components):
@@ -78,6 +79,10 @@ def check_size(estimator, ratings):
                 f"n_components={estimator.n_components} must be at most {limits[name]} with {name!r}, for "
                 f"{ratings.n_rows} users and {ratings.n_columns} items."
             )
+    k, size = int(estimator.n_components), ratings.data.itemsize
+    # two copies of the factors, and the normal equations of a row
+    n_bytes = 2 * k * (ratings.n_rows + ratings.n_columns) * size + 8 * k**2
+    require_memory(n_bytes, f"A factorization of {k:,} components")
 
 
 def _check_alpha(alpha):

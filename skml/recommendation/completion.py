@@ -25,7 +25,7 @@ import numpy as np
 
 from skml import _kernels
 from skml._kernels import blas_threads
-from skml.recommendation.descent import accelerated, descent_steps, step_of
+from skml.recommendation.descent import Motion, accelerated, descent_steps, step_of
 from skml.recommendation.least_squares import solve_rows
 from skml.recommendation.singular import randomized_svd, signed, truncated_svd
 from skml.recommendation.slices import row_slices
@@ -116,8 +116,9 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
         k, at most the number of users and that of items.
     alpha : float
         At least 0.
-    start : Completion or None, default=None
-        Where to start, with k columns; None starts from the matrix with zeros where nothing is known.
+    start : Completion, Motion or None, default=None
+        Where to start, with k columns; a motion, of the same problem, goes on as if it had not been cut short; None
+        starts from the matrix with zeros where nothing is known.
     seed : int, default=0
         Of the start's random directions.
     max_iter : int, default=100
@@ -130,18 +131,18 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
     Yields
     ------
     step : Step
-        State :class:`Completion`; metrics "objective" and "rmse".
+        State :class:`Motion`, of a :class:`Completion`; metrics "objective" and "rmse".
     """
     if is_complete(ratings):
-        yield step_of(_plain(ratings, n_components, alpha), ratings.total_weight, True)
+        yield step_of(Motion(_plain(ratings, n_components, alpha)), ratings.total_weight, True)
         return
     by_item = ratings.flipped()[0]
     problem = _Imputation(ratings, by_item, alpha, largest_weight(ratings), n_threads)
     if start is None:
         start = problem.shrunk(*randomized_svd(_unfilled(ratings, by_item, n_threads), n_components, seed))
-    current = problem.evaluated(start)
-    iterations = accelerated(current, functools.partial(_filled_once, problem))
-    yield from descent_steps(iterations, current.objective, ratings.total_weight, max_iter, tol)
+    motion = start if isinstance(start, Motion) else Motion(problem.evaluated(start))
+    motions = accelerated(motion, functools.partial(_filled_once, problem))
+    yield from descent_steps(motions, motion.current.objective, ratings.total_weight, max_iter, tol)
 
 
 def _plain(ratings, n_components, alpha):

@@ -10,7 +10,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skml._sklearn import HasMethods, Interval, StrOptions, check_feature_names_in
-from skml.base import fitting, require_memory
+from skml.base import fitting, require_memory, warn_caller
 from skml.recommendation.baseline import fit_baseline, row_biases
 from skml.recommendation.doors import as_learned, ask_codes, matrix_histories, read_table
 from skml.recommendation.ids import find, merge_ids
@@ -91,7 +91,8 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         sum; or a ValueError.
     handle_unknown : {"bias", "mean", "nan", "error"}, default="bias"
         How to predict where the user or the item is unknown: what is known is used, which for an unknown item
-        includes the attributes that X itself has columns of; the mean of all ratings; NaN; or a ValueError. Rows of
+        includes the attributes that X itself has columns of, and of an unknown user with implicit feedback how popular
+        the item is, the share of users who have it; the mean of all ratings; NaN; or a ValueError. Rows of
         `item_features` make their items known.
     n_jobs : int or None, default=None
         The number of threads; None means all that are allowed, -1 all processors. It changes no result.
@@ -138,9 +139,12 @@ class ContentFilter(TransformerMixin, BaseRecommender):
 
     Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
     about strangers. :class:`skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)`` hold out some rows of each.
+    Do not choose parameters by ``fit(R)`` and ``score(R)``: rows of a matrix are folded in, and then these same ratings
+    are predicted, so that the model that fits closest wins. ``X, y = interactions(R)`` makes interactions of a matrix.
 
     :meth:`explain` says what each past rating adds to the prediction by what it is above or below the baseline: with
-    "ridge" the terms of the profile, which is linear in them.
+    "ridge" the terms of the profile, which is linear in them. They add up to :math:`p_u^T a_i`; with "rocchio" to that
+    times the slope of the line, whose intercept no rating explains.
 
     A user's profile costs one small linear system, of the order of the user's ratings or of the attributes, whichever
     is less. :meth:`partial_fit` computes all profiles anew, from all interactions so far.
@@ -169,6 +173,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
     [['gravity']]
     """
 
+    _has_attributes = True
     _parameter_constraints = {
         "profile": [StrOptions({"ridge", "rocchio"})],
         "alpha": [Interval(Real, 0, None, closed="neither")],
@@ -224,11 +229,13 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         X : array-like, DataFrame or sparse matrix
             Interactions of shape (n_samples, 2 or more): user, item, and numeric features, which without
             `item_features` are attributes of the row's item. Without y: ratings of shape (n_users, n_items), dense with
-            NaN or sparse with unstored entries for missing ones; with implicit feedback sparse confidences.
+            NaN or sparse with unstored entries for missing ones; with implicit feedback sparse confidences (a dense X
+            is interactions).
         y : array-like of shape (n_samples,), default=None
             Ratings; with implicit feedback confidences, None meaning 1.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight k means the same as k copies of the row, weight 0 that it isn't there.
+            Weight k means the same as k copies of the row (of ratings with ``duplicates="mean"``: the other rules tell
+            copies from weights), weight 0 that it isn't there.
         item_features : DataFrame, array-like, sparse matrix, or pair (ids, table), default=None
             A row of attributes for each item, in any order. Rows of items that X does not have are new items, which
             can be recommended.
@@ -248,7 +255,8 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones; the index 0, 1, 2... that pandas gives by itself names nobody.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody. Numbers take on the type that
+            the model has.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -270,10 +278,17 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         if not more:
             has_columns = rows.features.shape[1] > 0
             self._source = "table" if table is not None else "columns" if has_columns else "items"
+            self._warn_of_unused(table)
         extra = super()._take_in(rows, door, more, seen, side)
         by = {"table": self._describe_by_table, "columns": self._describe_by_columns, "items": self._describe_by_items}
         by[self._source](rows, extra, table)
         return extra
+
+    def _warn_of_unused(self, table):
+        names = [name for name in ("transformer", "text", "id_column") if getattr(self, name) is not None]
+        if names and table is None:
+            said = "is about item_features, and fit" if len(names) == 1 else "are about item_features, and fit"
+            warn_caller(f"{', '.join(names)} {said} was not given any: fit(X, y, item_features=table).", UserWarning)
 
     def _without_context(self, rows, more):
         if self._source == "table":
@@ -315,7 +330,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         ids, rows, pool = self.item_ids_, np.full(len(self.item_ids_), -1), self.item_attributes_
         if table is not None:
             more_ids, more = transform_item_features(self._reader, table)
-            ids, _, codes = merge_ids(ids, more_ids, "ids of items", ordered=False)
+            ids, _, codes = merge_ids(ids, more_ids, "The ids of items", ordered=False)
             rows = np.full(len(ids), -1)
             rows[codes] = pool.shape[0] + np.arange(len(codes))
             pool = _stacked(pool, more)
@@ -426,6 +441,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         """Return a copy that knows further items by their attributes."""
         other = copy.copy(self)
         other._compared = _stacked(self._compared, self._as_compared(attributes))
+        other._ratings = replace(self._ratings, n_columns=other._compared.shape[0])
         other.item_bias_ = np.append(self.item_bias_, attributes @ self.attribute_coef_)
         return other
 
@@ -500,8 +516,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         if not new.any():
             return self
         other = self._with_items(attributes[new])
-        other.item_ids_ = merge_ids(self.item_ids_, ids[new], "ids of items", ordered=False)[0]
-        other._ratings = replace(self._ratings, n_columns=len(other.item_ids_))
+        other.item_ids_ = merge_ids(self.item_ids_, ids[new], "The ids of items", ordered=False)[0]
         return other
 
     # --------------------------------------------------------------------------------------------- profiles
@@ -535,8 +550,9 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         if self._door == "matrix":
             histories = matrix_histories(self, X, self._is_implicit, len(self.item_ids_))
             return self._profiles(self._fold(as_learned(histories, self._is_implicit)))
-        users, _ = ask_codes(read_table(self, X, reset=False), self.user_ids_, self.item_ids_)
-        self._refuse_unknown(users, USERS)
+        table = read_table(self, X, reset=False)
+        users, _ = ask_codes(table, self.user_ids_, self.item_ids_)
+        self._refuse_unknown(users, USERS, table.users)
         return rows_or_zeros(self.user_profiles_, users)
 
     def get_feature_names_out(self, input_features=None):

@@ -37,12 +37,6 @@ def carried(factors, old_users, old_items, shape):
     return replace(factors, **dict(zip(("users", "items", "user_bias", "item_bias"), arrays))), *new
 
 
-def as_type(ratings, dtype):
-    """Return the same ratings in another type."""
-    weights = None if ratings.weights is None else ratings.weights.astype(dtype, copy=False)
-    return replace(ratings, data=ratings.data.astype(dtype, copy=False), weights=weights)
-
-
 def started(factors, settings, dtype, n_attributes):
     """Return the factors of a fit of other settings as those that one of these starts from.
 

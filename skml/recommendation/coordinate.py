@@ -30,15 +30,13 @@ import numpy as np
 
 from skml import _kernels
 from skml._kernels import blas_threads
-from skml.recommendation.descent import accelerated, descent_steps
+from skml.recommendation.descent import Motion, accelerated, descent_steps
 from skml.recommendation.factors import Factors
 from skml.recommendation.least_squares import solve_rows
 from skml.recommendation.penalties import Penalties
 from skml.recommendation.reconstruction import residuals, squared_error, squared_sum
 from skml.recommendation.singular import sign_of_largest
 from skml.recommendation.slices import row_slices
-
-REFRESH = 16  # sweeps after which the residual is computed afresh, rid of rounding
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,9 @@ def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=Tru
     ----------
     ratings : Ratings
         The interactions, of float32 or float64.
-    start : Factors
-        Where to start, in the type of the ratings; it is left as it is. The mean stays. With "nonnegative" no
+    start : Factors or Motion
+        Where to start, in the type of the ratings; it is left as it is. A motion, of the same problem, goes on as if it
+        had not been cut short. The mean stays. With "nonnegative" no
         coordinate is negative, mean and biases are 0; with "orthogonal" there are at least as many items as columns.
     penalties : Penalties
         Of J.
@@ -86,19 +85,16 @@ def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=Tru
     Yields
     ------
     step : Step
-        State :class:`Descent`; metrics "objective" and "rmse".
+        State :class:`Motion`, of a :class:`Descent`; metrics "objective" and "rmse".
     """
     by_item = ratings.flipped()[0]
-    start = _settled(start, ratings, by_item)
     if constraint == "orthogonal":
-        start, penalties = _orthonormal(start), replace(penalties, items=0.0)
+        penalties = replace(penalties, items=0.0)
     problem = _Problem(penalties, constraint, fit_bias, n_threads, penalties.scales(ratings))
-    current = problem.descent(start, squared_error(ratings, start, n_threads))
-    if constraint == "orthogonal":
-        sweeps = _orthogonal_sweeps(ratings, by_item, start, problem)
-    else:
-        sweeps = _rank_one_sweeps(ratings, by_item, current, problem)
-    yield from descent_steps(sweeps, current.objective, ratings.total_weight, max_iter, tol)
+    motion = start if isinstance(start, Motion) else _started(ratings, by_item, start, problem)
+    sweeps = _orthogonal_sweeps if constraint == "orthogonal" else _rank_one_sweeps
+    motions = sweeps(ratings, by_item, motion, problem)
+    yield from descent_steps(motions, motion.current.objective, ratings.total_weight, max_iter, tol)
 
 
 @dataclass(frozen=True)
@@ -113,6 +109,14 @@ class _Problem:
 
     def descent(self, factors, squared_error):
         return Descent(factors, squared_error / 2 + self.penalties.of(factors, self.scales), squared_error)
+
+
+def _started(ratings, by_item, start, problem):
+    """Return the motion of a descent that begins."""
+    start = _settled(start, ratings, by_item)
+    if problem.constraint == "orthogonal":
+        start = _orthonormal(start)
+    return Motion(problem.descent(start, squared_error(ratings, start, problem.n_threads)))
 
 
 def _settled(factors, ratings, by_item):
@@ -151,31 +155,19 @@ def _side(ratings, scales):
     return _Side(ratings, None, scales, row_slices(ratings.indptr, 8), *zeros)
 
 
-def _rank_one_sweeps(ratings, by_item, start, problem):
-    """Yield the Descent after each sweep of CCD++."""
+def _rank_one_sweeps(ratings, by_item, motion, problem):
+    """Yield the Motion after each sweep of CCD++."""
     sides = _side(ratings, problem.scales[0]), _side(by_item, problem.scales[1])
-    return accelerated(start, _RankOne(sides, problem).moved)
 
-
-@dataclass
-class _RankOne:
-    """Sweeps over all coordinates; the residual stays from one to the next while nobody else moves the factors."""
-
-    sides: tuple
-    problem: object
-    known: object = None
-    n_done: int = 0
-
-    def moved(self, current, before, push):
-        """Return the Descent after a sweep that starts from the current factors, pushed on along their last step."""
+    def move(current, before, push):
         factors = current.factors
         if push > 0:
-            factors = _pushed(factors, before.factors, push, self.problem.constraint == "nonnegative")
-        if factors is not self.known or self.n_done % REFRESH == 0:
-            _refresh(self.sides, factors, self.problem.n_threads)
-        self.known = _swept(self.sides, factors, self.problem)
-        self.n_done += 1
-        return self.problem.descent(self.known, squared_sum(self.sides[1].residual, self.sides[1].ratings.weights))
+            factors = _pushed(factors, before.factors, push, problem.constraint == "nonnegative")
+        _refresh(sides, factors, problem.n_threads)
+        factors = _swept(sides, factors, problem)
+        return problem.descent(factors, squared_sum(sides[1].residual, sides[1].ratings.weights))
+
+    return accelerated(motion, move)
 
 
 def _pushed(factors, before, push, nonnegative):
@@ -284,12 +276,12 @@ def _parted(own, k):
 # ------------------------------------------------------------------------------------------------- orthogonal
 
 
-def _orthogonal_sweeps(ratings, by_item, start, problem):
-    """Yield the Descent after each pair of exact steps, users' and items'."""
-    factors = start
+def _orthogonal_sweeps(ratings, by_item, motion, problem):
+    """Yield the Motion after each pair of exact steps, users' and items'."""
+    factors = motion.current.factors
     while True:
         factors = _orthonormal(_fitted_items(by_item, _fitted_users(ratings, factors, problem), problem))
-        yield problem.descent(factors, squared_error(ratings, factors, problem.n_threads))
+        yield Motion(problem.descent(factors, squared_error(ratings, factors, problem.n_threads)))
 
 
 def _fitted_users(ratings, factors, problem):

@@ -1,48 +1,69 @@
 """Descents to ever lower objectives: each state pushed on along the step before, until next to nothing is gained."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from skml.base import Step
 
 
-def accelerated(current, move):
-    """Yield states of ever lower objective, each moved on from the last and pushed along the step before.
+@dataclass(frozen=True)
+class Motion:
+    """Where a descent is, and all that its next step depends on: from here it goes on as if it had not been cut short.
+
+    Attributes
+    ----------
+    current : object
+        The state, with an `objective` and the weighted `squared_error` of all interactions.
+    before : object or None
+        The state before, along the step from which the next one is pushed; None at the start.
+    momentum : float
+        Of what the push grows with.
+    """
+
+    current: object
+    before: object = None
+    momentum: float = 1.0
+
+
+def accelerated(motion, move):
+    """Yield motions of ever lower objective, each moved on from the last and pushed along the step before.
 
     The push grows as in Nesterov's method (1983) and starts anew after a push that has raised the objective, which is
     taken back (O'Donoghue & Candes 2015; for alternating non-negative factors Ang & Gillis 2019).
 
     Parameters
     ----------
-    current : object
-        The state to start from, with an `objective`.
+    motion : Motion
+        Where to start.
     move : callable
         ``move(current, before, push)`` returns the next state; with a push of 0 it never has a larger objective.
 
     Yields
     ------
-    state : object
+    motion : Motion
         Without end.
     """
-    before, momentum = current, 1.0
     while True:
+        current, before, momentum = motion.current, motion.before, motion.momentum
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         push = (momentum - 1) / following
         after = move(current, before, push)
         if push > 0 and after.objective > current.objective:
-            after, following = move(current, current, 0.0), 1.0
+            after, following = move(current, None, 0.0), 1.0
         if after.objective > current.objective:  # nothing is left but rounding
             after = current
-        before, current, momentum = current, after, following
-        yield current
+        motion = Motion(after, current, following)
+        yield motion
 
 
-def descent_steps(states, before, total_weight, max_iter, tol):
-    """Yield a step for each state, until one lowers the objective by no more than `tol` times itself.
+def descent_steps(motions, before, total_weight, max_iter, tol):
+    """Yield a step for each motion, until one lowers the objective by no more than `tol` times itself.
 
     Parameters
     ----------
-    states : iterator of object
-        Each with an `objective` and the weighted `squared_error` of all interactions.
+    motions : iterator of Motion
+        Of ever lower objective.
     before : float
         The objective at the start.
     total_weight : float
@@ -55,17 +76,18 @@ def descent_steps(states, before, total_weight, max_iter, tol):
     Yields
     ------
     step : Step
-        Metrics "objective" and "rmse".
+        State :class:`Motion`; metrics "objective" and "rmse".
     """
-    for n_iter, state in zip(range(1, max_iter + 1), states):
-        last = bool(before - state.objective <= tol * before or n_iter == max_iter)
-        yield step_of(state, total_weight, last)
+    for n_iter, motion in zip(range(1, max_iter + 1), motions):
+        objective = motion.current.objective
+        last = bool(before - objective <= tol * before or n_iter == max_iter)
+        yield step_of(motion, total_weight, last)
         if last:
             return
-        before = state.objective
+        before = objective
 
 
-def step_of(state, total_weight, last):
-    """Return the step that ends in a state."""
-    rmse = float(np.sqrt(state.squared_error / max(total_weight, 1e-300)))
-    return Step(state, {"objective": state.objective, "rmse": rmse}, last)
+def step_of(motion, total_weight, last):
+    """Return the step that ends in a motion."""
+    rmse = float(np.sqrt(motion.current.squared_error / total_weight)) if total_weight else 0.0
+    return Step(motion, {"objective": motion.current.objective, "rmse": rmse}, last)

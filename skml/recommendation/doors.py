@@ -8,7 +8,7 @@ from sklearn.utils import assert_all_finite, check_array, check_consistent_lengt
 from sklearn.utils.validation import validate_data
 
 from skml.base import validate_weights, validate_X, warn_caller
-from skml.recommendation.ids import as_objects, encode, look_up, other_kind
+from skml.recommendation.ids import as_objects, encode, is_numeric, kind_of, look_up, other_kind
 from skml.recommendation.interactions import (
     LARGEST,
     confidence,
@@ -17,6 +17,7 @@ from skml.recommendation.interactions import (
     refuse_large,
     require_small,
     sorted_matrix,
+    weights_of_type,
 )
 from skml.recommendation.ratings import Ratings
 from skml.recommendation.tables import (
@@ -28,6 +29,7 @@ from skml.recommendation.tables import (
     as_table,
     column_of,
     features_of,
+    has_row_names,
     refuse_times,
     shape_of,
 )
@@ -73,13 +75,66 @@ def door_of(X, y, implicit):
     return "matrix" if y is None and (sp.issparse(X) or not implicit) else "interactions"
 
 
-def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
+def warn_of_doors(X, y, door, uses_features):
+    """Warn if training data looks as if the other door had been meant.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or sparse matrix
+        The data.
+    y : array-like of shape (n_samples,) or None
+        Ratings, or confidences.
+    door : {"matrix", "interactions"}
+        Which it comes through.
+    uses_features : bool
+        Whether columns of interactions after the second mean anything to the model.
+    """
+    if sp.issparse(X) or y is not None:
+        return
+    table = as_table(X)
+    n_columns = shape_of(table)[1] if len(shape_of(table)) == 2 else 0
+    if door == "matrix" and n_columns in (2, 3) and _are_whole(table):
+        shape = " x ".join(map(str, shape_of(table)))
+        warn_caller(f"Without y, X is taken for a matrix of {shape} ratings, yet it looks like {_AS_ROWS}", UserWarning)
+    if door == "interactions" and n_columns > 2 and (not uses_features or _has_names(X)):
+        warn_caller(f"With implicit feedback and no y, a dense X is taken for interactions: {_AS_MATRIX}", UserWarning)
+
+
+_AS_ROWS = (
+    "interactions, rows of user and item: give their ratings as y, fit(X[:, :2], ratings), or take "
+    'feedback="implicit". A matrix may be given as interactions too, fit(*interactions(R)), or sparse, without this '
+    "warning."
+)
+_AS_MATRIX = (
+    "its columns are users, items, and features, which mean nothing to this model or not what they look like. If it is "
+    "a matrix, users x items, give it sparse, fit(scipy.sparse.csr_array(X)); else leave out all columns but the first "
+    "two, or give y."
+)
+
+
+def _are_whole(table):
+    """Tell whether the first columns could be ids: whole numbers, none missing, in more rows than there are columns."""
+    n_rows, n_columns = shape_of(table)
+    columns = [column_of(table, f) for f in range(n_columns)]
+    if n_rows <= n_columns or not all(isinstance(one, np.ndarray) and is_numeric(one) for one in columns):
+        return False
+    return all(np.isfinite(one).all() for one in columns) and all(
+        np.all((one >= 0) & (one == np.floor(one))) for one in columns[:2]
+    )
+
+
+def _has_names(X):
+    """Tell whether X is a frame of numbers whose index are strings, as those of matrices are."""
+    return has_row_names(X) and kind_of(np.asarray(X.index)) == "strings"
+
+
+def read_rows(estimator, X, y, sample_weight, *, reset, implicit, dtype=None):
     """Validate training data of either door.
 
     Parameters
     ----------
-    estimator : BaseEstimator
-        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared.
+    estimator : BaseEstimator or None
+        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared; of interactions None compares nothing.
     X : array-like, DataFrame or sparse matrix
         Interactions, or a matrix of ratings.
     y : array-like of shape (n_samples,) or None
@@ -90,6 +145,8 @@ def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
         Whether X defines the features.
     implicit : bool
         Whether y are confidences.
+    dtype : dtype or None, default=None
+        The type to work in; None means that of the data.
 
     Returns
     -------
@@ -97,21 +154,26 @@ def read_rows(estimator, X, y, sample_weight, *, reset, implicit):
         At least one.
     """
     if door_of(X, y, implicit) == "matrix":
-        return _rows_of_matrix(estimator, X, sample_weight, reset, implicit)
+        return _rows_of_matrix(estimator, X, sample_weight, reset, implicit, dtype)
     table = read_table(estimator, X, reset=reset)
     n_rows = len(table.users)
     require_small(n_rows)
-    y, dtype = _ratings(y, n_rows, table.dtype, implicit)
-    weights = validate_weights(sample_weight, np.empty((n_rows, 0)), dtype=np.float64)
+    y, dtype = _ratings(y, n_rows, dtype or table.dtype, implicit)
+    weights = _weights(sample_weight, np.empty((n_rows, 0)), dtype)
     kept = _kept(y, weights, implicit)
     user_ids, users = encode(table.users[kept], USERS)
     item_ids, items = encode(table.items[kept], ITEMS)
     features = table.features[kept].astype(dtype, copy=False)
-    return Rows(user_ids, item_ids, users, items, y[kept], _at(weights, kept, dtype), features)
+    return Rows(user_ids, item_ids, users, items, y[kept], _at(weights, kept), features)
 
 
-def _at(weights, kept, dtype):
-    return None if weights is None else weights[kept].astype(dtype)
+def _weights(sample_weight, X, dtype):
+    weights = validate_weights(sample_weight, X, dtype=np.float64)
+    return None if weights is None else weights_of_type(weights, dtype)
+
+
+def _at(weights, kept):
+    return None if weights is None else weights[kept]
 
 
 def _kept(y, weights, implicit):
@@ -191,8 +253,9 @@ def read_table(estimator, X, *, reset):
 
 
 def _checked_numbers(estimator, X, reset):
-    if X.ndim == 2 and X.dtype.kind == "f" and np.isnan(X).any():
-        raise ValueError(f"Input X contains NaN. {TWO_DOORS}")
+    if X.ndim == 2 and X.dtype.kind == "f" and (lost := np.isnan(X)).any():
+        row, column = np.argwhere(lost)[0]
+        raise ValueError(f"Input X contains NaN, the first in row {row}, column {column}. {TWO_DOORS}")
     return (
         check_array(X, dtype=list(_KEPT)) if estimator is None else validate_X(estimator, X, reset=reset, dtype=_KEPT)
     )
@@ -240,7 +303,7 @@ def known_codes(column, ids, name):
 # -------------------------------------------------------------------------------------------------- matrix
 
 
-def read_matrix(estimator, R, *, reset):
+def read_matrix(estimator, R, *, reset, dtype=None):
     """Validate a matrix of ratings.
 
     Parameters
@@ -251,6 +314,8 @@ def read_matrix(estimator, R, *, reset):
         Dense with NaN, or sparse with unstored entries, for what is missing.
     reset : bool
         Whether R defines the items.
+    dtype : dtype or None, default=None
+        The type to work in; None means that of R.
 
     Returns
     -------
@@ -258,29 +323,33 @@ def read_matrix(estimator, R, *, reset):
         float32 or float64, stored zeros kept.
     """
     refuse_large(R)
-    R = validate_X(estimator, R, reset=reset, accept_sparse=True, allow_nan=not sp.issparse(R))
+    stored = getattr(R, "data", None) if sp.issparse(R) else None
+    if isinstance(stored, np.ndarray) and stored.dtype.kind == "f" and np.isnan(stored).any():
+        raise ValueError("R contains NaN as a stored entry; in a sparse matrix what is missing is not stored.")
+    dtypes = (np.float64, np.float32) if dtype is None else (dtype,)
+    R = validate_X(estimator, R, reset=reset, accept_sparse=True, allow_nan=not sp.issparse(R), dtype=dtypes)
     R = sorted_matrix(R)
     _not_too_large(R.data, "R")
     return R
 
 
-def _rows_of_matrix(estimator, R, sample_weight, reset, implicit):
+def _rows_of_matrix(estimator, R, sample_weight, reset, implicit, dtype):
     user_ids, item_ids = matrix_ids(R)
     try:
-        R = read_matrix(estimator, R, reset=reset)
+        R = read_matrix(estimator, R, reset=reset, dtype=dtype)
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise
         raise ValueError(f"Without y, X is taken for a matrix of ratings, but it holds strings. {TWO_DOORS}") from error
     users = np.repeat(np.arange(R.shape[0], dtype=np.int32), np.diff(R.indptr))
-    weights = validate_weights(sample_weight, R, dtype=np.float64)
+    weights = _weights(sample_weight, R, R.dtype)
     weights = None if weights is None else weights[users]
     kept = _kept(R.data, weights, implicit)
     y = R.data[kept]
     if len(y) == 0:
         raise ValueError("R holds no ratings: there are no interactions to learn from.")
     features = np.empty((len(y), 0), y.dtype)
-    return Rows(user_ids, item_ids, users[kept], R.indices[kept], y, _at(weights, kept, y.dtype), features)
+    return Rows(user_ids, item_ids, users[kept], R.indices[kept], y, _at(weights, kept), features)
 
 
 def matrix_histories(estimator, R, implicit, n_items):
@@ -379,16 +448,24 @@ def read_histories(histories, item_ids, dtype, implicit, duplicates):
         )
     if any(isinstance(history, (str, bytes)) or not hasattr(history, "__iter__") for history in histories):
         raise ValueError("histories must hold a dict {item: rating} or a list of items for each person.")
-    names = [name for history in histories for name in history]
-    pairs = [history.values() if rated else [1.0] * len(history) for history, rated in zip(histories, dicts)]
-    given = np.array([float(rating) for ratings in pairs for rating in ratings], dtype)
+    told = [list(one.items()) if rated else [(item, 1.0) for item in one] for one, rated in zip(histories, dicts)]
+    names = [name for pairs in told for name, _ in pairs]
+    given = np.array([_rating(pair, person) for person, pairs in enumerate(told) for pair in pairs], dtype)
     assert_all_finite(given, input_name="histories")
     y = _not_too_large(given, "histories")
     items = known_codes(as_column(names, "histories"), item_ids, "The items of histories")
-    users = np.repeat(np.arange(len(histories), dtype=np.int32), [len(history) for history in histories])
+    users = np.repeat(np.arange(len(histories), dtype=np.int32), [len(pairs) for pairs in told])
     kept = (items >= 0) & _history_kept(y, implicit)
     shape = (len(histories), len(item_ids))
     return merged(users[kept], items[kept], y[kept], None, shape, duplicates)
+
+
+def _rating(pair, person):
+    item, rating = pair
+    try:
+        return float(rating)
+    except (TypeError, ValueError):
+        raise ValueError(f"histories[{person}] rates the item {item!r} with {rating!r}, which is no number.") from None
 
 
 def _history_kept(y, implicit):

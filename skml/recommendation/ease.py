@@ -15,7 +15,7 @@ from skml.recommendation.similarity import dense_gram
 _BLOCK = 256
 
 
-def ease_weights(ratings, alpha):
+def ease_weights(ratings, alpha, n_threads=1):
     """Return the weights of EASE.
 
     Parameters
@@ -24,6 +24,8 @@ def ease_weights(ratings, alpha):
         Interactions by user.
     alpha : float
         The ridge, positive.
+    n_threads : int, default=1
+        It does not show in the result.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def ease_weights(ratings, alpha):
     """
     n = ratings.n_columns
     require_memory((8 + ratings.data.itemsize * (ratings.data.itemsize < 8)) * n**2, f"EASE's weights of {n:,} items")
-    P = dense_gram(ratings)
+    P = dense_gram(ratings, n_threads)
     P[np.diag_indices(n)] += alpha
     _invert(P)
     diagonal = P.diagonal().copy()

@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from skml._sklearn import Interval, StrOptions
 from skml.base import fitting, require_memory, run_steps, validate_codes, warn_caller
 from skml.recommendation.combinations import check_combination, check_size, resolved_alphas
-from skml.recommendation.continuing import as_type, can_start, carried, seal_of, started, with_newcomers
+from skml.recommendation.completion import is_complete
+from skml.recommendation.continuing import can_start, carried, seal_of, started, with_newcomers
 from skml.recommendation.doors import as_learned, ask_codes, matrix_histories, read_table
 from skml.recommendation.factors import Factors
 from skml.recommendation.holdout import best_of, error_on, hold_out, ranking_on, waited, watched
@@ -24,7 +25,7 @@ from skml.recommendation.reasons import reasons
 from skml.recommendation.recommender import BaseRecommender
 from skml.recommendation.reconstruction import reconstruction_error, row_products
 from skml.recommendation.solvers import Past, Settings, make_solver, threads_worth
-from skml.recommendation.tables import ITEMS
+from skml.recommendation.tables import ITEMS, USERS
 
 
 class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRecommender):
@@ -43,9 +44,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     weights and what is fitted being 1 where there is an interaction, else 0 [2]_. A row of X is an interaction: a user,
     an item, perhaps numeric features, and y its rating; or X is a matrix of ratings, users x items, NaN being missing.
 
-    Numeric features are those of the interaction, its context: they become `coef_`, count in :meth:`predict`, and are
-    left out of what :meth:`recommend` ranks by. So an attribute of items as a column of X becomes a coefficient there
-    and says nothing of what a user likes; attributes of items go to `item_features` of :meth:`fit`.
+    Numeric features are those of the interaction, its context: of ratings they become `coef_`, count in
+    :meth:`predict`, and are left out of what :meth:`recommend` ranks by; with implicit feedback they mean nothing. So
+    an attribute of items as a column of X becomes a coefficient there and says nothing of what a user likes; attributes
+    of items go to `item_features` of :meth:`fit`.
 
     Parameters
     ----------
@@ -94,7 +96,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     average : int, default=0
         "sgd" gives the mean of its last so many epochs; 0 means the last alone.
     n_negatives : int, default=1
-        Random other items for each interaction under a loss of ranking.
+        Random other items for each interaction under a loss of ranking; 100,000 at most.
     max_iter : int, default=50
         At most so many sweeps or epochs.
     tol : float or None, default=1e-4
@@ -116,16 +118,16 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         one; their sum; or an error.
     handle_unknown : {"bias", "mean", "nan", "error"}, default="bias"
         What is predicted where the user or the item is unknown: mean and the bias that is known (the mean of all
-        ratings where the model has neither), the mean of all ratings, NaN, or an error.
+        ratings where the model has neither; with implicit feedback how popular the item is, the share of users who
+        have it), the mean of all ratings, NaN, or an error.
     n_jobs : int or None, default=None
         Threads; None means all that the process may use. No result depends on them.
     warm_start : bool, default=False
         Whether `fit` starts from the factors of the last one. Where data and parameters are the same, but for how long
-        to go on, it goes on, up to `max_iter` sweeps in all; else it is a new fit that starts from these factors,
-        unless solver, constraint, loss or the number of components are others. What goes on ends where a fit that was
-        never cut short does: with "als" to the bit, with "orthogonal" and "sgd" to rounding (but for `average`, and
-        "cosine" if `max_iter` changes). The accelerated solvers, "svd" and otherwise "ccd", begin to accelerate anew:
-        their objective still never rises, but their sweeps are others.
+        to go on, it goes on, up to `max_iter` sweeps in all, and ends with the bits of a fit that was never cut short
+        (but for `average` and "cosine" if `max_iter` changes, on which they depend); else it is a new fit that starts
+        from these factors, those who are new being folded in, unless solver, constraint, loss or the number of
+        components are others.
     random_state : int, RandomState instance or None, default=None
         Draws the start, the order of "sgd" and what is held out; a fit that goes on keeps the last draw unless this is
         an int. The order of rows does not matter, nor whether a weight is written as copies, but for the rounding of
@@ -178,6 +180,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
     about strangers; hold out interactions by :class:`~skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)``.
+    Do not choose parameters by ``fit(R)`` and ``score(R)``: rows of a matrix are folded in, and then these same ratings
+    are predicted, so that the model that fits closest wins. ``X, y = interactions(R)`` makes interactions of a matrix.
 
     References
     ----------
@@ -200,7 +204,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     >>> X = [["ann", "airplane"], ["ann", "clue"], ["ann", "alien"], ["bob", "airplane"], ["bob", "saw"],
     ...      ["cid", "alien"], ["cid", "saw"], ["cid", "clue"], ["dee", "alien"], ["dee", "airplane"]]
     >>> y = [5, 5, 1, 5, 1, 5, 5, 1, 5, 1]
-    >>> model = MatrixFactorization(n_components=2, alpha=0.1, random_state=0).fit(X, y)
+    >>> model = MatrixFactorization(n_components=2, alpha=0.1, init="svd", random_state=0).fit(X, y)
     >>> items, scores = model.recommend(["bob", "dee"], n=1)
     >>> items.tolist()
     [['clue'], ['saw']]
@@ -225,7 +229,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "average": [Interval(Integral, 0, None, closed="left")],
-        "n_negatives": [Interval(Integral, 1, None, closed="left")],
+        "n_negatives": [Interval(Integral, 1, 10**5, closed="both")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "init": [StrOptions({"svd", "random"})],
@@ -308,16 +312,19 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         X : array-like, DataFrame or sparse matrix
             With y, or with implicit feedback: interactions of shape (n_samples, 2 or more), the columns being user,
             item and numeric features. Without y: ratings of shape (n_users, n_items), dense with NaN or sparse with
-            unstored entries for missing ones; with implicit feedback sparse ones, the confidences.
+            unstored entries for missing ones; with implicit feedback sparse ones, the confidences (a dense X is
+            interactions).
         y : array-like of shape (n_samples,), default=None
             Ratings; with implicit feedback confidences, None meaning 1.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight k means the same as k copies of the row, weight 0 that it isn't there.
+            Weight k means the same as k copies of the row (of ratings with ``duplicates="mean"``: the other rules tell
+            copies from weights), weight 0 that it isn't there.
         item_features : DataFrame, array-like or sparse matrix, or pair (ids, table), default=None
             Attributes of the items, for a hybrid model (``solver="als"``): a row for each item of X. The ids are a
             pandas DataFrame's index, or the first of the pair; without either, row j is the item whose id is the
             integer j. Numbers are standardised, categories one-hot; a sparse matrix is taken as it is. Rows of items
-            that X doesn't have make these items known, so that they are recommended.
+            that X doesn't have, or that are no columns of a matrix, make these items known, so that they are
+            recommended.
 
         Returns
         -------
@@ -337,7 +344,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones; the index 0, 1, 2... that pandas gives by itself names nobody.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody. Numbers take on the type that
+            the model has.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -358,7 +366,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self._fit(X, y, sample_weight, more=more, side={"item_features": item_features})
 
     def _learn(self, context, ratings, extra):
-        ratings, extra = self._with_attributes(self._confident(self._of_own_type(ratings, extra)), extra)
+        ratings, extra = self._with_attributes(self._confident(ratings), extra)
         check_size(self, ratings)
         settings = self._resolved(ratings, extra.old_users is not None)
         solver, side = make_solver(settings), [] if self._item_features is None else [self._item_features.matrix]
@@ -366,7 +374,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         seal = seal_of(ratings, settings, *(side or [None]), self.early_stopping and self.validation_fraction)
         start, past = self._start(solver, kept, extra, seal)
         attributes = self._attributes_of(ratings, settings, seal)
-        if past.n_iter and self._has_ended(past, solver):
+        if past.n_iter and self._has_ended(past, solver, kept):
             return attributes(start, past.history)
         if measure is not None:
             past = self._until_best(past, measure[1])
@@ -385,13 +393,6 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         a = ratings.data.dtype.type(self.confidence)
         return ratings.with_data(1 + a * ratings.data)
 
-    def _of_own_type(self, ratings, extra):
-        """Return what is learned from; what `partial_fit` adds takes on the model's type."""
-        if extra.new is None:
-            return ratings
-        self._ratings = as_type(self._ratings, self.item_factors_.dtype)
-        return as_type(ratings, self.item_factors_.dtype)
-
     def _with_attributes(self, ratings, extra):
         """Set the attributes of items, and return all with the items that only these know."""
         given, known = extra.side.get("item_features"), getattr(self, "_item_features", None)
@@ -404,8 +405,6 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self._item_features = features
         if features is None:
             return ratings, extra
-        if self._door == "matrix" and len(features.ids) > len(self.item_ids_):
-            raise ValueError("item_features has items that are no columns of R; give R empty columns for them.")
         if extra.old_items is not None and extra.new is None and known is not None:
             extra = replace(extra, old_items=look_up(known.ids, features.ids, ITEMS))
         self.item_ids_, self._ratings = features.ids, widened(self._ratings, len(features.ids))
@@ -415,6 +414,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         model = {name: getattr(self, name) for name in ("n_components", "solver", "constraint", "inner", "cg_steps")}
         descent = {name: getattr(self, name) for name in ("loss", "learning_rate", "power_t", "average", "n_negatives")}
         implicit, biases = self._is_implicit, self._has_biases
+        by = "als" if self.constraint == "orthogonal" else self.solver
         return Settings(
             **model,
             **descent,
@@ -429,7 +429,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             tol=None if self.early_stopping else self.tol,
             init=self.init,
             seed=self._drawn_seed(goes_on),
-            n_threads=threads_worth(ratings, self.n_components, self._n_threads),
+            n_threads=threads_worth(ratings, self.n_components, self._n_threads, by),
         )
 
     def _drawn_seed(self, goes_on):
@@ -454,11 +454,13 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         goes_on = extra.old_users is not None
         if goes_on and extra.new is not None and self.item_factors_.shape[1] != self.n_components:
             raise ValueError("partial_fit cannot go on: n_components was changed since the last fit.")
-        if goes_on and extra.new is None and seal == self._seal:  # as if it had not been cut short
-            factors = carried(self._factors, extra.old_users, extra.old_items, (ratings.n_rows, ratings.n_columns))[0]
-            return factors, Past(self.history_)
+        shape = ratings.n_rows, ratings.n_columns
+        if goes_on and extra.new is None and seal == self._seal and extra.has_same_ids(shape):
+            return replace(self._factors, motion=self._motion), Past(self.history_)  # as if it had not been cut short
         if goes_on and self.item_factors_.shape[1] == self.n_components and can_start(self._settings, solver.settings):
-            return self._carried_start(solver, ratings, extra), Past()
+            start = self._carried_start(solver, ratings, extra)
+            if start.users.any() or start.items.any():  # else there is nothing that a descent could grow from
+                return start, Past()
         return solver.start(ratings), Past()
 
     def _carried_start(self, solver, ratings, extra):
@@ -498,15 +500,16 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 "n_iter_": len(history["objective"]),
                 "_settings": settings,
                 "_map": factors.attributes,
+                "_motion": factors.motion,
                 "_attribute_names": None if features is None else features.names,
                 "_seal": seal,
             }
 
         return attributes
 
-    def _has_ended(self, past, solver):
+    def _has_ended(self, past, solver, ratings):
         """Tell whether a fit of the same parameters would do nothing more."""
-        if past.n_iter >= self.max_iter:
+        if past.n_iter >= self.max_iter or (self.solver == "svd" and is_complete(ratings)):
             return True
         if not self.early_stopping:
             return solver.has_ended(past) if self.solver == "sgd" else self._has_converged(past.history)
@@ -535,8 +538,9 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Parameters
         ----------
         X : array-like, DataFrame or sparse matrix
-            Interactions as for :meth:`predict`: each row gives the vector of its user, zeros for an unknown one. After
-            ``fit(R)`` a matrix of ratings: its rows are people who need not be known, folded in.
+            Interactions as for :meth:`predict`: each row gives the vector of its user, zeros for an unknown one (or an
+            error, if `handle_unknown` is "error"). After ``fit(R)`` a matrix of ratings: its rows are people who need
+            not be known, folded in.
 
         Returns
         -------
@@ -547,7 +551,9 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if self._door == "matrix":
             ratings = matrix_histories(self, X, self._is_implicit, len(self.item_ids_))
             return self._fold(as_learned(ratings, self._is_implicit))
-        users, _ = ask_codes(read_table(self, X, reset=False), self.user_ids_, self.item_ids_)
+        table = read_table(self, X, reset=False)
+        users, _ = ask_codes(table, self.user_ids_, self.item_ids_)
+        self._refuse_unknown(users, USERS, table.users)
         states = self._states(np.maximum(users, 0))
         states[users < 0] = 0
         return states
@@ -587,9 +593,10 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         arrays = self.user_factors_, self.item_factors_, self.user_bias_, self.item_bias_
         return Factors(*arrays, self.mean_, self._map)
 
-    @property
-    def _solver(self):
-        return make_solver(replace(self._settings, n_threads=self._n_threads))
+    def _solver_of(self, ratings):
+        """Return the solver that folds in who has these ratings."""
+        n_threads = threads_worth(ratings, self._settings.n_components, self._n_threads)
+        return make_solver(replace(self._settings, n_threads=n_threads))
 
     def _states(self, users):
         return self._joined(self.user_factors_[users], self.user_bias_[users])
@@ -598,7 +605,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return np.column_stack([factors, bias]) if self._settings.fit_bias else factors
 
     def _fold(self, ratings):
-        return self._joined(*self._solver.fold_users(self._confident(ratings), self._factors))
+        return self._joined(*self._solver_of(ratings).fold_users(self._confident(ratings), self._factors))
 
     def _scores(self, states, items=None):
         items = slice(None) if items is None else items
@@ -627,7 +634,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _reasons(self, user, item):
         past = take_rows(as_learned(self._ratings, self._is_implicit), np.array([user]))
-        return reasons(self._confident(past), (user, item), self._solver, self._factors)
+        return reasons(self._confident(past), (user, item), self._solver_of(past), self._factors)
 
     def __sklearn_tags__(self):
         """Return the tags."""

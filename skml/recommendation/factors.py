@@ -19,6 +19,8 @@ class Factors:
         What all ratings have in common; 0 where the model has none.
     attributes : ndarray of shape (n_attributes, n_components), or with one more column, for the bias, or None
         The map from attributes of items to their factors, in float64.
+    motion : object or None
+        What a solver needs beside to go on from here as if it had not been cut short; None: nothing, or a new start.
     """
 
     users: np.ndarray
@@ -27,6 +29,7 @@ class Factors:
     item_bias: np.ndarray
     mean: float = 0.0
     attributes: np.ndarray | None = None
+    motion: object = None
 
     @classmethod
     def unbiased(cls, users, items, mean=0.0):

@@ -54,6 +54,40 @@ def _part(ratings, mask):
     return Ratings(indptr, ratings.indices[mask], ratings.data[mask], weights, ratings.n_columns)
 
 
+def told_and_asked(ratings):
+    """Return each row's ratings in two parts: what is told of a person, and what is then to be found, about a fifth.
+
+    The choice is that of chance, but depends on nothing but the row's own items.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        By user.
+
+    Returns
+    -------
+    told, asked : Ratings
+        Of the same shape. Nothing is asked of rows of a single item.
+    """
+    rows, counts = ratings.rows(), np.diff(ratings.indptr)
+    marks = _mixed(ratings.indices.astype(np.uint64))
+    sums = np.append(np.uint64(0), np.cumsum(marks))[ratings.indptr]
+    marks = _mixed(marks + (sums[1:] - sums[:-1])[rows])
+    order = np.lexsort((marks, rows))
+    place = np.empty(len(order), np.intp)
+    place[order] = np.arange(len(order)) - np.repeat(ratings.indptr[:-1], counts)
+    asked = place < np.where(counts > 1, np.ceil(counts / 5), 0)[rows]
+    return _part(ratings, ~asked), _part(ratings, asked)
+
+
+def _mixed(numbers):
+    """Return other 64-bit numbers in place of some, whose bits look like chance (Steele, Lea & Flood 2014)."""
+    z = numbers + np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
+    return z ^ (z >> np.uint64(31))
+
+
 def error_on(held, n_threads):
     """Return a function of factors that gives the root mean squared error on held-out ratings."""
     total = held.total_weight

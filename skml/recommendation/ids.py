@@ -116,7 +116,7 @@ def merge_ids(known, new, name, ordered=True):
     """
     if is_numeric(known) != is_numeric(new) and kind_of(known) != kind_of(new):
         kinds = ["numbers" if is_numeric(ids) else "strings or objects" for ids in (known, new)]
-        raise ValueError(f"The {name} were {kinds[0]} before and are {kinds[1]} now; use one type for all.")
+        raise ValueError(f"{name} were {kinds[0]} before and are {kinds[1]} now; use one type for all.")
     found = find(new, known)
     if not ordered:
         found[found < 0] = len(known) + np.arange(np.sum(found < 0))
@@ -227,7 +227,8 @@ def _unhashable_words(values, name):
             hash(value)
         except TypeError:
             break
-    return f"{name} hold {value!r}; each argument must be a string, a number or another hashable id, not {type(value)}."
+    what = type(value).__name__
+    return f"{name} hold {value!r}; as an id, an argument must be a string, a number or hashable, no {what}."
 
 
 def _in_order(distinct, name):
@@ -243,6 +244,8 @@ def _in_order(distinct, name):
             raise TypeError
         order = sorted(range(len(distinct)), key=distinct.__getitem__)
     except TypeError:
+        if len(kinds) == 1:
+            raise ValueError(f"{name} hold ids of type {kinds[0]}, which have no order; make them strings.") from None
         raise ValueError(
             f"{name} hold ids of several types ({', '.join(kinds)}) that have no common order; make all of them "
             "strings, or all of them numbers."

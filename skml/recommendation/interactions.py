@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
 
 from skml.base import check_sparse_structure
-from skml.recommendation.ids import as_objects, encode, is_numeric, look_up
+from skml.recommendation.ids import as_objects, encode, is_numeric, look_up, loses
 from skml.recommendation.ratings import Ratings, build_ratings, compressed, pair_order
 from skml.recommendation.tables import ITEMS, USERS, as_table, column_of, is_frame, shape_of
 
 LARGEST = np.iinfo(np.int32).max
+
+_LARGEST_SUM = {4: 1e30, 8: 1e300}  # of weights, by the bytes of their type; the least weight is its inverse
 
 
 class RatingsMatrix(NamedTuple):
@@ -104,7 +106,8 @@ def ratings_matrix(X, y, *, user_ids=None, item_ids=None, duplicates="error"):
     Raises
     ------
     ValueError
-        If X is no table, ids do not hold all of X's, or there are duplicates and `duplicates` is "error".
+        If X is no table, y is not finite, ids do not hold all of X's, or there are duplicates and `duplicates` is
+        "error".
 
     See Also
     --------
@@ -124,6 +127,7 @@ def ratings_matrix(X, y, *, user_ids=None, item_ids=None, duplicates="error"):
         raise ValueError(f"X must have two columns or more, user and item, got shape {shape_of(table)}.")
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name="y"))
     y = y if is_numeric(y) and y.dtype.kind != "b" else y.astype(np.float64)
+    assert_all_finite(y, input_name="y")
     check_consistent_length(table if not isinstance(table, list) else table[0], y)
     require_small(len(y))
     user_ids, users = _coded(column_of(table, 0), user_ids, USERS, "user_ids")
@@ -160,7 +164,7 @@ def _from_list(ids):
 
 
 def _side_by_side(users, items):
-    if is_numeric(users) and is_numeric(items):
+    if is_numeric(users) and is_numeric(items) and not loses(users, items):
         return np.stack([users, items], axis=1)
     X = np.empty((len(users), 2), dtype=object)
     X[:, 0], X[:, 1] = as_objects(users.tolist()), as_objects(items.tolist())
@@ -204,6 +208,20 @@ def require_small(n_interactions, n_users=0, n_items=0):
     for size, what in ((n_interactions, "interactions"), (n_users, "users"), (n_items, "items")):
         if size > LARGEST:
             raise ValueError(f"There may be up to {LARGEST:,} {what} (32-bit indices), got {size:,}.")
+
+
+def weights_of_type(weights, dtype):
+    """Return weights in a type in which they are ordinary numbers: none but 0 becomes 0, and sums over rows stay so."""
+    dtype = np.dtype(dtype)
+    largest = _LARGEST_SUM[dtype.itemsize]
+    small = (weights > 0) & (weights < 1 / largest)
+    if small.any() or not weights.sum(dtype=np.float64) <= largest:
+        row = int(np.argmax(small if small.any() else weights))
+        size = "small" if small.any() else "large"
+        raise ValueError(
+            f"sample_weight holds {weights[row]:g} in place {row}, too {size} for sums in {dtype}; bring weights near 1"
+        )
+    return weights.astype(dtype, copy=False)
 
 
 def refuse_large(R):

@@ -1,6 +1,7 @@
 """Attributes of items: a table of numbers, categories and text becomes one matrix, a row for each item."""
 
 from dataclasses import dataclass
+from datetime import date, time, timedelta
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,12 +14,13 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skml.base import check_sparse_structure
 from skml.recommendation.ids import find, listed, merge_ids, missing, other_kind
-from skml.recommendation.tables import as_column, column_names, without_labels
+from skml.recommendation.tables import as_column, column_names, no_time, refuse_times, without_labels
 
 _WHERE = (
     "Ids of item_features are the index of a DataFrame, else the row numbers, unless id_column names a column that "
     "holds them (where there is such a parameter), or item_features is a pair (ids, table)."
 )
+_TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
 _DENSE_COLUMNS = 64  # so narrow a matrix is worked on as a dense one
 
 
@@ -88,7 +90,7 @@ def fit_item_features(
     ids, table = reader.read(features)
     if words := other_kind(ids, item_ids, find(ids, item_ids)):
         raise ValueError(f"The ids of item_features {words}; use one type. {_WHERE}")
-    all_ids, _, codes = merge_ids(item_ids, ids, "ids of items", ordered=False)
+    all_ids, _, codes = merge_ids(item_ids, ids, "The ids of items", ordered=False)
     rows = np.full(len(all_ids), -1)
     rows[codes] = np.arange(len(ids))
     own = rows[: len(item_ids)]
@@ -157,6 +159,7 @@ class _Reader:
         """Return the ids and the table without them; columns in the order of fit."""
         ids, table = _split_pair(features)
         if not hasattr(table, "shape"):
+            _check_rows(table)
             table = np.asarray(table) if not _mixed(table) else np.array([list(row) for row in table], dtype=object)
         if len(table.shape) != 2:
             raise ValueError(f"item_features must have shape (n_rows, n_columns), got {tuple(table.shape)}.")
@@ -228,6 +231,14 @@ def _columns_of(text):
     return [text] if isinstance(text, (str, int)) else list(text)
 
 
+def _check_rows(table):
+    if not (isinstance(table, (list, tuple)) and all(isinstance(row, (list, tuple, np.ndarray)) for row in table)):
+        raise ValueError(
+            "item_features must be a table, a DataFrame, an array, a sparse matrix or a list of rows, or a pair "
+            f"(ids, table) of one; got a {type(table).__name__}" + (" of other things." if len(table) else ".")
+        )
+
+
 def _mixed(table):
     return len({isinstance(value, str) for row in table for value in row}) > 1
 
@@ -270,7 +281,7 @@ def check_absent(item_ids, rows, absent):
         lost = item_ids[rows < 0].tolist()
         raise ValueError(
             f"item_features has no row for {len(lost)} of {len(rows)} items: {listed(lost)}. "
-            f'Add them, or let them be zeros (absent="zeros"). {_WHERE}'
+            f'Add them (ContentFilter(absent="zeros") does without). {_WHERE}'
         )
     if (rows < 0).all():
         raise ValueError(f"item_features has a row for no item of training. {_WHERE}")
@@ -280,7 +291,8 @@ def check_absent(item_ids, rows, absent):
 
 
 def _as_objects(table):
-    """Return a table as an array: of floats if all is numbers, else of objects; missing is NaN."""
+    """Return a table as an array: of floats if all is numbers, else of objects; missing is NaN, times are refused."""
+    refuse_times(table, "item_features")
     if not hasattr(table, "columns"):
         array = np.asarray(table)
         return array if array.dtype.kind in "biuf" else _cleaned(array.astype(object))
@@ -293,6 +305,9 @@ def _as_objects(table):
 def _cleaned(array):
     array = array.copy()
     array[missing(array)] = np.nan
+    for kind in set(map(type, array.flat)):
+        if issubclass(kind, _TIMES):
+            no_time(kind.__name__, "item_features")
     return array
 
 
@@ -330,6 +345,8 @@ def _take(table, rows):
 
 def _made(table, transformer, dtype):
     matrix = table if transformer is None else transformer.transform(table)
+    if matrix.shape[1] == 0:
+        raise ValueError("item_features has no columns, ids aside: there are no attributes to tell items apart by.")
     if sp.issparse(matrix):
         matrix = sp.csr_array(matrix).astype(dtype)
         matrix.sum_duplicates()

@@ -187,7 +187,8 @@ def ndcg_at_k(recommended, relevant, k=10, *, gains=None, average=True):
         NaN): it counts as a miss. An item that stands in a row twice counts the first time.
     relevant : sequence of n_users array-likes, or sparse matrix of shape (n_users, n_items)
         The ids of the items relevant to each user; or a matrix whose column numbers are the items' codes and whose
-        stored positive values are the gains.
+        stored positive values are the gains. It must be sparse: a dense one, such as scikit-learn's ``ndcg_score``
+        takes, would be read as ids.
     k : int, default=10
         How long the lists are. Rows with fewer than k columns are compared with the best list of k all the same.
     gains : sequence of n_users array-likes or None
@@ -350,7 +351,7 @@ def mrr(recommended, relevant, k=None, *, average=True):
     >>> float(mrr([[4, 7, 1], [3, 9, 2]], [[7, 1], [3]]))
     0.75
     """
-    return _average(mrr_values(_compare(recommended, relevant, k), k), average)
+    return _average(mrr_values(_compare(recommended, relevant, k, or_none=True), k), average)
 
 
 def coverage(recommended, catalogue, k=None):
@@ -382,7 +383,7 @@ def coverage(recommended, catalogue, k=None):
     >>> coverage([[0, 1], [1, 2], [2, -1]], 4)
     0.75
     """
-    recommended = _lists(recommended)[:, : _checked(k)]
+    recommended = _lists(recommended)[:, : _checked(k, or_none=True)]
     catalogue = np.arange(catalogue) if isinstance(catalogue, Integral) else _ids(catalogue, "catalogue")
     if catalogue.size == 0:
         raise ValueError("The catalogue holds no items.")
@@ -392,8 +393,8 @@ def coverage(recommended, catalogue, k=None):
 # -------------------------------------------------------------------------------------------------- input
 
 
-def _compare(recommended, relevant, k, gains=None):
-    recommended = _lists(recommended)[:, : _checked(k)]
+def _compare(recommended, relevant, k, gains=None, *, or_none=False):
+    recommended = _lists(recommended)[:, : _checked(k, or_none)]
     if sp.issparse(relevant):
         users, items, gains = _stored(relevant, gains)
         n_users = relevant.shape[0]
@@ -411,15 +412,20 @@ def _ids(values, name):
     return without_labels(as_column(values, name))
 
 
-def _checked(k):
-    if k is not None and (isinstance(k, bool) or not isinstance(k, Integral) or k < 1):
-        raise ValueError(f"k must be a positive integer, got {k!r}.")
-    return k
+def _checked(k, or_none=False):
+    if (k is None and or_none) or (isinstance(k, Integral) and not isinstance(k, bool) and k >= 1):
+        return k
+    raise ValueError(f"k must be a positive integer{' or None' if or_none else ''}, got {k!r}.")
 
 
 def _lists(recommended):
+    if isinstance(recommended, tuple) and any(np.ndim(one) > 1 for one in recommended if isinstance(one, np.ndarray)):
+        raise ValueError(
+            "recommended is a tuple of arrays, such as recommend gives of ids and scores; the ids alone are wanted, "
+            "recommend(..., return_scores=False)."
+        )
     if not hasattr(recommended, "shape"):
-        recommended = list(recommended)
+        recommended = _rows(recommended, "recommended")
         if len({len(row) for row in recommended}) > 1:
             raise ValueError("Rows of recommended differ in length; fill them with an id that no item has, like -1.")
         flat = _ids(list(chain.from_iterable(recommended)), "recommended")
@@ -440,11 +446,32 @@ def _stored(relevant, gains):
     return users, items, relevant.data[kept].astype(np.float64)
 
 
+def _rows(lists, name):
+    rows = list(lists)
+    if wrong := [row for row in rows if isinstance(row, (str, bytes)) or not hasattr(row, "__len__")]:
+        raise ValueError(f"{name} must hold a list of ids for each user, got {wrong[0]!r} in place of one.")
+    return rows
+
+
+def _refuse_indicators(items, lengths):
+    """Refuse a dense matrix whose columns are items, which would be taken for ids: numbers of which 0 or 1 recurs."""
+    if not (items.size and is_numeric(items)) or len(set(lengths.tolist())) > 1:
+        return
+    rows = items.reshape(len(lengths), -1)
+    if items.dtype.kind == "b" or any(((rows == value).sum(axis=1) > 1).any() for value in (0, 1)):
+        raise ValueError(
+            "relevant must hold the ids of each user's relevant items, and names 0 or 1 more than once. If it is a "
+            "matrix of gains, whose columns are items, give it sparse, scipy.sparse.csr_array(relevant); columns are "
+            "then the items' codes."
+        )
+
+
 def _flat(relevant, gains):
-    rows = [_ids(row, "relevant") for row in relevant]
+    rows = [_ids(row, "relevant") for row in _rows(relevant, "relevant")]
     lengths = np.array([len(row) for row in rows], dtype=np.intp)
     users = np.repeat(np.arange(len(rows)), lengths)
     items = _ids(list(chain.from_iterable(row.tolist() for row in rows)), "relevant")
+    _refuse_indicators(items, lengths)
     if gains is None:
         return users, items, None
     given = [np.asarray(row, dtype=np.float64) for row in gains]

@@ -1,13 +1,10 @@
 """Recommendations by neighbours: items alike, users alike, or learned weights between items."""
 
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_scalar
-from threadpoolctl import threadpool_limits
 
 from skml._sklearn import Interval, StrOptions
 from skml.base import run_steps, warn_caller
@@ -15,6 +12,7 @@ from skml.recommendation.baseline import fit_baseline, row_biases
 from skml.recommendation.doors import as_learned
 from skml.recommendation.ease import ease_weights, linear_pairs, linear_scores
 from skml.recommendation.ids import named
+from skml.recommendation.interactions import LARGEST
 from skml.recommendation.neighbors import (
     Vote,
     baseline_of,
@@ -103,8 +101,8 @@ class NeighborhoodFilter(BaseRecommender):
         What becomes of several rows of a user and an item: the weighted mean, with the weights added; the last row; the
         sum; or an error.
     handle_unknown : {"bias", "mean", "nan", "error"}, default="bias"
-        What is predicted for users or items that training has not seen: the mean and what biases are known, the mean
-        alone, NaN, or an error.
+        What is predicted for users or items that training has not seen: the mean and what biases are known (with
+        implicit feedback how popular the item is, the share of users who have it), the mean alone, NaN, or an error.
     n_jobs : int or None, default=None
         Threads; None means OpenMP's number of them. Results don't depend on it.
 
@@ -146,12 +144,18 @@ class NeighborhoodFilter(BaseRecommender):
 
     Folds of rows that stand in the order of users, such as those of ``cv=5``, hold out whole users, and compare guesses
     about strangers. :class:`skml.recommendation.PerUserKFold` or ``KFold(shuffle=True)`` hold out some rows of each.
+    Do not choose parameters by ``fit(R)`` and ``score(R)``: rows of a matrix are folded in, and then these same ratings
+    are predicted, so that the model that fits closest wins. ``X, y = interactions(R)`` makes interactions of a matrix.
 
     `explain` names past interactions of the user. With ``kind="user"`` neighbours are people, and what they add is
     divided among the items that made them similar: each gets the share that it has in the sum of the similarity.
 
-    `similar_items` and `similar_users` give what ``similarities_`` holds where it is about them, else cosines of what
-    the baseline leaves of their ratings.
+    `similar_items` and `similar_users` give what ``similarities_`` holds where it is about them, similarities shrunk by
+    `shrinkage` and no plain cosines, else cosines of what the baseline leaves of their ratings.
+
+    There is no `transform`, hence no `set_output`: what the model holds of a person is no vector of a fixed length.
+
+    With implicit feedback features, the columns of X after the second, mean nothing.
 
     References
     ----------
@@ -261,12 +265,12 @@ class NeighborhoodFilter(BaseRecommender):
         fitted = self._fit_baseline(ratings)
         opinions = deviations(ratings, *fitted.values())
         fitted |= {"history_": {}, "n_iter_": 1}
-        with self._limits():
-            if self.solver == "slim":
-                return self._learn_slim(context, opinions, fitted, extra)
-            if self.solver == "ease":
-                return fitted | {"_likeness": ease_weights(opinions, self.alpha).T, "_neighborhood": None}
-            return fitted | self._find_neighbors(opinions if self._of_deviations else ratings, opinions)
+        if self.solver == "slim":
+            return self._learn_slim(context, opinions, fitted, extra)
+        if self.solver == "ease":
+            weights = ease_weights(opinions, self.alpha, self._n_threads)
+            return fitted | {"_likeness": weights.T, "_neighborhood": None}
+        return fitted | self._find_neighbors(opinions if self._of_deviations else ratings, opinions)
 
     def _fit_baseline(self, ratings):
         n_users, n_items, dtype = ratings.n_rows, ratings.n_columns, ratings.data.dtype
@@ -280,11 +284,11 @@ class NeighborhoodFilter(BaseRecommender):
 
     def _find_neighbors(self, ratings, opinions):
         """Return similarities, and who speaks by them."""
-        vote = Vote(self.n_neighbors, not self._is_implicit, self.damping)
+        vote = Vote(min(self.n_neighbors, LARGEST), not self._is_implicit, self.damping)
         if self.kind == "item":
-            neighborhood = item_neighborhood(similarities(ratings, self._measure), vote)
+            neighborhood = item_neighborhood(similarities(ratings, self._measure, self._n_threads), vote)
             return {"_likeness": neighborhood.back, "_neighborhood": neighborhood}
-        similar = similarities(ratings.flipped()[0], self._measure)
+        similar = similarities(ratings.flipped()[0], self._measure, self._n_threads)
         return {"_likeness": Ratings.of_matrix(similar), "_neighborhood": user_neighborhood(opinions, vote)}
 
     def _learn_slim(self, context, opinions, fitted, extra):
@@ -295,14 +299,16 @@ class NeighborhoodFilter(BaseRecommender):
             learned = {"_likeness": neighborhood.back, "_neighborhood": neighborhood}
             return {**fitted, **learned, "history_": history, "n_iter_": n_iter}
 
-        net = ElasticNet(
-            self.alpha * self.l1_ratio, self.alpha * (1 - self.l1_ratio), self.positive, self.max_iter, self.tol
-        )
-        steps = slim_steps(opinions, net)
+        penalties = self.alpha * self.l1_ratio, self.alpha * (1 - self.l1_ratio)
+        net = ElasticNet(*penalties, self.positive, min(self.max_iter, LARGEST), self.tol)
+        steps = slim_steps(opinions, net, self._n_threads)
         run = run_steps(self, context, steps, task="items", attributes=attributes, **extra.seen)
         learned = attributes(run.state, run.history)
         if learned["n_iter_"] >= self.max_iter and run.stopped is None:
             warn_caller(f"Some items took max_iter={self.max_iter} sweeps; raise it, or tol.", ConvergenceWarning)
+        several = min(opinions.n_rows, opinions.n_columns) > 1 and opinions.data.any()
+        if several and run.stopped is None and not learned["_likeness"].data.any():
+            warn_caller(f"All weights are 0, nothing is learned: lower alpha={self.alpha:g}, or l1_ratio.", UserWarning)
         return learned
 
     @property
@@ -331,26 +337,22 @@ class NeighborhoodFilter(BaseRecommender):
             self.negative,
         )
 
-    def _limits(self):
-        """Limit the kernels to `n_jobs` threads."""
-        return nullcontext() if self.n_jobs is None else threadpool_limits(self._n_threads, user_api="openmp")
-
     # -------------------------------------------------------------------------------------- predictions
 
     def _states(self, users):
         bias = self._bias_of(users)
         if self.kind == "user":
             return _People(bias, take_rows(self._likeness, users))
-        return _People(bias, self._opinions(take_rows(self._ratings, users), bias))
+        return _People(bias, self._heard(self._opinions(take_rows(self._ratings, users), bias)))
 
     def _fold(self, ratings):
         bias = self._folded_bias(ratings)
         opinions = deviations(ratings, self.mean_, bias, self.item_bias_)
         if self.kind == "item":
-            return _People(bias, opinions)
+            return _People(bias, self._heard(opinions))
         known = self._neighborhood.links if self._of_deviations else as_learned(self._ratings, self._is_implicit)
-        with self._limits():
-            similar = similarities_to(opinions if self._of_deviations else ratings, known, self._measure)
+        told = opinions if self._of_deviations else ratings
+        similar = similarities_to(told, known, self._measure, self._n_threads)
         return _People(bias, Ratings.of_matrix(similar))
 
     def _folded_bias(self, ratings):
@@ -363,17 +365,21 @@ class NeighborhoodFilter(BaseRecommender):
     def _opinions(self, ratings, bias):
         return deviations(as_learned(ratings, self._is_implicit), self.mean_, bias, self.item_bias_)
 
+    def _heard(self, opinions):
+        """Return opinions as they are heard: learned weights add them up, however much each weighs."""
+        return opinions if self.solver == "neighbors" else replace(opinions, weights=None)
+
     def _bias_of(self, codes):
         return np.where(codes >= 0, self.user_bias_[codes], 0)
 
     def _scores(self, states, items=None):
-        with self._limits():
-            if self.solver == "ease":
-                said = linear_scores(states.rows, self._likeness.T, items)
-            elif items is None:
-                said = predict_rows(states.rows, self._neighborhood)
-            else:
-                said = predict_items(states.rows, self._neighborhood, np.asarray(items, dtype=np.int32))
+        if self.solver == "ease":
+            said = linear_scores(states.rows, self._likeness.T, items)
+        elif items is None:
+            said = predict_rows(states.rows, self._neighborhood, self._n_threads)
+        else:
+            codes = np.asarray(items, dtype=np.int32)
+            said = predict_items(states.rows, self._neighborhood, codes, self._n_threads)
         item_bias = self.item_bias_ if items is None else self.item_bias_[items]
         return said + baseline_of(self.mean_, states.bias[:, np.newaxis], item_bias)
 
@@ -384,11 +390,10 @@ class NeighborhoodFilter(BaseRecommender):
         distinct, rows = np.unique(users[known], return_inverse=True)
         pairs = rows.astype(np.int32), items[known].astype(np.int32, copy=False)
         states = self._states(distinct).rows
-        with self._limits():
-            if self.solver == "ease":
-                predictions[known] += linear_pairs(states, self._likeness.T, *pairs)
-            else:
-                predictions[known] += predict_pairs(states, self._neighborhood, *pairs)
+        if self.solver == "ease":
+            predictions[known] += linear_pairs(states, self._likeness.T, *pairs)
+        else:
+            predictions[known] += predict_pairs(states, self._neighborhood, *pairs, self._n_threads)
         return predictions
 
     # ---------------------------------------------------------------------------------------- questions
@@ -406,8 +411,7 @@ class NeighborhoodFilter(BaseRecommender):
         if name != f"{self.kind}s":
             return super()._similar(codes, name, ids, vectors, asked)
         n, return_scores = asked
-        check_scalar(n, "n", Integral, min_val=1)
-        self._refuse_unknown(codes, name)
+        self._require_room(len(codes), n)
         known = np.flatnonzero(codes >= 0)
         places = np.full((len(codes), n), -1, np.int32)
         scores = np.full(places.shape, np.nan, self._dtype)

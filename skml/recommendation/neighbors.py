@@ -18,9 +18,10 @@ import scipy.sparse as sp
 
 from skml import _kernels
 from skml.recommendation.ratings import Ratings
-from skml.recommendation.slices import work_slices
+from skml.recommendation.slices import threads_for, work_slices
 
 _TERMS_PER_CALL = 3e7  # per thread: below half a second
+_PER_TERM = 5  # multiplications that take as long as a term
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def deviations(ratings, mean, user_bias, item_bias):
     return ratings.with_data((ratings.data - baseline).astype(ratings.data.dtype, copy=False))
 
 
-def predict_pairs(states, neighborhood, rows, targets):
+def predict_pairs(states, neighborhood, rows, targets, n_threads=1):
     """Return what neighbours say of pairs of a state and a target.
 
     Parameters
@@ -162,22 +163,25 @@ def predict_pairs(states, neighborhood, rows, targets):
         Who speaks.
     rows, targets : ndarray of shape (n_pairs,), int32
         The pairs.
+    n_threads : int, default=1
+        It does not show in the result.
 
     Returns
     -------
     said : ndarray of shape (n_pairs,)
         Deviations from the baseline, of the states' type.
     """
-    said, n_threads = np.empty(len(rows), dtype=states.data.dtype), _kernels.n_threads()
+    said = np.empty(len(rows), dtype=states.data.dtype)
     a, back = states.arrays(), neighborhood.back.arrays()
     work = np.diff(a[0]).astype(np.float64)[rows] + np.diff(back[0])[targets] + 10
+    n_threads = threads_for(_PER_TERM * work.sum(), n_threads)
     for part in work_slices(work, _TERMS_PER_CALL * n_threads):
         pairs = (neighborhood.n_neighbors, rows[part], targets[part])
         _kernels.similarity.say_pairs(*a, *back, *pairs, *_rule(neighborhood), said[part], n_threads)
     return said
 
 
-def predict_rows(states, neighborhood):
+def predict_rows(states, neighborhood, n_threads=1):
     """Return what neighbours say of every target; the same bits as :func:`predict_pairs`.
 
     Parameters
@@ -186,6 +190,8 @@ def predict_rows(states, neighborhood):
         A row per state.
     neighborhood : Neighborhood
         Who speaks.
+    n_threads : int, default=1
+        It does not show in the result.
 
     Returns
     -------
@@ -193,14 +199,15 @@ def predict_rows(states, neighborhood):
         Deviations from the baseline, of the states' type.
     """
     a, links, back = (part.arrays() for part in (states, neighborhood.links, neighborhood.back))
-    n_threads = _kernels.n_threads()
     said = np.empty((states.n_rows, neighborhood.n_targets), dtype=states.data.dtype)
-    for part in work_slices(_row_work(a, links, back, neighborhood), _TERMS_PER_CALL * n_threads):
+    work = _row_work(a, links, back, neighborhood)
+    n_threads = threads_for(_PER_TERM * work.sum(), n_threads)
+    for part in work_slices(work, _TERMS_PER_CALL * n_threads):
         _kernels.similarity.say_rows(*a, *links, *back, *_rule(neighborhood), part.start, said[part], n_threads)
     return said
 
 
-def predict_items(states, neighborhood, targets):
+def predict_items(states, neighborhood, targets, n_threads=1):
     """Return what neighbours say of some targets.
 
     Parameters
@@ -211,6 +218,8 @@ def predict_items(states, neighborhood, targets):
         Who speaks.
     targets : ndarray of shape (n_targets,), int32
         The items asked for.
+    n_threads : int, default=1
+        It does not show in the result.
 
     Returns
     -------
@@ -218,7 +227,8 @@ def predict_items(states, neighborhood, targets):
         Deviations from the baseline, of the states' type.
     """
     rows, n_states = np.repeat(np.arange(states.n_rows, dtype=np.int32), len(targets)), states.n_rows
-    return predict_pairs(states, neighborhood, rows, np.tile(targets, n_states)).reshape(n_states, len(targets))
+    pairs = rows, np.tile(targets, n_states)
+    return predict_pairs(states, neighborhood, *pairs, n_threads).reshape(n_states, len(targets))
 
 
 def reasons(states, neighborhood, row, target):

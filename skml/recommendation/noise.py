@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from skml.recommendation.completion import svd_start
+from skml.recommendation.ratings import power_of_two
 
 _ROUNDS = 10
 _N_VALUES = 12  # singular values that are looked at
@@ -16,9 +17,9 @@ def noise_deviation(ratings, n_threads=1):
     """Return an estimate of the standard deviation of the noise of ratings.
 
     Errors are divided by the roots of the numbers of ratings of their user and item. What has no structure then has
-    entries of variance v / N each, however popularity is spread, and singular values up to
-    ``sqrt(v / N) (sqrt(n) + sqrt(m))``; a structure of singular value s is seen as x, with (Benaych-Georges and
-    Nadakuditi 2012, t = v / N)::
+    entries of variance v / N each, N being the number of ratings (of weights w, sum(w)^2 / sum(w^2)), however
+    popularity is spread, and singular values up to ``sqrt(v / N) (sqrt(n) + sqrt(m))``; a structure of singular value s
+    is seen as x, with (Benaych-Georges and Nadakuditi 2012, t = v / N)::
 
         x^2 = (s^2 + t n) (s^2 + t m) / s^2
 
@@ -35,26 +36,26 @@ def noise_deviation(ratings, n_threads=1):
     Returns
     -------
     deviation : float
-        From a fifth of the ratings' own one to all of it; 0 where they are all the same.
+        From a fifth of the ratings' own one to all of it, in their units; 0 where they are all the same. The units of
+        weights do not matter.
     """
-    n, m, weights, dtype = ratings.n_rows, ratings.n_columns, ratings.weights, ratings.data.dtype
-    errors = ratings.data - dtype.type(np.average(ratings.data, weights=weights))
-    variance = float(np.average(np.square(errors), weights=weights))
-    if variance == 0:
+    n, m, dtype = ratings.n_rows, ratings.n_columns, ratings.data.dtype
+    errors = ratings.data - dtype.type(np.average(ratings.data, weights=ratings.weights))
+    if not errors.any():
         return 0.0
-    if weights is not None:
-        errors *= weights
+    deviation, weights = ratings.with_data(errors).scale, ratings.filled_weights()
+    ratings = replace(ratings, weights=weights / dtype.type(power_of_two(weights)))
     sums = ratings.row_weights(), ratings.column_weights()
     users, items = ((1 / np.sqrt(np.where(of > 0, of, 1))).astype(dtype) for of in sums)
-    errors *= np.repeat(users / dtype.type(math.sqrt(variance)), np.diff(ratings.indptr))
-    errors *= items[ratings.indices]
+    errors = errors / dtype.type(deviation) * ratings.weights * users[ratings.rows()] * items[ratings.indices]
+    n_entries = float(sums[0].sum()) ** 2 / float(np.square(ratings.weights, dtype=np.float64).sum())
     scaled = replace(ratings, data=errors, weights=None)
     sides = svd_start(scaled, min(_N_VALUES, n, m), 0, n_threads=n_threads)[0]
     seen, structure = np.square(sides, dtype=np.float64).sum(axis=0) ** 2, 0.0
     for _ in range(_ROUNDS):
-        t = max(1 - len(errors) / (n * m) * structure, _LEAST**2) / float(sums[0].sum())
+        t = max(1 - len(errors) / (n * m) * structure, _LEAST**2) / n_entries
         structure = min(_structure(seen, t, n, m), 1.0)
-    return math.sqrt(variance * max(1 - structure, _LEAST**2))
+    return deviation * math.sqrt(max(1 - structure, _LEAST**2))
 
 
 def _structure(seen, t, n, m):

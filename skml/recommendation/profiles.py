@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from skml._kernels import blas_threads
 from skml.base import chunk_slices, require_memory
 from skml.recommendation.baseline import conjugate_gradient
+from skml.recommendation.reconstruction import row_products
 
 _BATCH_BYTES = 2**25
 _SHARED_BYTES = 2**28  # the most that the products of all items with each other may take
@@ -442,8 +443,7 @@ def content_scores(states, attributes, wanted):
         In chunks of users inside; the caller asks for as many as it can hold.
     """
     if not sp.issparse(states):
-        with blas_threads(1):  # a product's bits change with the number of threads
-            return states @ wanted.T
+        return row_products(states, wanted, 1)
     scores = np.empty((states.shape[0], wanted.shape[0]), states.dtype)
     for rows in chunk_slices(states.shape[0], 16 * (wanted.shape[0] + wanted.shape[1])):
         scores[rows] = (wanted @ (states[rows] @ attributes).toarray().T).T

@@ -10,6 +10,8 @@ from skml._kernels import blas_threads
 from skml.base import chunk_slices
 from skml.recommendation.metrics import match, ndcg_values
 from skml.recommendation.ratings import Ratings
+from skml.recommendation.reconstruction import row_products
+from skml.recommendation.slices import threads_for
 
 # A block of scores, one for each thread, stays near the processor's caches, whatever memory would be allowed.
 _BLOCK_BYTES = 1 << 24
@@ -52,7 +54,7 @@ def best_of_scores(scores, n, hidden, n_threads):
     indptr, indices = (np.zeros(n_rows + 1, np.int32), np.empty(0, np.int32)) if hidden is None else hidden
     width = min(n, scores.shape[1])
     columns, best = np.empty((n_rows, width), np.int32), np.empty((n_rows, width), scores.dtype)
-    _kernels.topk.top_items(scores, indptr, indices, columns, best, n_threads)
+    _kernels.topk.top_items(scores, indptr, indices, columns, best, threads_for(scores.size, n_threads))
     if width < n:
         columns = np.pad(columns, ((0, 0), (0, n - width)), constant_values=-1)
         best = np.pad(best, ((0, 0), (0, n - width)), constant_values=np.nan)
@@ -154,7 +156,7 @@ def take_rows(ratings, users):
     return Ratings(indptr.astype(np.int32), ratings.indices[places], ratings.data[places], weights, ratings.n_columns)
 
 
-def similar_rows(vectors, rows, n, n_threads):
+def closest_rows(vectors, rows, n, n_threads):
     """Return the rows of largest cosine with some rows, themselves left out.
 
     Parameters
@@ -180,9 +182,10 @@ def similar_rows(vectors, rows, n, n_threads):
     cosines = np.full((len(rows), n), np.nan, vectors.dtype)
     for block in blocks_of(len(known), vectors.shape[0]):
         asked = known[block]
-        with _kernels.blas_threads(1):  # a product's bits change with the number of threads
-            products = normed[rows[asked]] @ normed.T
-        products = products if isinstance(products, np.ndarray) else products.toarray()
+        if isinstance(normed, np.ndarray):
+            products = row_products(normed[rows[asked]], normed, n_threads)
+        else:
+            products = (normed[rows[asked]] @ normed.T).toarray()
         own = np.arange(len(asked) + 1, dtype=np.int32), rows[asked]
         places[asked], cosines[asked] = best_of_scores(products, n, own, n_threads)
     return places, cosines

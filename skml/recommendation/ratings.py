@@ -1,5 +1,6 @@
 """Interactions as the solvers take them: compressed rows of users, or of items."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,14 @@ class Ratings:
         """The sum of the weights."""
         return float(len(self.data) if self.weights is None else self.weights.sum(dtype=np.float64))
 
+    @property
+    def scale(self):
+        """The weighted root mean square of the ratings; 1 where all are 0."""
+        if not self.data.any():
+            return 1.0
+        unit = power_of_two(self.data)
+        return unit * math.sqrt(np.average(np.square(self.data / unit, dtype=np.float64), weights=self.weights))
+
     def row_weights(self):
         """Return the sum of each user's weights, in float64."""
         if self.weights is None:
@@ -88,6 +97,12 @@ class Ratings:
     def of_matrix(cls, matrix):
         """Return the entries of a CSR matrix of int32 indices as interactions of its rows with its columns."""
         return cls(matrix.indptr, matrix.indices, matrix.data, None, matrix.shape[1])
+
+
+def power_of_two(values):
+    """Return the largest power of two that no value is beyond, to divide by without rounding; 1 where all are 0."""
+    largest = np.max(np.abs(values), initial=0.0)
+    return float(2.0 ** np.floor(np.log2(largest, dtype=np.float64))) if largest > 0 else 1.0
 
 
 def build_ratings(users, items, data, weights, shape):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import r2_score
@@ -14,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml import _kernels
 from skml._sklearn import StrOptions
-from skml.base import fit_task, fitting
+from skml.base import fit_task, fitting, require_memory, validate_weights
 from skml.recommendation.baseline import context, fit_rows
 from skml.recommendation.doors import (
     as_learned,
@@ -27,20 +26,22 @@ from skml.recommendation.doors import (
     read_histories,
     read_rows,
     read_table,
+    warn_of_doors,
 )
+from skml.recommendation.holdout import told_and_asked
 from skml.recommendation.ids import is_numeric, look_up, merge_ids, named, other_kind
 from skml.recommendation.interactions import joined, merged, moved
 from skml.recommendation.ranking import (
     best_items,
     blocks_of,
+    closest_rows,
     in_order,
     is_one_of_many,
     ndcg_without,
-    similar_rows,
     take_rows,
 )
 from skml.recommendation.ratings import Ratings
-from skml.recommendation.tables import ITEMS, TWO_DOORS, USERS, as_column, has_row_names, is_frame
+from skml.recommendation.tables import ITEMS, TWO_DOORS, USERS, as_column, has_row_names, is_frame, without_labels
 
 # Predictions are made for so many pairs at a time.
 _PAIRS = 1 << 16
@@ -69,6 +70,10 @@ class Extra:
     old_items: np.ndarray | None
     new: Ratings | None
 
+    def has_same_ids(self, shape):
+        """Tell whether the users and items, so many, are those of the last fit, under the same codes."""
+        return all(map(np.array_equal, (self.old_users, self.old_items), map(np.arange, shape)))
+
 
 class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Base of recommenders: all but the model itself.
@@ -86,6 +91,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     # The penalty of features' coefficients, which are in units of their standard deviations.
     _feature_alpha = 1.0
+    _has_attributes = False  # whether the columns of X are attributes of items, also with implicit feedback
     _bias_alphas = (1.0, 1.0)  # those of the biases that are fitted beside the features
 
     # ---------------------------------------------------------------------------------------------- fitting
@@ -104,7 +110,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         y : array-like of shape (n_samples,), default=None
             Ratings; with implicit feedback confidences, None meaning 1.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight k means the same as k copies of the row, weight 0 that it isn't there.
+            Weight k means the same as k copies of the row (of ratings with ``duplicates="mean"``: the other rules tell
+            copies from weights), weight 0 that it isn't there.
 
         Returns
         -------
@@ -121,7 +128,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones; the index 0, 1, 2... that pandas gives by itself names nobody.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody. Numbers take on the type that
+            the model has.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -137,9 +145,12 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _fit(self, X, y, sample_weight, *, more=False, side=None):
         seen = {"X": X, "y": y, "sample_weight": sample_weight}
         door = "matrix" if self._is_matrix(X, y) else "interactions"
-        if more and door != self._door:
+        if not more:
+            warn_of_doors(X, y, door, not self._is_implicit or self._has_attributes)
+        elif door != self._door:
             raise ValueError(f"partial_fit must go on through the door of the first fit ({self._door}). {TWO_DOORS}")
-        rows = read_rows(self, X, y, sample_weight, reset=not more, implicit=self._is_implicit)
+        dtype = self._dtype if more else None  # what is added takes on the model's type
+        rows = read_rows(self, X, y, sample_weight, reset=not more, implicit=self._is_implicit, dtype=dtype)
         with fit_task(self, **seen, max_subtasks=None) as task:
             extra = self._take_in(rows, door, more, seen, side or {})
             vars(self).update(self._learn(task, as_learned(self._ratings, self._is_implicit), extra))
@@ -209,8 +220,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if estimator is None and table.features.shape[1]:
             raise ValueError(f"After fit(R), predict takes two columns, user and item; X has more. {TWO_DOORS}")
         users, items = ask_codes(table, self.user_ids_, self.item_ids_)
-        self._refuse_unknown(users, USERS)
-        self._refuse_unknown(items, ITEMS)
+        self._refuse_unknown(users, USERS, table.users)
+        self._refuse_unknown(items, ITEMS, table.items)
         return self._predict_rows(users, items, table.features).astype(self._dtype, copy=False)
 
     def _predict_rows(self, users, items, features):
@@ -230,6 +241,10 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 predictions[unknown] = np.nan
             elif self.handle_unknown == "mean" or not self._has_baseline:
                 predictions[unknown] = getattr(self, "mean_", 0.0) if self._is_implicit else self._mean_rating
+        if self._is_popularity and self.handle_unknown == "bias":
+            asked = self._is_stranger(users) & (items >= 0)
+            if asked.any():
+                predictions[asked] = self._popularity()[items[asked]]
         return predictions
 
     @property
@@ -241,12 +256,19 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def score(self, X, y=None, sample_weight=None):
         """Return how good predictions are: R squared, or with implicit feedback ndcg@10.
 
+        Of a matrix with ratings this is no measure of what the model does for ratings that it has not been told: rows
+        are folded in, and compared with the very ratings that were folded in, so that the model that fits closest wins.
+        To choose parameters hold out interactions: ``X, y = interactions(R)``, ``cv=PerUserKFold()``.
+
         Parameters
         ----------
         X : array-like, DataFrame or sparse matrix
-            Interactions, or after ``fit(R)`` a matrix, whose rows are folded in and compared on their known entries.
+            Interactions, or after ``fit(R)`` a matrix, whose rows are people who need not be known. Their known ratings
+            are folded in and compared with the predictions of these same entries.
             With implicit feedback the items of each user's rows are looked for among the ten that are recommended, as
-            ``get_scorer("ndcg@10")`` does: items that training has of the user, or not at all, are missed.
+            ``get_scorer("ndcg@10")`` does: items that training has of the user, or not at all, are missed. Of a sparse
+            matrix about a fifth of each row's items are looked for in what is recommended to somebody with the others
+            as a history; rows with a single item do not count.
         y : array-like of shape (n_samples,), default=None
             Ratings; with implicit feedback confidences, of which only those of 0 make a difference.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -268,27 +290,27 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _matrix_score(self, R, sample_weight):
         ratings = matrix_histories(self, R, False, len(self.item_ids_))
+        weights = validate_weights(sample_weight, ratings.matrix())
         states, rows = self._fold(ratings), ratings.rows()
         predictions = np.empty_like(ratings.data)
         for user in range(0, ratings.n_rows, 256):
             block = slice(ratings.indptr[user], ratings.indptr[min(user + 256, ratings.n_rows)])
             predictions[block] = self._scores(states[user : user + 256])[rows[block] - user, ratings.indices[block]]
-        weights = None if sample_weight is None else np.asarray(sample_weight)[rows]
+        weights = None if weights is None else weights[rows]
         return float(r2_score(ratings.data, predictions, sample_weight=weights))
 
     def _ranking_score(self, X, y, sample_weight):
         if self._is_matrix(X, y):
-            relevant = matrix_histories(self, X, True, len(self.item_ids_))
-            users = np.arange(relevant.n_rows, dtype=np.int32)
-        else:
-            rows = read_rows(self, X, y, sample_weight, reset=False, implicit=True)
-            users = known_codes(rows.user_ids, self.user_ids_, USERS)
-            self._refuse_unknown(users, USERS)
-            items = known_codes(rows.item_ids, self.item_ids_, ITEMS)
-            unknown, n_items = items < 0, len(self.item_ids_)
-            items[unknown] = n_items + np.arange(unknown.sum())
-            shape = (len(users), n_items + int(unknown.sum()))
-            relevant = merged(rows.users, items[rows.items], rows.y, None, shape, "mean")
+            return self._strangers_score(X, sample_weight)
+        estimator = None if self._door == "matrix" else self
+        rows = read_rows(estimator, X, y, sample_weight, reset=False, implicit=True)
+        users = known_codes(rows.user_ids, self.user_ids_, USERS)
+        self._refuse_unknown(users, USERS, rows.user_ids)
+        items = known_codes(rows.item_ids, self.item_ids_, ITEMS)
+        unknown, n_items = items < 0, len(self.item_ids_)
+        items[unknown] = n_items + np.arange(unknown.sum())
+        shape = (len(users), n_items + int(unknown.sum()))
+        relevant = merged(rows.users, items[rows.items], rows.y, None, shape, "mean")
         scorer, silent = self._block_scorer(users), self.handle_unknown == "nan"
 
         def scores(rows, candidates):
@@ -299,6 +321,20 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
         return ndcg_without(scores, relevant, self._seen_by(users), self._n_threads)
 
+    def _strangers_score(self, R, sample_weight):
+        """Return ndcg@10 of a part of each row's items, the others being a history."""
+        people = matrix_histories(self, R, True, len(self.item_ids_))
+        weights = validate_weights(sample_weight, people.matrix())
+        if weights is not None:
+            people = take_rows(people, np.flatnonzero(weights > 0))
+        told, asked = told_and_asked(people)
+        if len(asked.data) == 0:
+            raise ValueError(
+                "No row of the matrix has two items, of which one could be looked for, given the other. Further items "
+                "of users of training are looked for as interactions: score(interactions(R)[0])."
+            )
+        return ndcg_without(self._fold_scorer(told), asked, told, self._n_threads)
+
     # -------------------------------------------------------------------------------------------- questions
 
     def recommend(self, users=None, n=10, *, exclude_seen=True, candidates=None, return_scores=True, histories=None):
@@ -308,7 +344,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ----------
         users : array-like of shape (n_users,) or None, default=None
             Ids; None means all of ``user_ids_``. Users who are unknown get what people without ratings get, or with
-            `handle_unknown` "nan" nothing.
+            `handle_unknown` "nan" nothing. With implicit feedback, and no biases of items, that is what is popular:
+            their scores are then the share of the users of training who have the item.
         n : int, default=10
             How many for each.
         exclude_seen : bool, default=True
@@ -330,7 +367,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             NaN where no item is left. Only if `return_scores`.
         """
         check_is_fitted(self)
-        check_scalar(n, "n", Integral, min_val=1)
+        _check_count(n)
         chosen = self._candidate_codes(candidates)
         if histories is not None:
             if users is not None:
@@ -342,6 +379,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             seen, scorer, n_users = self._seen_by(codes), self._block_scorer(codes), len(codes)
         if not exclude_seen:
             seen = no_ratings(n_users, len(self.item_ids_), self._dtype)
+        self._require_room(n_users, n)
         items, scores = best_items(scorer, n_users, n, seen, chosen, self._n_threads)
         if histories is None and self.handle_unknown == "nan":
             items[codes < 0], scores[codes < 0] = -1, np.nan
@@ -369,8 +407,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         column = as_column(items, "items")
-        item_codes = known_codes(column, self.item_ids_, "items")
-        self._refuse_unknown(item_codes, "items")
+        item_codes = self._codes(column, self.item_ids_, "items")
         scores = self._scores_of(users, item_codes) if histories is None else self._told(users, histories, item_codes)
         if 0 in scores.shape:
             return np.empty(scores.shape, self.item_ids_.dtype), scores
@@ -417,7 +454,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             Cosines. Only if `return_scores`.
         """
         check_is_fitted(self)
-        codes = known_codes(as_column(items, "items"), self.item_ids_, "items")
+        codes = self._codes(items, self.item_ids_, "items")
+        _check_count(n)
         return self._similar(codes, "items", self.item_ids_, self._item_vectors, (n, return_scores))
 
     def similar_users(self, users, n=10, *, return_scores=True):
@@ -440,13 +478,13 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             Cosines. Only if `return_scores`.
         """
         check_is_fitted(self)
+        _check_count(n)
         return self._similar(self._user_codes(users), "users", self.user_ids_, self._user_vectors, (n, return_scores))
 
     def _similar(self, codes, name, ids, vectors, asked):
         n, return_scores = asked
-        check_scalar(n, "n", Integral, min_val=1)
-        self._refuse_unknown(codes, name)
-        places, cosines = similar_rows(vectors(), codes, n, self._n_threads)
+        self._require_room(len(codes), n)
+        places, cosines = closest_rows(vectors(), codes, n, self._n_threads)
         similar = named(places, ids)
         return (similar, cosines.astype(self._dtype, copy=False)) if return_scores else similar
 
@@ -465,7 +503,12 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         items : ndarray of shape (n_interactions,)
             The items that the user has interacted with, the strongest reason first.
         contributions : ndarray of shape (n_interactions,)
-            What each adds to the score.
+            What each adds to the score, which is that of :meth:`rank`. Their sum is what the score owes to the user's
+            interactions. What it lacks to the score is, with ratings: of MatrixFactorization the mean and the item's
+            bias (with "svd" also the user's); of NeighborhoodFilter and ContentFilter the mean and both biases, with
+            ``profile="rocchio"`` also a constant, the intercept of the line from cosines to ratings. With implicit
+            feedback nothing, under a loss of ranking the item's bias. Of MatrixFactorization all that of a fit that
+            has converged.
         """
         check_is_fitted(self)
         user_code, item_code = self._code_of(user, self.user_ids_, "user"), self._code_of(item, self.item_ids_, "item")
@@ -483,28 +526,39 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         column = as_column([asked], f"The {what}s")
         codes = look_up(column, ids, f"The {what}s")
         if codes[0] < 0:
-            why = f" ({words})" if (words := other_kind(column, ids, codes)) else ""
+            why = f" (the ids asked for {words})" if (words := other_kind(column, ids, codes)) else ""
             raise ValueError(f"explain is about users and items of training; it had no {what} {asked!r}{why}.")
         return int(codes[0])
 
     def _candidate_codes(self, candidates):
         if candidates is None:
             return None
-        codes = known_codes(as_column(candidates, "candidates"), self.item_ids_, "candidates")
-        self._refuse_unknown(codes, "candidates")
+        codes = self._codes(candidates, self.item_ids_, "candidates")
         return np.unique(codes[codes >= 0])
 
     def _user_codes(self, users):
         if users is None:
             return np.arange(len(self.user_ids_), dtype=np.int32)
-        codes = known_codes(as_column(users, "users"), self.user_ids_, "users")
-        self._refuse_unknown(codes, "users")
+        return self._codes(users, self.user_ids_, "users")
+
+    def _codes(self, values, ids, name):
+        column = as_column(values, name)
+        codes = known_codes(column, ids, name)
+        self._refuse_unknown(codes, name, column)
         return codes
 
-    def _refuse_unknown(self, codes, name):
+    def _require_room(self, n_asked, n):
+        """Refuse answers that would not fit: ids and scores of n for each, and a copy while they are made."""
+        require_memory(40 * n_asked * int(n), f"n={n:,} answers for each of {n_asked:,}")
+
+    def _refuse_unknown(self, codes, name, column):
         if self.handle_unknown == "error" and len(codes) and codes.min() < 0:
             row = int(np.argmin(codes))
-            raise ValueError(f"{name} hold ids that training has not seen, the first of them in place {row}.")
+            found = without_labels(column[[row]]).tolist()[0]
+            raise ValueError(
+                f"{name} hold ids that training has not seen, the first of them, {found!r}, in place {row}; "
+                "handle_unknown='bias' would answer all the same."
+            )
 
     def _histories(self, histories):
         if is_frame(histories):
@@ -518,14 +572,16 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _block_scorer(self, codes):
         """Return a function that scores a slice of users, unknown ones as people without a history."""
+        strange = self._is_stranger(codes)
+        stranger = self._stranger_scorer() if strange.any() else None
 
         def scores(rows, candidates):
-            users = codes[rows]
-            known = users >= 0
+            users, known = codes[rows], ~strange[rows]
             if known.all():
                 return self._scores(self._states(users), candidates)
-            empty = self._fold(no_ratings(1, len(self.item_ids_), self._dtype))
-            block = np.repeat(self._scores(empty, candidates), len(users), axis=0)
+            width = len(self.item_ids_) if candidates is None else len(candidates)
+            block = np.empty((len(users), width), self._dtype)
+            block[~known] = stranger(candidates)
             if known.any():
                 block[known] = self._scores(self._states(users[known]), candidates)
             return block
@@ -533,11 +589,42 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         return scores
 
     def _fold_scorer(self, histories):
+        empty = np.diff(histories.indptr) == 0
+        stranger = self._stranger_scorer() if self._is_popularity and empty.any() else None
+
         def scores(rows, candidates):
             some = take_rows(histories, np.arange(rows.start, rows.stop))
-            return self._scores(self._fold(as_learned(some, self._is_implicit)), candidates)
+            block = self._scores(self._fold(as_learned(some, self._is_implicit)), candidates)
+            if stranger is not None:
+                block[empty[rows]] = stranger(candidates)
+            return block
 
         return scores
+
+    def _is_stranger(self, users):
+        """Tell which users the model knows nothing of: unknown ones and, where that is nothing at all, empty rows."""
+        if not self._is_popularity:
+            return users < 0
+        known = np.maximum(users, 0)
+        return (users < 0) | (self._ratings.indptr[known] == self._ratings.indptr[known + 1])
+
+    def _stranger_scorer(self):
+        """Return a function that gives the scores of candidates for somebody of whom nothing is known."""
+        if self._is_popularity:
+            popularity = self._popularity()
+            return lambda candidates: popularity if candidates is None else popularity[candidates]
+        empty = self._fold(no_ratings(1, len(self.item_ids_), self._dtype))
+        return lambda candidates: self._scores(empty, candidates)
+
+    @property
+    def _is_popularity(self):
+        """Whether all that can be said to strangers is how popular items are: a model without biases has 0 for each."""
+        return self._is_implicit and not np.any(getattr(self, "item_bias_", 0.0))
+
+    def _popularity(self):
+        """Return the share of the users of training who have each item."""
+        counts = np.bincount(self._ratings.indices, minlength=self._ratings.n_columns)
+        return (counts / self._ratings.n_rows).astype(self._dtype)
 
     def _is_matrix(self, X, y):
         return door_of(X, y, self._is_implicit) == "matrix"
@@ -552,13 +639,19 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     @property
     def _n_threads(self):
-        # After a fork there is one thread, whatever was asked for.
         if is_one_of_many():
             return 1
-        return _kernels.n_threads() if self.n_jobs is None or _kernels._forked else effective_n_jobs(self.n_jobs)
+        return _kernels.n_threads() if self.n_jobs is None else _kernels.threads_of(self.n_jobs)
 
     def __sklearn_tags__(self):
         """Return the tags: interactions need y unless they say nothing but that they happened."""
         tags = super().__sklearn_tags__()
         tags.target_tags.required = not self._is_implicit
         return tags
+
+
+def _check_count(n):
+    """Raise an error unless n is an integer of at least 1; a boolean is none."""
+    if isinstance(n, (bool, np.bool_)):
+        raise TypeError(f"n must be an integer, got {n!r}.")
+    check_scalar(n, "n", Integral, min_val=1)

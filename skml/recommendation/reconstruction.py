@@ -1,20 +1,16 @@
 """Ratings as factors give them back: products of many rows, and how far off they are."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from skml import _kernels
-from skml._kernels import blas_threads
 from skml.recommendation.least_squares import gram_matrix
-from skml.recommendation.slices import row_slices
+from skml.recommendation.slices import CALL_WORK, row_slices, threads_for, work_slices
 
-_ROWS = 256  # rows whose products are one call, whatever the number of threads: so these show in no bit
 _CHUNK = 2**18
 
 
 def row_products(left, right, n_threads):
-    """Return ``left @ right.T``, of the same bits for any number of threads.
+    """Return ``left @ right.T``; a product's bits depend on its two rows alone, not on how many there are with them.
 
     Parameters
     ----------
@@ -28,21 +24,13 @@ def row_products(left, right, n_threads):
     Returns
     -------
     products : ndarray of shape (n_rows, n_columns)
-        Of their type.
+        Of right's type.
     """
-    out, turned = np.empty((len(left), len(right)), right.dtype), right.T
-    parts = [slice(start, start + _ROWS) for start in range(0, len(left), _ROWS)]
-
-    def multiply(rows):
-        np.matmul(left[rows], turned, out=out[rows])
-
-    with blas_threads(1):
-        if n_threads > 1 and len(parts) > 1:
-            with ThreadPoolExecutor(min(n_threads, len(parts))) as pool:
-                list(pool.map(multiply, parts))
-        else:
-            for rows in parts:
-                multiply(rows)
+    left, right = (np.ascontiguousarray(side, dtype=right.dtype) for side in (left, right))
+    out = np.empty((len(left), len(right)), right.dtype)
+    n_threads = threads_for(left.size * len(right), n_threads)
+    for rows in work_slices(np.full(len(left), right.size + 1.0), CALL_WORK * n_threads):
+        _kernels.products.row_products(left[rows], right, out[rows], n_threads)
     return out
 
 

@@ -18,7 +18,7 @@ from skml.recommendation.metrics import (
     precision_values,
     recall_values,
 )
-from skml.recommendation.tables import named_column
+from skml.recommendation.tables import AS_INTERACTIONS, as_table, named_column, shape_of
 
 __all__ = ["RankingScorer", "get_scorer"]
 
@@ -132,7 +132,8 @@ class RankingScorer:
         if self.threshold is not None:
             kept &= y >= self.threshold
         if not kept.any():
-            raise ValueError(f"No row is relevant: y is below threshold={self.threshold} everywhere.")
+            why = "sample_weight is 0" if self.threshold is None else f"y is below threshold={self.threshold}"
+            raise ValueError(f"No row is relevant: {f'{why} everywhere' if len(kept) else 'X has no rows'}.")
         gains = y[kept] if self.gains == "rating" and self.metric == "ndcg" else None
         if gains is not None and not gains.min() >= 0:
             raise ValueError("gains='rating' needs y that is not negative; shift it, or use gains='binary'.")
@@ -218,10 +219,7 @@ def _check(scorer):
 def _recommender(estimator, X):
     """Return what recommends inside searches and pipelines, and X as it sees it."""
     if sp.issparse(X):
-        raise ValueError(
-            "Ranked lists are scored on interactions (user, item, ...), and X is a sparse ratings matrix; "
-            "turn it into interactions first."
-        )
+        raise ValueError(f"Ranked lists are scored on interactions; X is a sparse ratings matrix. {AS_INTERACTIONS}")
     while not hasattr(estimator, "recommend"):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
@@ -230,4 +228,7 @@ def _recommender(estimator, X):
             estimator = estimator[-1]
         else:
             raise TypeError(f"{type(estimator).__name__} has no method recommend; ranked lists need a recommender.")
+    shape = shape_of(as_table(X))
+    if getattr(estimator, "_door", None) == "matrix" and len(shape) == 2 and shape[1] > 2:
+        raise ValueError(f"After fit(R) rows have two columns, user and item, not {shape[1]}. {AS_INTERACTIONS}")
     return estimator, X

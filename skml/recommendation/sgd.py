@@ -5,7 +5,7 @@ Of ratings: Funk (2006); Koren, Bell & Volinsky (2009). Of interactions without 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from skml.recommendation.strata import count_parts, cut, deal_evenly, deal_rando
 _SHUFFLE, _DEAL, _NEGATIVES, _STRATA, _START = range(5)
 # Numbers that one call of a kernel moves: so many take far less than half a second.
 _CALL = 10**8
+_TRIES = 64  # the kernel's, for an item that the user has not seen
+_PER_TRY = 10  # numbers that take as long to move as a try
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,28 @@ def random_factors(shape, n_components, dtype, *, init_scale=0.1, seed=0, mean=0
         Of that type.
     """
     rng = random_numbers(seed, _START)
-    rows = [rng.standard_normal((n, n_components), dtype=dtype) * np.dtype(dtype).type(init_scale) for n in shape]
-    return Factors.unbiased(*rows, mean)
+    rows = (rng.standard_normal((n, n_components)) * init_scale for n in shape)  # the same numbers for either type
+    return Factors.unbiased(*(side.astype(dtype) for side in rows), mean)
 
 
-def rating_scale(ratings):
-    """Return the root mean square of ratings, or 1 where all are 0."""
-    weights = ratings.filled_weights()
-    mean_square = np.average(np.square(ratings.data, dtype=np.float64), weights=weights) if len(weights) else 0.0
-    return math.sqrt(mean_square) or 1.0
+@dataclass(frozen=True)
+class Motion:
+    """What the factors of an epoch do not tell, and what those of the next depend on.
+
+    Attributes
+    ----------
+    arrays : tuple of ndarray
+        Factors and biases before they were averaged, in the units of the descent.
+    mean : Factors or None
+        The mean of the epochs since, where these are averaged.
+    since, window : int
+        The epochs before the first of these, of this run and of any.
+    """
+
+    arrays: tuple
+    mean: Factors | None
+    since: int
+    window: int
 
 
 def sgd_steps(ratings, start, descent, before=()):
@@ -118,7 +133,8 @@ def sgd_steps(ratings, start, descent, before=()):
     ratings : Ratings
         What to learn from; under the losses "bpr" and "logistic" the data are not looked at.
     start : Factors
-        Where to start; the mean stays.
+        Where to start; the mean stays. With a :class:`Motion` the descent, of the same problem, goes on as if it had
+        not been cut short.
     descent : Descent
         How to descend.
     before : sequence of float, default=()
@@ -127,9 +143,9 @@ def sgd_steps(ratings, start, descent, before=()):
     Yields
     ------
     step : Step
-        One per epoch; its state is a :class:`Factors`, its metrics are "objective" and "learning_rate". The objective
-        is half the squared error plus penalties, or the mean loss, each error as it was met during the epoch: before
-        the step that it led to, as in scikit-learn's stochastic gradient descents.
+        One per epoch; its state is a :class:`Factors` with its :class:`Motion`, its metrics are "objective" and
+        "learning_rate". The objective is half the squared error plus penalties, or the mean loss, each error as it was
+        met during the epoch: before the step that it led to, as in scikit-learn's stochastic gradient descents.
 
     Raises
     ------
@@ -140,7 +156,10 @@ def sgd_steps(ratings, start, descent, before=()):
     model = _Model.of(ratings, start, descent)
     learn = _rating_epoch(ratings, model, descent) if descent.loss == "squared" else _ranking_epoch(ratings, descent)
     scales = descent.penalties.scales(ratings)
-    plateau, done, mean = Plateau(descent, before), len(before), None
+    plateau, done, motion = Plateau(descent, before), len(before), start.motion
+    window = descent.max_iter - descent.average
+    goes_on = motion is not None and motion.window == window
+    since, mean = (motion.since, motion.mean) if goes_on else (max(done, window), None)
     for epoch in range(done + 1, descent.max_iter + 1):
         eta = plateau.damping * rate_at(descent, epoch)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -151,12 +170,13 @@ def sgd_steps(ratings, start, descent, before=()):
         if not math.isfinite(met + added):
             raise FloatingPointError(
                 f"The factors grew without bounds in epoch {epoch} at a learning rate of {eta:.3g}; lower "
-                "learning_rate_init (eta0), or raise the penalties."
+                "learning_rate_init, or raise the penalties."
             )
-        if epoch > descent.max_iter - descent.average:
-            state = mean = averaged(mean, state, epoch - max(done, descent.max_iter - descent.average))
+        if epoch > window:
+            state = mean = averaged(mean, state, epoch - since)
         plateau.see(objective)
         last = plateau.ended or epoch == descent.max_iter
+        state = replace(state, motion=Motion(model.running(), mean, since, window))
         yield Step(state, {"objective": objective, "learning_rate": eta}, last=last)
         if last:
             return
@@ -248,14 +268,23 @@ class _Model:
 
     @classmethod
     def of(cls, ratings, start, descent):
-        scale = rating_scale(ratings) if descent.loss == "squared" else 1.0
+        scale = ratings.scale if descent.loss == "squared" else 1.0
         root, kind, none = 1 / math.sqrt(scale), start.users.dtype.type, np.empty(0, dtype=start.users.dtype)
-        user_bias, item_bias = (start.user_bias, start.item_bias) if descent.fit_bias else (none, none)
-        biases = user_bias * kind(1 / scale), padded_copy(item_bias[:, None], kind, 1 / scale)
-        return cls(*(padded_copy(rows, kind, root) for rows in (start.users, start.items)), *biases, start, scale)
+        arrays = start.users, start.items, *((start.user_bias, start.item_bias) if descent.fit_bias else (none, none))
+        units = root, root, 1 / scale, 1 / scale
+        if start.motion is not None:
+            arrays, units = start.motion.arrays, (1.0,) * 4
+        sides = (padded_copy(rows, kind, unit) for rows, unit in zip(arrays[:2], units))
+        biases = arrays[2] * kind(units[2]), padded_copy(arrays[3][:, None], kind, units[3])
+        return cls(*sides, *biases, start, scale)
 
     def arrays(self):
         return self.U, self.V, self.user_bias, self.item_bias
+
+    def running(self):
+        """Return copies in the units of the descent."""
+        k = self.start.users.shape[1]
+        return self.U[:, :k].copy(), self.V[:, :k].copy(), self.user_bias.copy(), self.item_bias[:, 0].copy()
 
     def state(self):
         """Return a copy in the units of the ratings."""
@@ -312,13 +341,14 @@ def _ranking_epoch(ratings, descent):
     none = np.empty(0, dtype=ratings.data.dtype)
     weights = none if ratings.weights is None else ratings.weights / ratings.weights.mean()
     user_parts = deal_evenly(np.diff(ratings.indptr), n_parts)
+    tries = _expected_tries(ratings, n_parts)
 
     def learn(model, epoch, eta):
         # Negatives are drawn from the block's items; items are dealt anew each epoch, so that any two meet.
         item_parts = deal_randomly(n_items, n_parts, random_numbers(descent.seed, _DEAL, epoch))
         strata = cut(ratings, user_parts, item_parts, n_parts)
         key, rates, sums = random_key(descent.seed, _NEGATIVES, epoch), model.rates(eta, descent.penalties), np.zeros(2)
-        for starts, stops, parts in _pieces(strata, strata.order, model, descent, epoch):
+        for starts, stops, parts in _pieces(strata, strata.order, model, descent, epoch, tries):
             losses, seen = np.empty((len(starts), 2)), (ratings.indptr, ratings.indices)
             members = _members(strata, parts)
             arrays = (users, ratings.indices, weights, strata.order, starts, stops, *members, *seen, *model.arrays())
@@ -330,6 +360,18 @@ def _ranking_epoch(ratings, descent):
     return learn
 
 
+def _expected_tries(ratings, n_parts):
+    """Return how many tries a negative takes at most, on average over the interactions of blocks yet to be dealt.
+
+    Of n items in a block a user has not seen k ~ B(n, p). Where k > 0 that takes n / k tries, 2 / p at most on average;
+    where k = 0, which has a probability of (1 - p)^n, it takes all there are.
+    """
+    counts, n = np.diff(ratings.indptr), ratings.n_columns / n_parts
+    p = 1 - counts / ratings.n_columns
+    tries = np.minimum(2 / np.maximum(p, 2 / _TRIES) + _TRIES * (1 - p) ** n, _TRIES)
+    return float(np.average(tries, weights=counts))
+
+
 def _members(strata, parts):
     """Return the items of a stratum's blocks, in the order of the blocks."""
     first = int(parts[0])
@@ -338,11 +380,12 @@ def _members(strata, parts):
     return turned, np.append(0, np.cumsum(sizes)).astype(np.int32)
 
 
-def _pieces(strata, order, model, descent, epoch):
+def _pieces(strata, order, model, descent, epoch, tries=0.0):
     """Yield starts, stops and item parts of what one call of a kernel learns from; shuffle the order before."""
     key = random_key(descent.seed, _SHUFFLE, epoch)
-    rows = 1 if descent.loss == "squared" else 1 + descent.n_negatives
-    size = max(1, _CALL // (model.U.shape[1] * strata.n_parts * rows))
+    n_negatives = 0 if descent.loss == "squared" else descent.n_negatives
+    numbers = model.U.shape[1] * (1 + n_negatives) + _PER_TRY * tries * n_negatives
+    size = max(1, int(_CALL / (numbers * strata.n_parts)))
     for shift in random_numbers(descent.seed, _STRATA, epoch).permutation(strata.n_parts):
         starts, stops, parts = strata.stratum(shift)
         interaction_sgd.shuffle_blocks(order, starts, stops, key, descent.n_threads)

@@ -20,11 +20,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from skml import _kernels
-from skml.recommendation.ratings import Ratings
-from skml.recommendation.slices import work_slices
+from skml.recommendation.ratings import Ratings, power_of_two
+from skml.recommendation.slices import threads_for, work_slices
 
 _KINDS = {"product": 0, "zero": 1, "jaccard": 2, "cosine": 3, "adjusted_cosine": 3, "pearson": 4}
 _PAIRS_PER_CALL = 1.5e7  # of entries, per thread: below half a second
+_PER_PAIR = 10  # multiplications that take as long as a pair
 _PAIRS_PER_RESULT = 10  # what ranking a similarity takes
 _ENTRIES_PER_CALL = 2e6  # room for results
 _NOTHING = np.empty(0)
@@ -67,7 +68,7 @@ class Measure:
 _PRODUCTS = Measure("product", negative=True)
 
 
-def similarities(ratings, measure):
+def similarities(ratings, measure, n_threads=1):
     """Return the similarities of items.
 
     Parameters
@@ -76,6 +77,8 @@ def similarities(ratings, measure):
         Interactions by user; turned round (``ratings.flipped()[0]``), users are compared.
     measure : Measure
         What is called similar.
+    n_threads : int, default=1
+        It does not show in the result.
 
     Returns
     -------
@@ -83,10 +86,10 @@ def similarities(ratings, measure):
         Of the ratings' type and int32 indices, ascending within a row; no item is its own neighbour.
     """
     by_user = compared(ratings, measure.metric)
-    return _nearest(by_user.flipped()[0], by_user, measure, same=True)
+    return _nearest(by_user.flipped()[0], by_user, measure, True, n_threads)
 
 
-def similarities_to(ratings, known, measure):
+def similarities_to(ratings, known, measure, n_threads=1):
     """Return the similarities of new users to known ones.
 
     Parameters
@@ -97,6 +100,8 @@ def similarities_to(ratings, known, measure):
         Interactions of known users, by user, with the same items.
     measure : Measure
         As the known users were compared with each other, by ``similarities(known.flipped()[0], measure)``.
+    n_threads : int, default=1
+        It does not show in the result.
 
     Returns
     -------
@@ -104,16 +109,18 @@ def similarities_to(ratings, known, measure):
         A new user has no likeness of themselves to leave out: the copy of a known one is most similar to it.
     """
     by_item = compared(known.flipped()[0], measure.metric)
-    return _nearest(_as_compared(ratings, known, measure.metric), by_item, measure, same=False)
+    return _nearest(_as_compared(ratings, known, measure.metric), by_item, measure, False, n_threads)
 
 
-def gram(ratings):
+def gram(ratings, n_threads=1):
     """Return the products of items' weighted columns, X^T X with X = sqrt(w) r, the diagonal included.
 
     Parameters
     ----------
     ratings : Ratings
         Interactions by user.
+    n_threads : int, default=1
+        It does not show in the result.
 
     Returns
     -------
@@ -121,16 +128,18 @@ def gram(ratings):
         float64; what is 0 is not stored.
     """
     by_user, by_item = _in_double(ratings)
-    return _nearest(by_item, by_user, _PRODUCTS, same=False)
+    return _nearest(by_item, by_user, _PRODUCTS, False, n_threads)
 
 
-def dense_gram(ratings):
+def dense_gram(ratings, n_threads=1):
     """Return :func:`gram` as a dense array, without a sparse one in between.
 
     Parameters
     ----------
     ratings : Ratings
         Interactions by user.
+    n_threads : int, default=1
+        It does not show in the result.
 
     Returns
     -------
@@ -139,7 +148,7 @@ def dense_gram(ratings):
     """
     by_user, by_item = _in_double(ratings)
     products = np.zeros((ratings.n_columns, ratings.n_columns))
-    for rows, counts, indices, data in _chunks(by_item, by_user, _PRODUCTS, same=False):
+    for rows, counts, indices, data in _chunks(by_item, by_user, _PRODUCTS, False, n_threads):
         products[np.repeat(np.arange(rows.start, rows.stop), counts), indices] = data
     return products
 
@@ -263,22 +272,25 @@ def shares(ratings, one, other, metric):
     return items, terms / total if total else np.full(len(items), 1 / len(items))
 
 
-def _nearest(left, right, measure, same):
+def _nearest(left, right, measure, same, n_threads):
     """Return the rows of `right`, given by column, that are most similar to each row of `left`."""
-    return _joined(list(_chunks(left, right, measure, same)), (left.n_rows, right.n_columns), left.data.dtype)
+    chunks = list(_chunks(left, right, measure, same, n_threads))
+    return _joined(chunks, (left.n_rows, right.n_columns), left.data.dtype)
 
 
-def _chunks(left, right, measure, same):
+def _chunks(left, right, measure, same, n_threads):
     """Yield (rows, counts, indices, data) of consecutive rows of :func:`_nearest`."""
     n_kept = min(right.n_columns, measure.n_kept or right.n_columns)
+    if measure.metric != "product":
+        left, right = _in_unit(left), _in_unit(right)
     left_size = _sizes(left.rows(), left, left.n_rows, measure.kind)
     right_size = _sizes(right.indices, right, right.n_columns, measure.kind)
     parts = (*_with_roots(left), *_with_roots(right), left_size, right_size)
     plan = (measure.kind, measure.shrinkage, measure.min_support, measure.negative)
-    n_threads = _kernels.n_threads()
     pairs = np.append(0, np.cumsum(np.diff(right.indptr)[left.indices], dtype=np.float64))
     pairs = np.diff(pairs[left.indptr])
     work = pairs + _PAIRS_PER_RESULT * np.minimum(pairs, right.n_columns)
+    n_threads = threads_for(_PER_PAIR * work.sum(), n_threads)
     work = np.maximum(work, n_kept * _PAIRS_PER_CALL / _ENTRIES_PER_CALL)
     for rows in work_slices(work, _PAIRS_PER_CALL * n_threads):
         indices = np.empty((rows.stop - rows.start, n_kept), dtype=np.int32)
@@ -286,6 +298,11 @@ def _chunks(left, right, measure, same):
         _kernels.similarity.similar_rows(*parts, *plan, rows.start, same, indices, data, counts, n_threads)
         used = np.arange(n_kept) < counts[:, None]
         yield rows, counts, indices[used], data[used]
+
+
+def _in_unit(ratings):
+    """Return ratings in a unit of about their size, which no similarity depends on: squares of squares stay finite."""
+    return ratings.with_data(ratings.data / ratings.data.dtype.type(power_of_two(ratings.data)))
 
 
 def _joined(chunks, shape, dtype):

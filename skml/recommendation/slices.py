@@ -3,6 +3,12 @@
 import numpy as np
 
 CALL_WORK = 2e8  # multiplications in one call of a kernel: well below half a second on one thread
+_LEAST_WORK = 2e6  # multiplications of a call that is worth other threads: about half a millisecond
+
+
+def threads_for(work, n_threads):
+    """Return the threads for a call of so many multiplications: one where others would take longer to begin."""
+    return n_threads if work > _LEAST_WORK else 1
 
 
 def work_slices(work, limit):

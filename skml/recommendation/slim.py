@@ -19,8 +19,10 @@ import scipy.sparse as sp
 from skml import _kernels
 from skml.base import Step, require_memory
 from skml.recommendation.similarity import gram
+from skml.recommendation.slices import threads_for
 
 _WORK_PER_CALL = 5e7  # entries of the Gram matrix, per thread: below half a second
+_WORK_PER_PAIR = 100  # multiplications for an item and another, about
 _ITEMS_PER_CALL = 8  # per thread
 _STEPS = 100  # about
 _ITEMS_PER_STEP = (4, 256)  # at least and at most
@@ -50,7 +52,7 @@ class ElasticNet:
     tol: float = 1e-3
 
 
-def slim_steps(ratings, net):
+def slim_steps(ratings, net, n_threads=1):
     """Learn the weights of some items after others.
 
     Parameters
@@ -59,6 +61,8 @@ def slim_steps(ratings, net):
         Interactions by user.
     net : ElasticNet
         What is minimised.
+    n_threads : int, default=1
+        It does not show in the result.
 
     Yields
     ------
@@ -73,11 +77,12 @@ def slim_steps(ratings, net):
     """
     n, blocks = ratings.n_columns, ()
     _require_room(ratings)
-    products = gram(ratings)
+    products = gram(ratings, n_threads)
     size = int(np.clip(-(-n // _STEPS), *_ITEMS_PER_STEP))
+    n_threads = threads_for(_WORK_PER_PAIR * size * n, n_threads)
     for start in range(0, n, size):
         targets = np.arange(start, min(start + size, n), dtype=np.int32)
-        W, metrics = _solved(products, targets, net)
+        W, metrics = _solved(products, targets, net, n_threads)
         blocks = (*blocks, sp.csr_array(W.astype(ratings.data.dtype)))
         yield Step(blocks, metrics, last=bool(targets[-1] == n - 1))
 
@@ -113,11 +118,11 @@ def _require_room(ratings):
         raise ValueError(f"SLIM of {ratings.n_columns:,} items may need {most:,} products, more than 32 bits count.")
 
 
-def _solved(products, targets, net):
+def _solved(products, targets, net, n_threads):
     """Return the weights of the targets, a row each, and the figures of their minimisation."""
     G = (products.indptr, products.indices, products.data, products.diagonal())
     plan = (net.l1, net.l2, net.nonnegative, net.tol, net.max_iter)  # in the kernel's order
-    start, n_threads = products[targets].toarray(), _kernels.n_threads()
+    start = products[targets].toarray()
     W, Q, n, most = np.zeros_like(start), start.copy(), start.shape[1], min(_MOST, start.shape[1])
     done, n_sweeps = np.zeros((2, len(targets)), dtype=np.int32)
     room = np.empty((n_threads, n + most * (most + 2))), np.empty((n_threads, n), dtype=np.int32)

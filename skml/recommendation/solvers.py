@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skml._kernels import blas_threads
-from skml.base import Step
 from skml.recommendation import als, completion, coordinate, sgd
 from skml.recommendation.baseline import fit_baseline, row_biases
 from skml.recommendation.factors import Factors
 from skml.recommendation.newcomers import Ranking, fold_rankers, ranking_reasons
 from skml.recommendation.noise import noise_deviation
 from skml.recommendation.penalties import Penalties
-from skml.recommendation.ratings import Ratings
+from skml.recommendation.ratings import Ratings, power_of_two
+from skml.recommendation.slices import threads_for
+from skml.recommendation.strata import count_parts
 
 # The penalties of alpha="auto"; see auto_alphas for the units of some.
 AUTO = {
@@ -26,8 +27,6 @@ AUTO = {
     "implicit": {"users": 0.35, "items": 0.35, "biases": 1.0, "attributes": 1.0},
     "ranking": {"users": 0.02, "items": 0.02, "biases": 0.02, "attributes": 1.0},
 }
-
-_LEAST_WORK = 3e7  # about 10 ms
 
 
 @dataclass(frozen=True)
@@ -141,22 +140,28 @@ def auto_alphas(ratings, kind):
     alphas = AUTO[kind]
     if kind in ("orthogonal", "ranking"):
         return alphas
-    unit, total = 1.0, float(ratings.data.sum(dtype=np.float64))
-    if kind != "implicit":
+    unit = 1.0
+    if kind == "implicit":
+        total = math.sqrt(ratings.data.sum(dtype=np.float64))
+    else:
         weights = ratings.filled_weights().astype(np.float64)
-        mean, total = np.average(ratings.data, weights=weights), np.square(weights).sum()
-        unit = math.sqrt(np.average(np.square(ratings.data - mean, dtype=np.float64), weights=weights)) or 1.0
+        mean, size = np.average(ratings.data, weights=weights), power_of_two(weights)
+        total = size * math.sqrt(np.square(weights / size).sum())
+        unit = ratings.with_data(ratings.data - mean).scale
     if kind == "explicit":
         unit = noise_deviation(ratings) or 1.0
     if kind != "weighted":
-        unit *= math.sqrt(total / ratings.n_rows) + math.sqrt(total / ratings.n_columns)
+        unit *= total * (1 / math.sqrt(ratings.n_rows) + 1 / math.sqrt(ratings.n_columns))
     return {**alphas, **{side: alphas[side] * unit for side in ("users", "items")}}
 
 
-def threads_worth(ratings, n_components, n_threads):
-    """Return how many threads to use: one where a sweep is so short that waiting for others would take longer."""
-    work = len(ratings.data) * (n_components + 8) ** 2 + (ratings.n_rows + ratings.n_columns) * n_components**3 / 3
-    return n_threads if work > _LEAST_WORK else 1
+def threads_worth(ratings, n_components, n_threads, solver="als"):
+    """Return how many threads to use, by the work of the calls of a solver; "als" stands for all least squares."""
+    n, k = len(ratings.data), n_components
+    rows = min(n, ratings.n_rows) + min(n, ratings.n_columns)
+    least_squares = (n * (k + 8) ** 2 + rows * k**3 / 3) / 4
+    work = {"ccd": 8 * n, "sgd": 2 * n * (k + 8) / count_parts(ratings), "svd": 2 * n * (k + 8)}
+    return threads_for(work.get(solver, least_squares), n_threads)
 
 
 def make_solver(settings):
@@ -171,7 +176,9 @@ def _spectral(ratings, settings, mean):
     # Where people and items fall into groups that share nothing, a singular vector is 0 outside of its group. That is a
     # saddle of J: what leads away from it must not be rounding.
     noise = np.random.default_rng([settings.seed, 5])
-    sides = (side + 1e-3 * _spread(side) * noise.standard_normal(side.shape, side.dtype) for side in (users, items))
+    sides = (
+        side + 1e-3 * _spread(side) * noise.standard_normal(side.shape).astype(side.dtype) for side in (users, items)
+    )
     return Factors.unbiased(*sides, mean)
 
 
@@ -198,7 +205,7 @@ class ALS:
             attribute_penalty=s.alphas["attributes"],
             weighted=s.weighted,
             inner=s.inner,
-            cg_steps=s.cg_steps,
+            cg_steps=min(s.cg_steps, 2 * (s.n_components + 1)),  # they end after as many as there are unknowns, about
             max_iter=s.max_iter,
             tol=s.tol,
             n_threads=s.n_threads,
@@ -237,7 +244,7 @@ class SGD:
         if s.init == "svd":
             return _spectral(ratings, s, mean)
         centred = ratings.with_data(ratings.data - ratings.data.dtype.type(mean))
-        scale = 0.1 * (1.0 if s.ranks else math.sqrt(sgd.rating_scale(centred)))
+        scale = 0.1 * (1.0 if s.ranks else math.sqrt(centred.scale))
         shape = ratings.n_rows, ratings.n_columns
         return sgd.random_factors(shape, s.n_components, ratings.data.dtype, init_scale=scale, seed=s.seed, mean=mean)
 
@@ -301,6 +308,11 @@ def _weighed(ratings):
     return Ratings(ratings.indptr, ratings.indices, ratings.data, weights, ratings.n_columns)
 
 
+def _with_motion(step, factors):
+    """Return a step of a solver, whose state was a motion, with factors for it."""
+    return replace(step, state=replace(factors, motion=step.state))
+
+
 class CCD:
     """Coordinate descent."""
 
@@ -338,8 +350,8 @@ class CCD:
             start = replace(start, users=np.maximum(start.users, 0), items=np.maximum(start.items, 0))
         options = {"constraint": s.constraint, "fit_bias": s.fit_bias, "n_threads": s.n_threads}
         options |= {"max_iter": s.max_iter - past.n_iter, "tol": -math.inf if s.tol is None else s.tol}
-        steps = coordinate.coordinate_steps(ratings, start, self.penalties, **options)
-        return (Step(step.state.factors, step.metrics, step.last) for step in steps)
+        steps = coordinate.coordinate_steps(ratings, start.motion or start, self.penalties, **options)
+        return (_with_motion(step, step.state.current.factors) for step in steps)
 
     def fold_users(self, ratings, factors):
         """Return factors and biases of users given by their ratings of known items."""
@@ -363,7 +375,8 @@ class SVD:
     @property
     def alpha(self):
         # lu |P|^2 + lv |Q|^2 is least, over all PQ' = Z, at 2 sqrt(lu lv) |Z|_*
-        return math.sqrt(self.settings.alphas["users"] * self.settings.alphas["items"])
+        users, items = (self.settings.alphas[side] for side in ("users", "items"))
+        return users * math.sqrt(items / users) if users else 0.0  # a product could overflow
 
     def start(self, ratings):
         """Return where a first fit starts: nowhere, but for mean and biases."""
@@ -384,15 +397,15 @@ class SVD:
             ratings.with_data(ratings.data - bias),
             s.n_components,
             alpha=self.alpha,
-            start=_orthonormal(start) if start.users.any() else None,
+            start=start.motion or (_orthonormal(start) if start.users.any() else None),
             seed=s.seed,
             max_iter=s.max_iter - past.n_iter,
             tol=-math.inf if s.tol is None else s.tol,
             n_threads=s.n_threads,
         )
         for step in steps:
-            found = step.state
-            yield Step(replace(base, users=found.left * found.sizes, items=found.right), step.metrics, step.last)
+            found = step.state.current
+            yield _with_motion(step, replace(base, users=found.left * found.sizes, items=found.right))
 
     def fold_users(self, ratings, factors):
         """Return factors and biases of users given by their ratings of known items."""

@@ -1,7 +1,8 @@
 """Splitters of interactions: what a recommender may know, and what it is then asked.
 
 They are scikit-learn cross-validators like any other, for ``cv=`` in ``cross_val_score`` or ``GridSearchCV``. Rows of
-X are interactions (a ratings matrix, whose rows are users, is split by scikit-learn's own ``KFold``).
+X are interactions. Of a matrix, whose rows are users, scikit-learn's own ``KFold`` holds out whole users, whose ratings
+are then folded in and predicted; to hold out ratings make it interactions (:func:`skml.recommendation.interactions`).
 """
 
 from numbers import Integral
@@ -174,7 +175,8 @@ class LeaveLastOut(_Splitter):
         How many interactions of each user to leave out.
     time : int, str or None, default=None
         The column of X that holds times, by index or, in a DataFrame, by name: numbers, dates, or text that sorts by
-        time. None: they come as `groups`. A column of X is also a feature to a recommender; `groups` are not.
+        time. None: they come as `groups`. A column of X is also a feature to a recommender, which takes numbers alone,
+        and no dates: leave such a column out of X and pass it as `groups`.
     user : int or str, default=0
         The column of X that holds the users.
 
@@ -219,7 +221,8 @@ class TimeSplit(_Splitter):
         Number of splits, at least 1.
     time : int, str or None, default=None
         The column of X that holds times, by index or, in a DataFrame, by name: numbers, dates, or text that sorts by
-        time. None: they come as `groups`. A column of X is also a feature to a recommender; `groups` are not.
+        time. None: they come as `groups`. A column of X is also a feature to a recommender, which takes numbers alone,
+        and no dates: leave such a column out of X and pass it as `groups`.
     known_users : bool, default=False
         Whether to leave rows of users who are new in a test set out of it. Such rows are then in neither set of that
         split, and a user with a single interaction is never in a test set.

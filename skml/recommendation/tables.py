@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 import scipy.sparse as sp
 
+from skml.base import warn_caller
 from skml.recommendation.ids import Labels, as_numbers, as_objects, is_missing, is_numeric, listed, missing
 
 USERS, ITEMS = "The users in column 0 of X", "The items in column 1 of X"
@@ -16,6 +17,12 @@ TWO_DOORS = (
     "There are two ways in: fit(X, y) takes interactions, rows of user, item and numeric features without missing "
     "values, and their ratings; fit(R) without y takes a matrix of ratings, users x items, dense with NaN for missing "
     "ones or sparse with the known ones stored."
+)
+
+
+AS_INTERACTIONS = (
+    "A row must be an interaction: user, item and features. If X is a matrix of ratings, users x items, make it "
+    "interactions first, X, y = skml.recommendation.interactions(R), and fit on these."
 )
 
 
@@ -124,7 +131,7 @@ def column_of(table, f, *, times=False):
 
 def _plainer(column, times=False):
     if _is_time(column.dtype):
-        return np.asarray(column) if times else _no_time(column.dtype)
+        return np.asarray(column) if times else no_time(column.dtype)
     if hasattr(column, "iloc"):
         return _of_pandas(column)
     return _of_polars(column) if hasattr(column, "null_count") else np.asarray(column)
@@ -157,7 +164,10 @@ def named_column(X, which, name):
         raise ValueError(f"X must be a table of shape (n_samples, n_columns), got shape {shape_of(table)}.")
     values = without_labels(column_of(table, _place_of(which, table, name), times=True))
     if (lost := missing(values)).any():
-        raise ValueError(f"Column {which!r} of X ({name}) is missing in row {int(np.argmax(lost))}.")
+        numbers = f" {AS_INTERACTIONS}" if is_numeric(values) else ""
+        raise ValueError(f"Column {which!r} of X ({name}) is missing in row {int(np.argmax(lost))}.{numbers}")
+    if name != "time" and values.dtype.kind == "f" and (values != np.floor(values)).any():
+        warn_caller(f"Column {which!r} of X ({name}) holds fractions as ids. {AS_INTERACTIONS}", UserWarning)
     return values
 
 
@@ -187,10 +197,11 @@ def without_labels(column):
     return np.append(column.values.astype(object), None)[column.codes]
 
 
-def refuse_times(table):
+def refuse_times(table, name="X"):
     """Raise a TypeError if a column of a frame or array holds times."""
     for dtype in getattr(table, "dtypes", [getattr(table, "dtype", None)]):
-        _no_time(dtype)
+        if _is_time(dtype):
+            no_time(dtype, name)
 
 
 def _is_time(dtype):
@@ -198,9 +209,9 @@ def _is_time(dtype):
     return getattr(dtype, "kind", "") in ("m", "M") or (callable(temporal) and temporal())
 
 
-def _no_time(dtype):
-    if _is_time(dtype):
-        raise TypeError(f"X holds times ({dtype}); convert them to numbers first, e.g. seconds since a date.")
+def no_time(dtype, name="X"):
+    """Raise the TypeError that says that a table holds times."""
+    raise TypeError(f"{name} holds times ({dtype}); convert them to numbers first, e.g. seconds since a date.")
 
 
 def _of_pandas(column):

@@ -145,3 +145,24 @@ def test_refuses_what_points_outside(rng, broken):
     with pytest.raises(ValueError) if broken != "kind" else nullcontext():
         out = np.empty((2, targets))
         similarity.say_rows(*left, *right, *back, k, True, 0.0, True, start, out, n_threads)
+
+
+@pytest.mark.parametrize("dtype", ["d", "f"])
+@pytest.mark.parametrize("root", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_refuses_roots_that_are_no_positive_numbers(rng, dtype, root, side):
+    pair = [csr(rng, (4, 30), dtype, True), csr(rng, (30, 4), dtype, True)]
+    pair[side][3][rng.integers(len(pair[side][3]))] = root
+    for module in (similarity, twin):
+        with pytest.raises(ValueError):
+            nearest(module, *pair, (np.ones(4), np.ones(4)), (3, 0.0, 0.0, False), (0, 4, 4, False), dtype)
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_refuses_roots_whose_products_vanish(rng, kind):
+    # a sum of 0 would be taken for a row not met before, and more rows than there are written down
+    left, right = csr(rng, (4, 30), "d", True), csr(rng, (30, 4), "d", True)
+    left[3][:], right[3][:] = 1e-200, 1e-200
+    for module in (similarity, twin):
+        with pytest.raises(ValueError):
+            nearest(module, left, right, (np.ones(4), np.ones(4)), (kind, 0.0, 0.0, False), (0, 4, 4, False), "d")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skml.recommendation.baseline import fit_baseline, fit_rows
+from skml.recommendation.baseline import context, fit_baseline, fit_rows
 from skml.recommendation.ratings import build_ratings
 
 
@@ -60,7 +60,8 @@ def test_scale_of_ratings_does_not_matter(rng, scale):
     plain = fit_rows((u, i), y, None, (6, 5), x, (1.0, 1.0, 1.0))
     scaled = fit_rows((u, i), y * scale, None, (6, 5), x * 1e150, (1.0, 1.0, 1.0))
     np.testing.assert_allclose(scaled.user_bias / scale, plain.user_bias, rtol=1e-9)
-    np.testing.assert_allclose(scaled.context(x * 1e150) / scale, plain.context(x), rtol=1e-9)
+    added = context(x * 1e150, scaled.coef, scaled.feature_means) / scale
+    np.testing.assert_allclose(added, context(x, plain.coef, plain.feature_means), rtol=1e-9)
 
 
 def test_constant_features_add_nothing():

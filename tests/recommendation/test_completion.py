@@ -46,7 +46,7 @@ def balanced(found):
 
 def final_of(*args, **options):
     *_, step = completion_steps(*args, **options)
-    return step.state
+    return step.state.current
 
 
 @pytest.mark.parametrize("shape", [(50, 30), (30, 50), (420, 330), (330, 420)])
@@ -100,7 +100,7 @@ def test_the_objective_is_true_and_never_rises(rng, dtype, alpha, weighted):
     steps = list(completion_steps(ratings, 5, alpha=alpha, max_iter=60, tol=0.0))
     objectives = [step.metrics["objective"] for step in steps]
     assert np.all(np.diff(objectives) <= 0)
-    found = steps[-1].state
+    found = steps[-1].state.current
     assert found.left.dtype == found.sizes.dtype == found.right.dtype == np.dtype(dtype)
     P, Q = (side.astype("d") for side in balanced(found))
     w = np.ones(R.shape) if weights is None else weights
@@ -116,7 +116,7 @@ def test_it_is_the_objective_of_the_other_solvers(rng):
     ours = final_of(ratings, k, alpha=alpha, max_iter=3000, tol=1e-12).objective
     start = Factors(*svd_start(ratings, k, 0), np.zeros(50), np.zeros(30))
     *_, step = coordinate_steps(ratings, start, Penalties(alpha, alpha), fit_bias=False, max_iter=3000, tol=1e-12)
-    assert_allclose(ours, step.state.objective, rtol=1e-4)
+    assert_allclose(ours, step.state.current.objective, rtol=1e-4)
 
 
 def test_where_all_but_nothing_is_missing_the_start_hardly_matters(rng):

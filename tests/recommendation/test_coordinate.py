@@ -1,6 +1,7 @@
 """Coordinate descent: the objective never rises, each constraint holds, fold-in is exact, NMF is no better."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,9 +51,10 @@ def start_of(rng, ratings, k, constraint):
 
 
 def steps_of(ratings, start, penalties, constraint, **options):
-    """Return all steps, with biases where the constraint allows them."""
+    """Return all steps with the Descent for their state, with biases where the constraint allows them."""
     fit_bias = options.pop("fit_bias", constraint != "nonnegative")
-    return list(coordinate_steps(ratings, start, penalties, constraint=constraint, fit_bias=fit_bias, **options))
+    steps = coordinate_steps(ratings, start, penalties, constraint=constraint, fit_bias=fit_bias, **options)
+    return [replace(step, state=step.state.current) for step in steps]
 
 
 def hand_objective(ratings, factors, penalties, constraint):

@@ -1,6 +1,8 @@
 """Matrix factorization: every solver through both doors, folding in, going on, and what does not go together."""
 
+import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -279,7 +281,7 @@ def test_what_is_unknown_has_the_bias_that_is_known(rng):
 
 
 @pytest.mark.parametrize("kind", ["als", "als-cg", "svd", "ccd", "sgd", "ccd-nonnegative"])
-def test_partial_fit_goes_on_and_ends_where_fit_does(rng, kind):
+def test_partial_fit_goes_on_and_ends_where_fit_does(rng, kind, monkeypatch):
     X, y = interactions(drawn(rng, noise=0.5))
     first = (X[:, 0] < 50) & (X[:, 1] < 35)
     params = {"alpha": 1.0, "tol": None if kind == "sgd" else 1e-9, "max_iter": 300}
@@ -287,12 +289,18 @@ def test_partial_fit_goes_on_and_ends_where_fit_does(rng, kind):
     short = clone(model).set_params(max_iter=2, tol=None).fit(X[first], y[first])
     model.partial_fit(X[~first], y[~first])
     whole = model_of(kind, **params).fit(X, y)
-    assert model.history_["objective"][-1] <= whole.history_["objective"][-1] * 1.05  # there are several minima
+    # There are several minima, near each other: of 36 seeds at most 0.6 % apart.
+    assert model.history_["objective"][-1] <= whole.history_["objective"][-1] * 1.1
     assert model.user_factors_.shape == (60, 3)
     np.testing.assert_array_equal(model.item_ids_, whole.item_ids_)
-    # It starts near: new people are folded in.
+    # It starts from the factors there are; those who are new are folded in.
+    starts, cls, old = [], type(short._solver_of(short._ratings)), short._factors
+    steps = cls.steps
+    monkeypatch.setattr(cls, "steps", lambda self, *args: starts.append(args[1]) or steps(self, *args))
     short.partial_fit(X[~first], y[~first])
-    assert short.history_["objective"][0] < clone(short).fit(X, y).history_["objective"][0]
+    for now, before in zip((starts[0].users, starts[0].items), (old.users, old.items)):
+        np.testing.assert_array_equal(now[: len(before)], before)
+        assert now[len(before) :].any(axis=1).all()
 
 
 def test_partial_fit_begins_where_there_is_nothing(rng):
@@ -310,17 +318,101 @@ def test_partial_fit_under_a_ranking_loss(rng, kind):
     assert np.isfinite(model.user_factors_).all()
 
 
-@pytest.mark.parametrize("kind", ["als", "als-cg", "als-svd", "sgd"])
-def test_a_fit_cut_short_and_continued_is_the_uninterrupted_one(rng, kind):
+FITTED = "user_factors_", "item_factors_", "user_bias_", "item_bias_"
+
+
+def assert_same_fit(one, other):
+    assert one.history_ == other.history_
+    assert one.n_iter_ == other.n_iter_ == len(one.history_["objective"])
+    for name in FITTED:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("early_stopping", [False, True])
+@each_explicit
+def test_a_fit_cut_short_and_continued_is_the_uninterrupted_one(rng, kind, early_stopping, dtype):
+    R = drawn(rng, noise=1.0).astype(dtype)
+    params = {"learning_rate": "invscaling", "tol": None, "early_stopping": early_stopping, "average": 0}
+    whole = model_of(kind, **{**params, "max_iter": 9}).fit(R)
+    for n_iter in (1, 2, 5):
+        short = model_of(kind, **{**params, "max_iter": n_iter, "warm_start": True}).fit(R)
+        resumed = pickle.loads(pickle.dumps(short)).set_params(max_iter=9).fit(R)
+        assert_same_fit(resumed, whole)
+        assert_same_fit(resumed.fit(R), whole)  # there is nothing to do
+
+
+class Cut:
+    """A callback that ends a fit after so many steps."""
+
+    def __init__(self, n_steps):
+        self.n_steps = n_steps
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        return context.parent is not None and context.task_id + 1 == self.n_steps
+
+
+@pytest.mark.parametrize("learning_rate", ["cosine", "adaptive"])
+@pytest.mark.parametrize("n_steps", [2, 4, 6])
+def test_a_mean_of_epochs_that_was_cut_goes_on(rng, learning_rate, n_steps):
+    R = drawn(rng, noise=1.0)
+    params = {"max_iter": 8, "average": 5, "learning_rate": learning_rate, "warm_start": True}
+    whole, cut = model_of("sgd", **params).fit(R), model_of("sgd", **params)
+    cut.set_callbacks(Cut(n_steps)).fit(R)
+    assert cut.n_iter_ == n_steps
+    assert_same_fit(cut.set_callbacks().fit(R), whole)
+
+
+@each_explicit
+def test_other_data_is_another_fit_from_these_factors(rng, kind):
     R = drawn(rng)
-    params = {"learning_rate": "invscaling", "tol": None}
-    short = model_of(kind, **{**params, "max_iter": 3, "warm_start": True}).fit(R)
-    resumed, whole = short.set_params(max_iter=7).fit(R), model_of(kind, **{**params, "max_iter": 7}).fit(R)
-    np.testing.assert_allclose(resumed.user_factors_, whole.user_factors_, rtol=1e-9, atol=1e-12)
-    assert resumed.n_iter_ == whole.n_iter_ == len(resumed.history_["objective"])
-    assert resumed.fit(R).n_iter_ == 7
-    other = np.where(np.arange(60)[:, None] % 7 == 0, np.nan, R)
-    assert resumed.fit(np.where(np.isnan(other[0]).all(), R, other)).n_iter_ <= 7  # other data: anew from these factors
+    X, y = interactions(R)
+    kept = (X[:, 0] % 7 > 0) | (X[:, 1] % 3 > 0)
+    model = model_of(kind, max_iter=20, warm_start=True).fit(X, y)
+    model.set_params(max_iter=15).fit(X[kept], y[kept])
+    fresh = model_of(kind, max_iter=15).fit(X[kept], y[kept])
+    assert model.n_iter_ <= 15
+    assert not np.array_equal(model.item_factors_, fresh.item_factors_)
+    assert model.reconstruction_err_ < 1.5 * fresh.reconstruction_err_
+    assert len(model.history_["objective"]) == model.n_iter_
+
+
+@each_explicit
+@pytest.mark.parametrize("renamed", [(1, 0), (0, 1), (1, 1)], ids=["users", "items", "both"])
+def test_others_of_the_same_ratings_are_another_fit(rng, kind, renamed):
+    X, y = interactions(drawn(rng))
+    model = model_of(kind, max_iter=60, warm_start=True).fit(X, y)
+    new = X + 1000 * np.array(renamed)
+    fresh = clone(model).fit(new, y)
+    model.fit(new, y)
+    np.testing.assert_array_equal(model.user_ids_, fresh.user_ids_)
+    np.testing.assert_array_equal(model.item_ids_, fresh.item_ids_)
+    if all(renamed):
+        assert_same_fit(model, fresh)  # nothing is left to start from
+    # Nobody is without factors, and predictions are about as good.
+    assert model.user_factors_.any(axis=1).all()
+    assert model.reconstruction_err_ < 1.5 * fresh.reconstruction_err_
+
+
+@pytest.mark.parametrize("kind", ["als", "als-cg", "sgd", "svd", "ccd"])
+def test_one_who_is_renamed_is_folded_in(rng, kind):
+    X, y = interactions(drawn(rng))
+    model = model_of(kind, max_iter=30, warm_start=True).fit(X, y)
+    X[X[:, 0] == 3, 0] = 777
+    model.fit(X, y)
+    assert model.user_ids_[-1] == 777
+    assert model.user_factors_[-1].any()
+    new = X[:, 0] == 777
+    assert np.mean((model.predict(X[new]) - y[new]) ** 2) < np.mean((y[new] - y.mean()) ** 2)
 
 
 def test_a_cut_does_not_show_in_an_adaptive_rate_or_in_patience(rng):
@@ -369,10 +461,12 @@ def test_a_path_of_penalties_is_followed(rng, random_state):
     R = drawn(rng, noise=0.5)
     model = model_of("als", warm_start=True, random_state=random_state, max_iter=1000, tol=1e-10)
     for alpha in (10.0, 3.0, 1.0):
-        model.set_params(alpha=alpha).fit(R)
+        model.set_params(alpha=alpha)
+        before = objective_of(model, R) if hasattr(model, "mean_") else np.inf
+        model.fit(R)
         assert model.alpha_["users"] == alpha
+        assert model.history_["objective"][0] <= before * (1 + 1e-9)  # it goes down from the factors there are
         assert model.history_["objective"][-1] == pytest.approx(objective_of(model, R))
-        assert model.history_["objective"][-1] < 1.05 * clone(model).fit(R).history_["objective"][-1]  # several minima
     n_iter = model.n_iter_
     assert model.fit(R).n_iter_ == n_iter  # has converged, and the seed is that of the fit before
 
@@ -385,6 +479,56 @@ def test_only_new_codes_are_folded_in(rng, monkeypatch):
     monkeypatch.setattr(solvers.SGD, "fold_items", lambda self, *args: seen.append(args[0].n_rows) or fold(self, *args))
     model.fit(X)
     assert seen == [10]
+
+
+UNITS = {**EXPLICIT, "als-cg-unbiased": {"inner": "cg", "fit_bias": False}}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", UNITS)
+def test_in_other_units_the_model_is_the_same(rng, kind, dtype):
+    X, y = interactions(drawn(rng, noise=0.5))
+    X, y = X.astype(np.int32), y.astype(dtype)
+    model = model_of(kind, UNITS).fit(X, y)
+    said = model.predict(X)
+    single = dtype == np.float32
+    exactly = "svd" not in kind and "orthogonal" not in kind  # LAPACK has units of its own
+    for c in (4.0, 2.0**-20, 2.0**28) if single else (4.0, 2.0**-400, 2.0**470):
+        found = model_of(kind, UNITS).fit(X, y * dtype(c))
+        np.testing.assert_allclose(found.predict(X) / dtype(c), said, rtol=0 if exactly else 1e-3 if single else 1e-9)
+        if exactly:
+            np.testing.assert_array_equal(found.user_factors_, model.user_factors_ * dtype(np.sqrt(c)))
+    if not single:
+        np.testing.assert_allclose(model_of(kind, UNITS).fit(X, y * 1e13).predict(X) / 1e13, said, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["als", "sgd", "ccd", "svd", "als-weighted"])
+def test_tiny_weights_are_weights(rng, kind):
+    X, y = interactions(drawn(rng, noise=0.5))
+    for weight in (1e-160, 1e-250, 1e200):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            model = model_of(kind).fit(X, y, sample_weight=np.full(len(y), weight))
+        assert 0.3 < model.score(X, y) < 1
+
+
+def test_transform_refuses_whom_it_shall_not_know(rng):
+    X, y = interactions(drawn(rng))
+    model = model_of("als").fit(X, y)
+    assert not model.transform([[999, 0]]).any()
+    with pytest.raises(ValueError, match="has not seen"):
+        model.set_params(handle_unknown="error").transform([[999, 0]])
+
+
+@pytest.mark.parametrize("solver", ["sgd", "ccd", "als"])
+@pytest.mark.parametrize("init", ["random", "svd"])
+def test_the_start_is_the_same_in_either_type(rng, solver, init):
+    X, y = interactions(drawn(rng))
+    y = y.astype(np.float32)
+    params = {"solver": solver, "init": init, "max_iter": 1, "tol": None, "random_state": 0, "alpha": 1.0}
+    single, double = (MatrixFactorization(3, **params).fit(X.astype(np.int32), part) for part in (y, y.astype(float)))
+    assert (single.item_factors_.dtype, double.item_factors_.dtype) == (np.float32, np.float64)
+    np.testing.assert_allclose(single.predict(X), double.predict(X), atol=1e-2)
 
 
 def test_partial_fit_keeps_its_type(rng):
@@ -417,8 +561,34 @@ def test_early_stopping_keeps_the_best(rng, kind):
 @pytest.mark.parametrize("kind", ["als", "bpr"])
 def test_early_stopping_of_rankings(rng, kind):
     X = np.argwhere(~np.isnan(drawn(rng)))
-    model = model_of(kind, IMPLICIT, feedback="implicit", early_stopping=True, tol=0.0).fit(X)
-    assert 0 < max(model.history_["validation_ndcg"]) <= 1
+    params = {"feedback": "implicit", "early_stopping": True, "tol": 0.0, "n_iter_no_change": 3, "max_iter": 30}
+    params |= {"learning_rate": "constant"} if kind == "bpr" else {}
+    model = model_of(kind, IMPLICIT, **params).fit(X)
+    found = model.history_["validation_ndcg"]
+    assert all(0 <= value <= 1 for value in found)
+    best = int(np.argmax(found))  # the first of equal ones
+    assert len(found) - 1 - best == 3 or len(found) == 30  # it ends when none of three has been better
+    shorter = model_of(kind, IMPLICIT, **{**params, "max_iter": best + 1}).fit(X)
+    np.testing.assert_array_equal(shorter.item_factors_, model.item_factors_)  # and keeps the best
+
+
+@pytest.mark.parametrize("solver", ["als", "sgd", "ccd"])
+@pytest.mark.parametrize("n_components", [10**6, 10**9])
+def test_factors_that_have_no_room_are_refused(solver, n_components):
+    X = np.column_stack([np.arange(60), np.arange(60) % 30])
+    with pytest.raises(MemoryError, match="components would take"):
+        MatrixFactorization(n_components, solver=solver).fit(X, np.arange(60.0))
+
+
+def test_huge_numbers_of_steps_are_as_good_as_many(rng):
+    X, y = interactions(drawn(rng))
+    few, huge = (
+        MatrixFactorization(2, inner="cg", cg_steps=n, random_state=0, max_iter=5, tol=None).fit(X, y)
+        for n in (6, 10**30)
+    )
+    np.testing.assert_array_equal(huge.item_factors_, few.item_factors_)
+    with pytest.raises(InvalidParameterError):
+        model_of("bpr", IMPLICIT, feedback="implicit", n_negatives=10**10).fit(X)
 
 
 @pytest.mark.parametrize("kind", ["als", "sgd"])
@@ -502,13 +672,14 @@ def test_hybrid_starts_where_it_was(rng, params):
     X, y, table, R = hybrid_data(rng)
     model = MatrixFactorization(4, alpha=0.1, random_state=0, max_iter=300, tol=1e-8).fit(X, y, item_features=table)
     before, cold = model.history_["objective"][-1], [[user, item] for user in range(80) for item in range(30, 35)]
-    said = model.predict(cold)
+    said, old = model.predict(cold), model.predict([[0, 1]])[0]
     if params:
         model.set_params(**params, max_iter=1, tol=None).fit(X, y, item_features=table)
     else:
         model.set_params(max_iter=1, tol=None).partial_fit([[0, 1]], [R[0, 1]])
-    assert model.history_["objective"][0] < before * 1.1
-    np.testing.assert_allclose(model.predict(cold), said, atol=0.15)
+    # The old factors cost no more than a tenth more, or what is off in the new rating; and a sweep lowers that.
+    assert model.history_["objective"][0] < before * 1.1 + (R[0, 1] - old) ** 2
+    assert np.sqrt(np.mean((model.predict(cold) - said) ** 2)) < 0.1 * said.std()  # of seventy seeds at most 0.006
 
 
 def test_partial_fit_with_attributes_brings_items(rng):
@@ -544,7 +715,7 @@ def test_threads_of_blas_do_not_matter(rng, kind):
 
 def test_a_regression_on_too_many_attributes_is_refused(rng, monkeypatch):
     X, y, table, _ = hybrid_data(rng)
-    monkeypatch.setattr(base, "_free_memory", lambda: 16)
+    monkeypatch.setattr(als, "require_memory", lambda n, purpose: base.require_memory(n << 50, purpose))
     with pytest.raises(MemoryError, match="on 3 attributes of 35 items"):
         MatrixFactorization(4, alpha=0.1).fit(X, y, item_features=table)
 
@@ -576,8 +747,13 @@ def test_the_noise_of_ratings_is_estimated(rng, shape, noise):
     assert max(0.2 * spread, 0.5 * noise) <= deviation * (1 + 1e-9) if noise == 2 else deviation < 0.5 * spread
     assert deviation <= 1.2 * noise
     pure = np.where(rng.random(shape) < 0.4, noise * rng.normal(size=shape), np.nan)
-    assert noise_deviation(build(pure)) == pytest.approx(noise, rel=0.15)
+    assert noise_deviation(build(pure)) == pytest.approx(noise, rel=0.15)  # of 165 seeds within 0.05
     assert noise_deviation(build(7 - 10 * R)) == pytest.approx(10 * deviation)
+    assert noise_deviation(build(R * 2.0**-500)) == deviation * 2.0**-500
+    weighted = replace(build(R), weights=rng.uniform(0.5, 2, np.count_nonzero(~np.isnan(R))))
+    for c in (2.0**-1000, 2.0**900):
+        scaled = replace(weighted, weights=weighted.weights * c)
+        assert noise_deviation(scaled) == noise_deviation(weighted)
     assert noise_deviation(build(np.full((4, 3), 2.0))) == 0
 
 
@@ -591,13 +767,21 @@ def test_little_work_is_done_by_one_thread():
     few, many = (Ratings(np.zeros(2001, np.int32), None, np.ones(n), None, 500) for n in (20_000, 500_000))
     assert solvers.threads_worth(few, 8, 4) == 1
     assert solvers.threads_worth(many, 20, 4) == 4
+    assert solvers.threads_worth(few, 100, 4, "ccd") == 1  # a call does one component
+    assert solvers.threads_worth(many, 100, 4, "ccd") == 4
 
 
-def test_a_matrix_has_columns_for_all_items(rng):
+def test_a_matrix_need_not_have_columns_for_all_items(rng):
     X, y, table, _ = hybrid_data(rng)
     R = sp.coo_array((y, X.T), shape=(80, 30)).tocsr()
-    with pytest.raises(ValueError, match="no columns of R"):
-        MatrixFactorization(4).fit(R, item_features=table)
+    by_matrix = MatrixFactorization(4, random_state=0, tol=None).fit(R, item_features=table)
+    by_rows = MatrixFactorization(4, random_state=0, tol=None).fit(X, y, item_features=table)
+    assert by_matrix.item_ids_.tolist() == by_rows.item_ids_.tolist() == list(range(35))
+    U = by_matrix.transform(R)
+    assert by_matrix.inverse_transform(U).shape == (80, 35)
+    if len(by_rows.user_ids_) == 80:  # else somebody has no ratings, and is no user of interactions
+        np.testing.assert_allclose(by_matrix.predict(X), by_rows.predict(X), rtol=1e-9)
+        np.testing.assert_allclose(by_matrix.recommend(n=35)[1], by_rows.recommend(n=35)[1], rtol=1e-9)
     wide = sp.coo_array((y, X.T), shape=(80, 35)).tocsr()
     assert MatrixFactorization(4).fit(wide, item_features=table).transform(wide).shape == (80, 5)
 

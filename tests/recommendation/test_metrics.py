@@ -168,7 +168,7 @@ def test_coverage():
     ("call", "message"),
     [
         (lambda: recall_at_k([[1, 2], [1]], [[1], [2]]), "differ in length"),
-        (lambda: recall_at_k([1, 2], [[1]]), r"int|shape"),
+        (lambda: recall_at_k([1, 2], [[1]]), r"a list of ids for each user"),
         (lambda: recall_at_k(np.arange(3), [[1]]), "shape"),
         (lambda: recall_at_k([[1, 2]], [[1], [2]]), "has 1 users .* has 2"),
         (lambda: recall_at_k([[1, 2]], [["1"]]), "use one type"),

@@ -8,8 +8,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 
+from skml import _kernels
 from skml._sklearn import InvalidParameterError
-from skml.recommendation import NeighborhoodFilter
+from skml.recommendation import NeighborhoodFilter, ranking, slices
 
 METRICS = ("pearson_baseline", "cosine", "pearson", "adjusted_cosine", "jaccard")
 # Every way to a prediction.
@@ -115,13 +116,33 @@ def test_slim_is_scikit_learns_elastic_net(rng):
     )
 
 
-def test_slim_without_l1_is_ease(rng):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_slim_without_l1_is_ease(rng, weighted):
     X, y = some_ratings(rng)
+    w = rng.integers(1, 4, len(y)) if weighted else None
     ease, slim = (
-        make(alpha=4.0, l1_ratio=0.0, tol=1e-12, max_iter=100_000, solver=name).fit(X, y) for name in ("ease", "slim")
+        make(alpha=4.0, l1_ratio=0.0, tol=1e-12, max_iter=100_000, solver=name).fit(X, y, sample_weight=w)
+        for name in ("ease", "slim")
     )
     np.testing.assert_allclose(slim.similarities_.toarray(), ease.similarities_, atol=1e-8)
     np.testing.assert_allclose(slim.predict(X), ease.predict(X), rtol=1e-7)
+    for ask in (lambda model: model.rank([0, 3], np.arange(12)), lambda model: model.explain(X[0, 0], X[-1, 1])):
+        (_, ours), (_, theirs) = ask(slim), ask(ease)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["slim", "ease"])
+def test_learned_weights_take_each_rating_once_however_much_it_weighs(rng, solver):
+    # b + sum w_i (r - b): weights count in what is learned, and a known user is as one folded in
+    X, y = some_ratings(rng)
+    params = {"solver": solver, "l1_ratio": 0.1, "tol": 1e-12, "max_iter": 100_000, "baseline": None}
+    once, twice = make(**params, alpha=4.0).fit(X, y), make(**params, alpha=8.0)
+    for copies in ((X, y, np.full(len(y), 2)), (np.r_[X, X], np.r_[y, y])):
+        np.testing.assert_allclose(twice.fit(*copies).predict(X), once.predict(X), rtol=1e-6)
+    model, theirs = twice.fit(X, y, rng.integers(1, 4, len(y))), X[:, 0] == X[0, 0]
+    _, known = model.rank([X[0, 0]], X[theirs, 1])
+    _, folded = model.rank(None, X[theirs, 1], histories=[dict(zip(X[theirs, 1].tolist(), y[theirs].tolist()))])
+    np.testing.assert_allclose(known, folded, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("solver", ["neighbors", "ease", "slim"])
@@ -129,7 +150,22 @@ def test_neighbours_tell_more_than_biases(rng, solver):
     X, y = some_ratings(rng, 150, 20)
     model = NeighborhoodFilter(solver=solver, shrinkage=1.0, n_neighbors=5, alpha=20.0, l1_ratio=0.1)
     alone, folds = NeighborhoodFilter(min_support=1e9), KFold(4, shuffle=True, random_state=0)
-    assert np.mean(cross_val_score(model, X, y, cv=folds)) > np.mean(cross_val_score(alone, X, y, cv=folds)) + 0.1
+    assert np.mean(cross_val_score(model, X, y, cv=folds)) > np.mean(cross_val_score(alone, X, y, cv=folds)) + 0.03
+
+
+def test_huge_numbers_are_as_good_as_large_ones(rng):
+    X, y = some_ratings(rng)
+    for params, name in (({"solver": "slim", "alpha": 1.0}, "max_iter"), ({}, "n_neighbors"), ({}, "n_candidates")):
+        some, huge = (make(**{**params, name: n}).fit(X, y).predict(X) for n in (10**6, 10**30))
+        np.testing.assert_array_equal(some, huge)
+
+
+def test_weights_that_are_all_zero_are_told(rng):
+    X, y = some_ratings(rng)
+    with pytest.warns(UserWarning, match="All weights are 0.*alpha=1e[+]06"):
+        model = make(solver="slim", alpha=1e6).fit(X, y)
+    assert model.similarities_.nnz == 0
+    make(solver="slim").fit(X, np.full(len(y), 3.0))  # of which there is nothing to learn
 
 
 @each_way
@@ -149,11 +185,48 @@ def test_answers_agree(rng, params):
 
 
 @each_way
-def test_number_of_threads_changes_no_bit(rng, params):
+def test_number_of_threads_changes_no_bit(rng, params, monkeypatch):
+    monkeypatch.setattr(slices, "_LEAST_WORK", 0)
     X, y = some_ratings(rng, 60, 30)
     said = [make(n_jobs=n_jobs, **params).fit(X, told(params, y)).predict(X) for n_jobs in (None, 1, 2)]
     np.testing.assert_array_equal(said[1], said[0])
     np.testing.assert_array_equal(said[2], said[0])
+
+
+class Watched:
+    """The kernels of similarities, and the threads that each is called with."""
+
+    def __init__(self, kernels):
+        self.kernels, self.threads = kernels, []
+
+    def __getattr__(self, name):
+        def call(*args):
+            self.threads.append(args[-1])
+            return getattr(self.kernels, name)(*args)
+
+        return call
+
+
+@pytest.mark.parametrize("params", [{}, {"kind": "user"}, {"solver": "slim", "alpha": 1.0}], ids=str)
+@pytest.mark.parametrize("n_jobs", [None, 1, 3])
+def test_threads_are_those_asked_for_and_one_where_blocks_or_little_work_are_shared(rng, params, n_jobs, monkeypatch):
+    X, y = some_ratings(rng, 60, 30)
+    watched = Watched(_kernels.similarity)
+    monkeypatch.setattr(_kernels, "similarity", watched)
+
+    def threads_of(function):
+        watched.threads.clear()
+        function()
+        return set(watched.threads)
+
+    n_threads = _kernels.n_threads() if n_jobs is None else n_jobs
+    model = make(n_jobs=n_jobs, **params)
+    asks = [lambda: model.fit(X, y), lambda: model.predict(X), model.recommend]
+    assert all(threads_of(ask) == {1} for ask in asks)
+    monkeypatch.setattr(slices, "_LEAST_WORK", 0)
+    assert all(threads_of(ask) == {n_threads} for ask in asks)
+    monkeypatch.setattr(ranking, "_BLOCK_BYTES", 1 << 10)
+    assert threads_of(model.recommend) == {1}
 
 
 @each_way
@@ -298,7 +371,7 @@ def test_reasons_of_neighbours_are_what_makes_them_similar():
 def test_grid_search_over_kinds_and_solvers(rng):
     X, y = some_ratings(rng, 60)
     grid = [{"kind": ["item", "user"], "metric": ["cosine", "pearson_baseline"]}, {"solver": ["ease", "slim"]}]
-    search = GridSearchCV(make(), grid, cv=3, error_score="raise").fit(X, y)
+    search = GridSearchCV(make(alpha=5.0), grid, cv=3, error_score="raise").fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
@@ -370,3 +443,12 @@ def test_shares_are_the_terms_of_the_similarity(rng, metric):
     expected |= dict(zip(common.tolist(), a * b / (a @ b) * D[neighbor, item]))
     items, contributions = model.explain(user, item)
     np.testing.assert_allclose(contributions, [expected[one] for one in items.tolist()], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["item", "user"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_in_other_units_the_neighbours_are_the_same(rng, kind, metric):
+    X, y = some_ratings(rng)
+    said = make(kind=kind, metric=metric).fit(X, y).predict(X)
+    for c in (2.0**470, 2.0**-470, 2.0**270):  # nearly as large, or small, as squares can be
+        np.testing.assert_array_equal(make(kind=kind, metric=metric).fit(X, y * c).predict(X) / c, said)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
-from threadpoolctl import threadpool_limits
 
 from skml.recommendation import neighbors as module
+from skml.recommendation import slices
 from skml.recommendation.neighbors import (
     Vote,
     baseline_of,
@@ -133,10 +133,11 @@ def test_neither_threads_nor_calls_nor_batches_change_a_bit(data, build, monkeyp
     states, neighborhood, _ = build(data, Vote(3), dtype=np.float32)
     rows, targets = np.indices(data[0].shape, dtype=np.int32).reshape(2, -1)
     results = []
+    monkeypatch.setattr(slices, "_LEAST_WORK", 0)
     for n_threads, terms in ((1, 3e7), (2, 3e7), (3, 50)):
         monkeypatch.setattr(module, "_TERMS_PER_CALL", terms)
-        with threadpool_limits(n_threads, user_api="openmp"):
-            results.append((predict_rows(states, neighborhood), predict_pairs(states, neighborhood, rows, targets)))
+        whole = predict_rows(states, neighborhood, n_threads)
+        results.append((whole, predict_pairs(states, neighborhood, rows, targets, n_threads)))
     for other in results[1:]:
         assert_array_equal(results[0][0], other[0])
         assert_array_equal(results[0][1], other[1])

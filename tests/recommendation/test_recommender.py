@@ -6,16 +6,18 @@ import polars
 import pytest
 import scipy.sparse as sp
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from threadpoolctl import threadpool_limits
 
-from skml import MatrixFactorization
+from skml import ContentFilter, MatrixFactorization, NeighborhoodFilter
 from skml._sklearn import InvalidParameterError
 from skml.base import Step, run_steps
 from skml.recommendation.baseline import fit_baseline
-from skml.recommendation.ranking import similar_rows
+from skml.recommendation.ranking import closest_rows
 from skml.recommendation.recommender import BaseRecommender
+from skml.recommendation.reconstruction import row_products
 from skml.recommendation.scorers import get_scorer
 
 FEEDBACK = ("explicit", "implicit")
@@ -70,7 +72,7 @@ class Tastes(BaseRecommender):
     def _scores(self, states, items=None):
         items = slice(None) if items is None else items
         pull = np.abs(self.cosines_[:, items]).sum(axis=0) + 1e-9
-        personal = states[:, 1:] @ self.cosines_[:, items] / pull
+        personal = row_products(states[:, 1:], self.cosines_[items], self._n_threads) / pull  # cosines are symmetric
         return personal + self.mean_ + states[:, :1] + self.item_bias_[items]
 
     def _pairs(self, users, items):
@@ -321,6 +323,28 @@ def test_features_add_what_they_explain(rng):
     assert not hasattr(model.fit(np.c_[u, i], y), "coef_")
 
 
+@pytest.mark.parametrize("weight", [1e-50, 1e-44, 1e30, 1e39])
+@pytest.mark.parametrize(
+    "model", [Tastes(), NeighborhoodFilter(metric="cosine"), MatrixFactorization(2, tol=None)], ids=str
+)
+def test_weights_that_are_no_ordinary_numbers_in_the_type_of_work_are_refused(rng, weight, model):
+    X = np.argwhere(rng.random((40, 20)) < 0.7).astype(np.float32)
+    y, weights = rng.normal(size=len(X)).astype(np.float32), np.ones(len(X))
+    for some in (slice(None, None, 2), slice(None)):
+        weights[some] = weight
+        for data in ((X, y, weights), (sp.csr_array((y, X.T.astype(int))), None, np.full(40, weight))):
+            with pytest.raises(ValueError, match="sample_weight holds .* in place 0, too (small|large) for .*float32"):
+                clone(model).fit(*data)
+        assert np.isfinite(clone(model).fit(X.astype(float), y, weights).predict(X)).all()
+
+
+def test_weights_that_partial_fit_brings_are_ordinary_numbers_in_the_models_type(rng):
+    X = np.argwhere(rng.random((9, 9)) < 0.7).astype(np.float32)
+    model = MatrixFactorization(2, max_iter=3, tol=None).fit(X, rng.normal(size=len(X)).astype(np.float32))
+    with pytest.raises(ValueError, match="sample_weight holds"):
+        model.partial_fit([[0.0, 10.0], [1.0, 10.0]], [1.0, 2.0], sample_weight=[1.0, 1e-50])
+
+
 # ------------------------------------------------------------------------------------------- partial_fit
 
 
@@ -333,6 +357,22 @@ def test_partial_fit_is_a_fit_of_all(rng):
         np.testing.assert_allclose(model.predict(X), Tastes().fit(X, y).predict(X), rtol=1e-9)
         np.testing.assert_array_equal(model.user_ids_, np.arange(8))
     assert Tastes().partial_fit(X, y).score(X, y) > 0.7
+
+
+@pytest.mark.parametrize("cls", [MatrixFactorization, NeighborhoodFilter, ContentFilter])
+@pytest.mark.parametrize("first", [np.float32, np.float64])
+def test_partial_fit_works_in_the_type_of_the_model(rng, cls, first):
+    X, y = board_rows()
+    X, second = np.asarray(X, np.int32), np.float64 if first == np.float32 else np.float32
+    model = cls().fit(X[:-9], y[:-9].astype(first)).partial_fit(X[-9:], y[-9:].astype(second))
+    assert model.predict(X).dtype == model._ratings.data.dtype == first
+    R = np.where(rng.random((8, 5)) < 0.7, rng.normal(size=(8, 5)), np.nan)
+    R[:, 0], R[0] = 1.0, 2.0
+    model = cls().fit(R.astype(first)).partial_fit(R.astype(second))
+    assert model.predict([[0, 0]]).dtype == model._ratings.data.dtype == first
+    if first == np.float32:
+        with pytest.raises(ValueError, match="float32"):  # the limits too are those of the type
+            model.partial_fit(R * 1e30)
 
 
 def test_partial_fit_merges_by_the_rule():
@@ -423,8 +463,39 @@ def test_recommendations_do_not_depend_on_blocks_or_threads(rng):
     ids, scores = model.recommend(n=7)
     with config_context(working_memory=0.002):
         again, also = model.set_params(n_jobs=3).recommend(n=7)
-    assert np.mean(ids == again) > 0.99  # products of other blocks are rounded otherwise
-    np.testing.assert_allclose(scores, also, rtol=1e-9)
+    np.testing.assert_array_equal(ids, again)
+    np.testing.assert_array_equal(scores, also)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [3, 20, 64, 65, 300])
+@pytest.mark.parametrize("equal", [False, True])
+def test_recommendations_do_not_depend_on_who_else_is_asked_for(rng, k, dtype, equal):
+    X = np.column_stack([np.repeat(np.arange(50), 61), np.tile(np.arange(61), 50)]).astype(dtype)
+    model = MatrixFactorization(k, max_iter=1, tol=None, random_state=0).fit(X, rng.normal(size=len(X)).astype(dtype))
+    model.user_factors_ = rng.normal(size=(50, k)).astype(dtype)
+    model.item_factors_ = rng.normal(size=(1 if equal else 61, k)).astype(dtype).repeat(61 if equal else 1, axis=0)
+    model.item_bias_ = np.zeros_like(model.item_bias_) if equal else model.item_bias_
+    ids, scores = model.recommend(n=61, exclude_seen=False)
+    if equal:
+        np.testing.assert_array_equal(ids, X[:61, 1] * np.ones((50, 1)))  # of equal ones the lower code first
+    for size in (1, 2, 5, 17):
+        for start in range(0, 50, size):
+            some, also = model.recommend(np.arange(50)[start : start + size], n=61, exclude_seen=False)
+            np.testing.assert_array_equal(some, ids[start : start + size])
+            np.testing.assert_array_equal(also, scores[start : start + size])
+    alike, cosines = model.similar_items(model.item_ids_, 60)
+    for start in range(0, 61, 7):
+        some, also = model.similar_items(model.item_ids_[start : start + 7], 60)
+        np.testing.assert_array_equal(some, alike[start : start + 7])
+        np.testing.assert_array_equal(also, cosines[start : start + 7])
+
+
+def test_more_answers_than_there_is_memory_for_are_refused():
+    for model in (Tastes().fit(*board_rows()), NeighborhoodFilter().fit(*board_rows())):
+        for ask in (model.recommend, model.similar_items, model.similar_users):
+            with pytest.raises(MemoryError, match="answers for each of 1 would take"):
+                ask([0], n=10**12)
 
 
 @pytest.mark.parametrize("form", ["dicts", "dense", "sparse", "frame"])
@@ -563,7 +634,7 @@ def test_cosines_do_not_depend_on_threads_of_blas(rng):
         found = []
         for n_threads in (1, 2):
             with threadpool_limits(n_threads, user_api="blas"):
-                found.append(similar_rows(vectors, rows, 5, 1))
+                found.append(closest_rows(vectors, rows, 5, 1))
         np.testing.assert_array_equal(found[0][0], found[1][0])
         np.testing.assert_array_equal(found[0][1], found[1][1])
 
@@ -632,8 +703,10 @@ def test_implicit_doors_agree():
     by_matrix = Tastes(feedback="implicit").fit(sp.csr_array((y, X.T), shape=(8, 8)))
     for other in (by_weights, by_matrix):
         np.testing.assert_allclose(other.rest_, by_rows.rest_, rtol=1e-12)
-    held_out = sp.csr_array((np.ones(4), ([0, 1, 4, 5], [2, 3, 6, 7])), shape=(8, 8))
-    assert by_matrix.score(held_out) == by_rows.score(np.array([[0, 2], [1, 3], [4, 6], [5, 7]])) > 0.5
+    held_out = np.array([[0, 2], [1, 3], [4, 6], [5, 7]])
+    assert by_matrix.score(held_out) == by_rows.score(held_out) > 0.5
+    people = sp.csr_array((y, X.T), shape=(8, 8))  # who need not be those of training
+    np.testing.assert_allclose(by_matrix.score(people), by_rows.score(people), rtol=1e-12)
 
 
 def test_implicit_weights_are_copies(rng):

@@ -202,6 +202,26 @@ def test_threads_and_calls_change_no_bit(rng, seed, loss, dtype, monkeypatch):
         assert a.metrics["objective"] == pytest.approx(b.metrics["objective"], rel=1e-12)
 
 
+@pytest.mark.parametrize("unseen", [0, 1, 30])
+def test_calls_are_as_much_shorter_as_negatives_are_harder_to_find(rng, seed, unseen, monkeypatch):
+    # who has seen everything costs all the tries there are, for nothing
+    n_users, n_items = 300, 60
+    seen = np.ones((n_users, n_items), bool)
+    for row in seen:
+        row[rng.permutation(n_items)[:unseen]] = False
+    users, items = (codes.astype(np.int32) for codes in np.nonzero(seen))
+    ratings, sizes = build_ratings(users, items, np.ones(len(users)), None, seen.shape), []
+    kernel = sgd.interaction_sgd.rank_blocks
+    monkeypatch.setattr(sgd, "_CALL", 10**5)
+    monkeypatch.setattr(
+        sgd.interaction_sgd, "rank_blocks", lambda *a: sizes.append(int((a[6] - a[5]).sum())) or kernel(*a)
+    )
+    learned(ratings, Descent(loss="bpr", max_iter=1, seed=seed))
+    tries = {0: 64, 1: 60, 30: 2}[unseen]  # at least
+    assert max(sizes) * (2 * 8 + tries * sgd._PER_TRY) <= 10**5
+    assert sum(sizes) == len(users)
+
+
 @each_loss
 def test_another_seed_is_another_descent(rng, seed, loss):
     ratings = large(rng)

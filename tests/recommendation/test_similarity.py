@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from threadpoolctl import threadpool_limits
 
 from skml import _kernels
 from skml.recommendation import similarity as module
+from skml.recommendation import slices
 from skml.recommendation.ratings import build_ratings
 from skml.recommendation.similarity import Measure, dense_gram, gram, similarities, similarities_to
 
@@ -157,10 +157,10 @@ def test_new_users_are_compared_as_known_ones(R, rng, metric):
 @pytest.mark.parametrize("metric", METRICS)
 def test_neither_threads_nor_chunks_change_a_bit(R, metric, monkeypatch):
     measure, results = Measure(metric, n_kept=4, shrinkage=1), []
+    monkeypatch.setattr(slices, "_LEAST_WORK", 0)
     for n_threads, pairs in ((1, 3e7), (2, 3e7), (3, 40)):
         monkeypatch.setattr(module, "_PAIRS_PER_CALL", pairs)
-        with threadpool_limits(n_threads, user_api="openmp"):
-            results.append(similarities(ratings_of(R, dtype=np.float32), measure))
+        results.append(similarities(ratings_of(R, dtype=np.float32), measure, n_threads))
     for other in results[1:]:
         assert_array_equal(results[0].indptr, other.indptr)
         assert_array_equal(results[0].indices, other.indices)
@@ -185,3 +185,18 @@ def test_nothing_in_common(shape):
         similar = similarities(ratings, Measure(metric))
         assert similar.shape == (shape[1], shape[1])
         assert similar.nnz == 0
+
+
+@pytest.mark.parametrize("metric", ["cosine", "pearson", "adjusted_cosine"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_similarities_of_one_or_two_common_raters_are_equal_to_the_bit(rng, metric, weighted):
+    # one common rater makes cosines 1 or -1, two make correlations so: what rounding adds must not put them in order
+    n, n_common = 20, 1 + (metric == "pearson")
+    R = np.zeros((n_common * n, n + 1))
+    for i in range(n):
+        raters = slice(n_common * i, n_common * (i + 1))
+        R[raters, i], R[raters, n] = rng.permutation(np.arange(1, 6) / 7)[:4].reshape(2, 2)[:, :n_common]
+    weights = rng.uniform(0.5, 2, R.shape) if weighted else None
+    data = similarities(ratings_of(R, weights), Measure(metric, negative=True)).data
+    assert len(data) == 2 * n
+    assert_array_equal(np.abs(data), 1)

@@ -9,6 +9,7 @@ def similar_rows(
 ):  # fmt: skip
     """Write the most similar right rows of consecutive left rows."""
     chosen = slice(first, first + len(counts))
+    _check(_least(left_roots) * _least(right_roots) > 0)
     x, g = _dense(left_indptr, left_indices, left_data, left_roots, len(right_indptr) - 1)
     y, h = _dense(right_indptr, right_indices, right_data, right_roots, len(right_size))
     _check(indices.shape == data.shape and len(x) == len(left_size) and len(x[chosen]) == len(data) == len(counts))
@@ -16,14 +17,22 @@ def similar_rows(
     values = _similarity(kind, sums, left_size[chosen, None], right_size, (shrinkage, min_support))
     for row, value in enumerate(values.astype(data.dtype)):
         value[first + row : first + row + same] = 0
-        kept = np.flatnonzero(value if negative else value > 0)
-        kept = np.sort(kept[np.argsort(-np.abs(value[kept]), kind="stable")[: data.shape[1]]])
+        kept = _largest(value, np.flatnonzero(value if negative else value > 0), data.shape[1])
         counts[row], indices[row, : len(kept)], data[row, : len(kept)] = len(kept), kept, value[kept]
+
+
+def _largest(value, places, n):
+    return np.sort(places[np.argsort(-np.abs(value[places]), kind="stable")[:n]])
 
 
 def _check(sound):
     if not sound:
         raise ValueError("The arguments disagree in shape, or point outside.")
+
+
+def _least(roots):
+    _check(np.all((roots > 0) & np.isfinite(roots)))
+    return float(min(roots, default=1.0))
 
 
 def _dense(indptr, indices, data, weights, n_columns):
@@ -58,7 +67,8 @@ def _similarity(kind, sums, left_size, right_size, limits):
 
 
 def _ratio(numerator, square):
-    return np.where(square > 0, np.clip(numerator / np.sqrt(square), -1, 1), 0)
+    value = np.where(square > 0, numerator / np.sqrt(square), 0)
+    return np.where(np.abs(value) > 1 - 1e-10, np.sign(value), value)  # what is 1 but for rounding is just that
 
 
 def say_pairs(

@@ -46,7 +46,8 @@ static inline Lanes<8>::type factors(double g, double x, bool left, Lanes<8>) {
 }
 
 // Sums over the common columns of row i and each row of the right matrix (given by column); returns how many rows
-// have one. sums: (n_right, K), zero before.
+// have one. sums: (n_right, K), zero before. The first sum is one of positive numbers, so 0 means not met before: the
+// entry sees to it that no product of weights is 0, or `touched` would overflow.
 template <class T, int K>
 static inline ptrdiff_t common_sums(const Csr<T>& left, const Csr<T>& right, ptrdiff_t i, double* sums,
                                     int32_t* touched) {
@@ -65,8 +66,10 @@ static inline ptrdiff_t common_sums(const Csr<T>& left, const Csr<T>& right, ptr
     return n_touched;
 }
 
+// What is 1 or -1 but for rounding is just that: of one or two common columns all are, and equal ones must be equal.
 static inline double ratio(double numerator, double square) {
-    return square > 0 ? std::min(1.0, std::max(-1.0, numerator / std::sqrt(square))) : 0.0;
+    const double value = square > 0 ? numerator / std::sqrt(square) : 0.0;
+    return std::fabs(value) > 1 - 1e-10 ? std::copysign(1.0, value) : value;
 }
 
 static inline double similarity(const Measure& m, const double* s, ptrdiff_t i, ptrdiff_t j) {
