@@ -10,6 +10,8 @@ _HOMES = {
     "BaggingForest": "skml.ensemble",
     "BaggingForestRegressor": "skml.ensemble",
     "ContentFilter": "skml.recommendation",
+    "ConvClassifier": "skml.vision",
+    "ConvRegressor": "skml.vision",
     "KMeansPP": "skml.cluster",
     "LinearAutoencoder": "skml.decomposition",
     "MatrixFactorization": "skml.recommendation",
@@ -18,7 +20,17 @@ _HOMES = {
     "all_estimators": "skml.inspection",
     "show_versions": "skml.inspection",
 }
-_PACKAGES = ("base", "callback", "cluster", "decomposition", "ensemble", "inspection", "recommendation")
+_PACKAGES = (
+    "base",
+    "callback",
+    "cluster",
+    "decomposition",
+    "ensemble",
+    "inspection",
+    "network",
+    "recommendation",
+    "vision",
+)
 
 __all__ = sorted(["__version__", *_HOMES])
 
