@@ -10,6 +10,7 @@ _HOMES = {
     "BaggingForest": "skml.ensemble",
     "BaggingForestRegressor": "skml.ensemble",
     "ContentFilter": "skml.recommendation",
+    "ConvAutoencoder": "skml.vision",
     "ConvClassifier": "skml.vision",
     "ConvRegressor": "skml.vision",
     "KMeansPP": "skml.cluster",

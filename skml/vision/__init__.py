@@ -3,6 +3,7 @@
 import importlib
 
 _HOMES = {
+    "ConvAutoencoder": "skml.vision.conv_autoencoder",
     "ConvClassifier": "skml.vision.conv_classifier",
     "ConvRegressor": "skml.vision.conv_regressor",
     "FeatureMapDisplay": "skml.vision.displays",

@@ -164,8 +164,8 @@ class FilterDisplay:
     ----------
     filters : ndarray of shape (height, width, n_channels, n_filters)
         The filters.
-    layer : str or None, default=None
-        What the title says.
+    layer : int, str or None, default=None
+        What the title says: the layer's number or name.
 
     Attributes
     ----------
@@ -197,8 +197,8 @@ class FilterDisplay:
         ----------
         estimator : ConvClassifier, ConvRegressor or ConvAutoencoder
             Fitted.
-        layer : str or None, default=None
-            The name of a convolution, as ``summary()`` has it; None means the first.
+        layer : int, str or None, default=None
+            The number of a convolution, or the name if it lies in a block, as in ``summary()``; None means the first.
         channel : int or None, default=None
             Which channel of the filters to draw; None draws all.
         max_filters : int or None, default=64
@@ -223,9 +223,9 @@ class FilterDisplay:
             If it has no such convolution, or no such channel.
         """
         check_is_fitted(estimator)
-        if not hasattr(estimator, "filters_of"):
-            raise TypeError(_lacking(cls, "filters_of", estimator))
-        name, filters = estimator.filters_of(layer)
+        if not hasattr(estimator, "feature_maps"):
+            raise TypeError(_lacking(cls, "convolutions", estimator))
+        name, filters = _filters(estimator.pool_.program.parameters, layer)
         shown = {"channel": channel, "max_filters": max_filters, "n_columns": n_columns}
         return cls(filters, layer=name).plot(ax, **shown, **kwargs)
 
@@ -280,8 +280,8 @@ class FeatureMapDisplay:
     ----------
     maps : ndarray of shape (n_samples, height, width, n_channels)
         The answers.
-    layer : str or None, default=None
-        What the title says.
+    layer : int, str or None, default=None
+        What the title says: the layer's number or name.
 
     Attributes
     ----------
@@ -306,7 +306,7 @@ class FeatureMapDisplay:
         self.layer = layer
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, layer=None, max_maps=32, n_columns=None, ax=None, **kwargs):
+    def from_estimator(cls, estimator, X, *, layer=0, max_maps=32, n_columns=None, ax=None, **kwargs):
         """Draw what a layer answers.
 
         Parameters
@@ -315,8 +315,8 @@ class FeatureMapDisplay:
             Fitted.
         X : array-like of shape (n_samples, n_features), or images
             A few images, as the estimator takes them.
-        layer : str or None, default=None
-            The name of a layer, as ``summary()`` has it; None means the first convolution.
+        layer : int or str, default=0
+            The number of the layer, as in ``summary()``; from the end if negative.
         max_maps : int or None, default=32
             How many channels to draw; None draws all.
         n_columns : int or None, default=None
@@ -341,9 +341,7 @@ class FeatureMapDisplay:
         check_is_fitted(estimator)
         if not hasattr(estimator, "feature_maps"):
             raise TypeError(_lacking(cls, "feature_maps", estimator))
-        layer = estimator.filters_of(None)[0] if layer is None else layer
-        maps = estimator.feature_maps(X, layer)
-        return cls(maps, layer=layer).plot(ax, max_maps=max_maps, n_columns=n_columns, **kwargs)
+        return cls(estimator.feature_maps(X, layer), layer=layer).plot(ax, max_maps=max_maps, n_columns=n_columns, **kwargs)
 
     def plot(self, ax=None, *, max_maps=32, n_columns=None, **kwargs):
         """Draw the maps.
@@ -413,8 +411,19 @@ def _draw(display, ax, images, n_columns, style):
     display.ax_.set(xticks=[], yticks=[])
     display.ax_.set_frame_on(False)
     if display.layer is not None:
-        display.ax_.set_title(str(display.layer))
+        display.ax_.set_title(f"layer {display.layer}")
     return display
+
+
+def _filters(parameters, layer):
+    """Return the name and the filters of a convolution."""
+    names = [name.removesuffix(".weight") for name, array in parameters.items() if array.ndim == 4]
+    if not names:
+        raise ValueError("The network has no convolutions.")
+    name = names[0] if layer is None else str(layer)
+    if name not in names:
+        raise ValueError(f"layer={layer!r} is no convolution; those are {', '.join(names)}.")
+    return name, parameters[f"{name}.weight"]
 
 
 def _lacking(display, needed, estimator):

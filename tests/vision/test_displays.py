@@ -114,7 +114,7 @@ def test_filters_over_one_channel_share_a_scale():
     low, high = display.image_.get_clim()
     assert -low == high == np.abs(filters[..., :4]).max()
     np.testing.assert_array_equal(display.image_.get_array()[:3, 4:], filters[:, :, 0, 1])
-    assert display.ax_.get_title() == "0"
+    assert display.ax_.get_title() == "layer 0"
 
 
 def test_filters_over_colours_and_over_many_channels():
