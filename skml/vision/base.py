@@ -21,7 +21,7 @@ from skml.network.training import Data, Job, Plan, split_rows, start_training, t
 from skml.vision.architectures import Body, body_layers, n_bytes
 from skml.vision.augmentation import AUGMENTATIONS, augmentation
 from skml.vision.images import as_shape, flat_rows, scale_images, shape_of_rows
-from skml.vision.running import Pool, with_arrays
+from skml.vision.running import Pool, with_arrays, without_last
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _SOLVERS = {
@@ -126,15 +126,15 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         goes_on = self.warm_start and hasattr(self, "pool_")
         return self._learn(X, y, sample_weight, goes_on, self._plan)
 
-    def _go_on(self, X, y, sample_weight):
-        """Train for one more epoch."""
-        return self._learn(X, y, sample_weight, hasattr(self, "pool_"), self._one_epoch, again=True)
+    def _go_on(self, X, y, sample_weight, **given):
+        """Train for one more epoch; what is given besides is for ``_task``."""
+        return self._learn(X, y, sample_weight, hasattr(self, "pool_"), self._one_epoch, again=True, **given)
 
-    def _learn(self, X, y, sample_weight, goes_on, plan_of, again=False):
+    def _learn(self, X, y, sample_weight, goes_on, plan_of, again=False, **given):
         X, shape = self._rows(X, reset=not again or not goes_on)
         weights = validate_weights(sample_weight, X)
         seen = {"X": X, "y": y, "sample_weight": weights}
-        task = self._task(y, X, weights, goes_on)
+        task = self._task(y, X, weights, goes_on, **given)
         index, merged = distinct_rows(X, task.weights, task.y)
         images = self.images_ if goes_on else self._scaling(X, shape, index, merged)
         images.warn_of_scale(X)
@@ -271,6 +271,68 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
     def _outputs(self, X):
         """Return what the network says about validated rows."""
         return self.pool_.outputs(X, self.images_, self._threads())
+
+    def _saliency(self, rows, slopes, X):
+        """Return the gradient of outputs, weighted by slopes, at the numbers of X, in the shape of X."""
+        images = self.images_
+        gradients = images.rows(self.pool_.gradients(rows, images, slopes, self._threads()))
+        gradients = gradients / images.flat(images.deviation * images.unit(rows.dtype)).astype(gradients.dtype)
+        return gradients.reshape(np.shape(X)) if np.ndim(X) > 2 else gradients
+
+    def transform(self, X):
+        """Return the features that the last layer is given.
+
+        Parameters
+        ----------
+        X : array-like
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out)
+            See :meth:`get_feature_names_out`.
+        """
+        X = self._checked(X)
+        return self._head(len(self.pool_.program.network.layers) - 1).outputs(X, self.images_, self._threads())
+
+    def feature_maps(self, X, layer=0):
+        """Return what a layer makes of images.
+
+        Parameters
+        ----------
+        X : array-like
+            As for :meth:`fit`.
+        layer : int or str, default=0
+            The number of the layer, as in :meth:`summary`; from the end if negative.
+
+        Returns
+        -------
+        maps : ndarray of shape (n_samples, height, width, n_filters) or (n_samples, n_outputs)
+            Channels last.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
+        """
+        X = self._checked(X)
+        return self._head(self._number(layer) + 1).outputs(X, self.images_, self._threads())
+
+    def _head(self, k):
+        return Pool(without_last(self.pool_.program, k))
+
+    def _number(self, layer):
+        """Return the number of a layer that the user names."""
+        names = list(map(str, range(len(self.pool_.program.network.layers))))
+        name = str(layer + len(names)) if isinstance(layer, Integral) and layer < 0 else str(layer)
+        if name not in names:
+            raise ValueError(f"layer={layer!r} is none of 0 to {len(names) - 1}:\n{self.summary()}")
+        return names.index(name)
+
+    @property
+    def _n_features_out(self):
+        program = self.pool_.program
+        return without_last(program, len(program.network.layers) - 1).output_shape[0]
 
     def summary(self):
         """Return the table of layers, output shapes, parameters and multiply-adds.
