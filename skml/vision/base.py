@@ -22,6 +22,7 @@ from skml.vision.architectures import Body, body_layers, n_bytes
 from skml.vision.augmentation import AUGMENTATIONS, augmentation
 from skml.vision.images import as_shape, flat_rows, scale_images, shape_of_rows
 from skml.vision.running import Pool, with_arrays, without_last
+from skml.vision.weighting import Weighted, spread
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _SOLVERS = {
@@ -228,16 +229,19 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
     def _job(self, program, plan, images, task, data, start):
         """Return what to train, with rows set aside if the plan looks at them."""
         X, index, merged = data
-        weights = None
+        prepare, validation = images.preparation(X.dtype, program.dtype), None
+        if plan.patience is not None:
+            codes = None if task.codes is None else task.codes[index]
+            kept, aside = split_rows(len(index), self.validation_fraction, start.seed, codes)
+            validation = _weighted(X, task.y, index[aside], merged[aside], prepare)
+            index, merged = index[kept], merged[kept]
         if not (merged == 1).all():
-            weights = np.zeros(len(X))
-            weights[index] = merged
-        rows = Rows(X, task.y, weights, images.preparation(X.dtype, program.dtype), index)
-        if plan.patience is None:
-            return Job(program, rows, plan)
-        codes = None if task.codes is None else task.codes[index]
-        kept, aside = split_rows(len(index), self.validation_fraction, start.seed, codes)
-        return Job(program, replace(rows, index=index[kept]), plan, replace(rows, index=index[aside]))
+            shown, shares = spread(index, merged)
+            plan = replace(plan, loss=Weighted(plan.loss, merged.sum() / len(shown)))
+            rows = replace(_weighted(X, task.y, index, shares, prepare), index=shown)
+        else:
+            rows = Rows(X, task.y, None, prepare, index)
+        return Job(program, rows, plan, validation)
 
     def _run(self, context, job, start, attributes, seen, history):
         if training_outcome(start, job.plan) is not None:
@@ -345,8 +349,9 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         return self.pool_.program.table()
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        if tags.transformer_tags is not None:
-            tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
+
+def _weighted(X, y, index, weights, prepare):
+    """Return rows with weights."""
+    of_row = np.zeros(len(X))
+    of_row[index] = weights
+    return Rows(X, y, of_row, prepare, index)

@@ -132,10 +132,10 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     Notes
     -----
     **Data.** X is flat, or an array (n, height, width) of grey images, (n, height, width, channels), or for signals
-    (with an `image_shape` of them) (n, length, channels); with "channels_first" channels come second. Images of uint8 are
-    divided by 255. Floats are standardised, channel by channel, with the mean and the deviation of the training rows;
-    all other numbers are made floats. A model fitted on uint8 takes floats to be from 0 to 255 too, and warns if none
-    is larger than 1; one fitted on floats from 0 to 1 divides uint8 by 255.
+    (with an `image_shape` of them) (n, length, channels); with "channels_first" channels come second. Bytes (uint8)
+    are divided by 255. Floats are standardised, channel by channel, with the mean and the deviation of the training
+    rows; all other numbers are made floats. A model fitted on uint8 takes floats to be from 0 to 255 too, and warns if
+    none is larger than 1; one fitted on floats from 0 to 1 divides uint8 by 255.
 
     **Weights.** Equal rows are merged into their weights, and rows put into an order that their content decides, before
     anything is drawn: weight k equals k copies, and the order of rows does not matter.
@@ -411,4 +411,5 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

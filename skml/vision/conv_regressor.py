@@ -71,8 +71,8 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
     loss : {"squared_error", "huber"}, default="squared_error"
         What is minimised, of targets divided by their deviation. "huber" is linear from one deviation on.
     early_stopping : bool, default=False
-        Whether to set rows aside, stop when :math:`R^2` on them has not improved for `n_iter_no_change` epochs, and keep
-        the best epoch's weights.
+        Whether to set rows aside, stop when :math:`R^2` on them has not improved for `n_iter_no_change` epochs, and
+        keep the best epoch's weights.
     validation_fraction : float, default=0.1
         The share of the distinct rows to set aside.
     n_iter_no_change : int, default=10
@@ -126,10 +126,10 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
     Notes
     -----
     **Data.** X is flat, or an array (n, height, width) of grey images, (n, height, width, channels), or for signals
-    (with an `image_shape` of them) (n, length, channels); with "channels_first" channels come second. Images of uint8 are
-    divided by 255. Floats are standardised, channel by channel, with the mean and the deviation of the training rows;
-    all other numbers are made floats. A model fitted on uint8 takes floats to be from 0 to 255 too, and warns if none
-    is larger than 1; one fitted on floats from 0 to 1 divides uint8 by 255.
+    (with an `image_shape` of them) (n, length, channels); with "channels_first" channels come second. Bytes (uint8)
+    are divided by 255. Floats are standardised, channel by channel, with the mean and the deviation of the training
+    rows; all other numbers are made floats. A model fitted on uint8 takes floats to be from 0 to 255 too, and warns if
+    none is larger than 1; one fitted on floats from 0 to 1 divides uint8 by 255.
 
     **Weights.** Equal rows are merged into their weights, and rows put into an order that their content decides, before
     anything is drawn: weight k equals k copies, and the order of rows does not matter.
@@ -337,4 +337,5 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
