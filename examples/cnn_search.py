@@ -11,14 +11,15 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 
 from skml import ConvClassifier
 
-GRID = {"filters": [(16,), (16, 32)], "dropout": [0.0, 0.3], "augment": [None, "shift"]}
+GRID = {"filters": [(16,), (16, 32), (32, 64)], "dropout": [0.0, 0.3]}
+SETTINGS = {"batch_size": 32, "learning_rate": "one_cycle", "learning_rate_init": 4e-3}
 
 
 def main():
     """Search, and print what was found."""
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X.astype(np.float32), y, test_size=0.3, stratify=y, random_state=0)
-    network = ConvClassifier(max_iter=15, learning_rate="cosine", learning_rate_init=3e-3, random_state=0)
+    network = ConvClassifier(max_iter=20, random_state=0, **SETTINGS)
     search = GridSearchCV(network, GRID, cv=3).fit(X, y)
     found = search.cv_results_
     for i in np.argsort(found["rank_test_score"], kind="stable"):

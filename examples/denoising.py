@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 from skml import PCA, ConvAutoencoder
 
 NOISE = 4.0
-SETTINGS = {"filters": (32, 64), "max_iter": 60, "learning_rate": "cosine", "learning_rate_init": 2e-3}
+SETTINGS = {"filters": (32, 64), "max_iter": 30, "learning_rate": "one_cycle", "learning_rate_init": 4e-3}
 
 
 def main():

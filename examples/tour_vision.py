@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from skml import ConvAutoencoder, ConvClassifier
 from skml.vision import FilterDisplay, HistoryDisplay
 
-SETTINGS = {"learning_rate": "one_cycle", "learning_rate_init": 4e-3, "random_state": 0}
+SETTINGS = {"filters": (32, 64), "batch_size": 32, "learning_rate": "one_cycle", "learning_rate_init": 4e-3}
 
 
 def visit(pictures, timed):
@@ -27,7 +27,7 @@ def visit(pictures, timed):
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X.astype(np.float32), y, test_size=0.3, stratify=y, random_state=0)
 
-    network = ConvClassifier(filters=(32, 64), dropout=0.3, augment="shift", max_iter=40, **SETTINGS)
+    network = ConvClassifier(dropout=0.3, max_iter=30, random_state=0, **SETTINGS)
     network.set_callbacks(ProgressBar())
     peer = make_pipeline(StandardScaler(), MLPClassifier(hidden_layer_sizes=(256,), random_state=0))
     with warnings.catch_warnings():
@@ -36,7 +36,7 @@ def visit(pictures, timed):
     scores = network.score(X_test, y_test), peer.score(X_test, y_test)
     rows = [("ConvClassifier, digits (MLPClassifier)", "accuracy", scores[0], seconds, scores[1], peer_seconds)]
 
-    codes = ConvAutoencoder(n_components=10, filters=(32, 64), max_iter=40, **SETTINGS)
+    codes = ConvAutoencoder(n_components=10, max_iter=30, random_state=0, **SETTINGS)
     peer = sklearn.decomposition.PCA(n_components=10)
     (_, seconds), (_, peer_seconds) = timed(lambda: codes.fit(X)), timed(lambda: peer.fit(X))
     errors = [np.mean((X_test - one.inverse_transform(one.transform(X_test))) ** 2) for one in (codes, peer)]

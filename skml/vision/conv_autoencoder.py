@@ -1,5 +1,6 @@
 """The convolutional autoencoder: images in a few numbers, and back."""
 
+import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -58,8 +59,8 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
         Deviation of the noise in what the encoder is shown while training, against which it learns to give the clean
         image: in deviations of a channel, for uint8 images in units of the whole range.
     image_shape : int, sequence of int or None, default=None
-        (height, width, channels) of an image, (length, channels) of a signal. None: as X says, and of flat rows a square
-        grey image if their length is a square number, else a signal.
+        (height, width, channels) of an image, (length, channels) of a signal. None: as X says, and of flat rows a
+        square grey image if their length is a square number, else a signal.
     data_format : {"channels_last", "channels_first"}, default="channels_last"
         How the numbers of an image are ordered.
     solver : {"adam", "adamw", "sgd"}, default="adam"
@@ -226,7 +227,7 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or (n_samples, height, width, channels)
+        X : array-like of shape (n_samples, n_features), (n_samples, height, width) or with channels
             Images; uint8 or floats. Signals are (n_samples, length, channels), with `image_shape`.
         y : None
             Ignored.
@@ -389,6 +390,11 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
     def _n_features_out(self):
         return self.n_components_
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
 
 def _noisy(x, generator, level):
     """Add noise to a batch, in place, and return it."""
@@ -397,9 +403,13 @@ def _noisy(x, generator, level):
 
 
 def _unscaled(outputs, images):
-    """Return what a network makes, of shape (n, H, W, C), as flat rows in the units of the data."""
-    rows = np.empty((len(outputs), outputs[0].size), dtype=outputs.dtype) if len(outputs) else outputs.reshape(0, -1)
-    for some in chunk_slices(len(outputs), 16 * max(1, rows.shape[1])):
+    """Return what a network makes, of shape (n, H, W, C), as flat rows in the units of the data; it is cut off at
+    the largest number of its type.
+    """
+    rows = np.empty((len(outputs), math.prod(images.shape)), dtype=outputs.dtype)
+    largest = np.finfo(outputs.dtype).max
+    for some in chunk_slices(len(outputs), 24 * rows.shape[1]):
         with np.errstate(over="ignore"):
-            rows[some] = images.rows(outputs[some] * images.deviation + images.mean)
+            found = outputs[some] * images.deviation + images.mean
+        rows[some] = images.rows(np.clip(found, -largest, largest, out=found))
     return rows

@@ -341,7 +341,8 @@ class FeatureMapDisplay:
         check_is_fitted(estimator)
         if not hasattr(estimator, "feature_maps"):
             raise TypeError(_lacking(cls, "feature_maps", estimator))
-        return cls(estimator.feature_maps(X, layer), layer=layer).plot(ax, max_maps=max_maps, n_columns=n_columns, **kwargs)
+        maps = estimator.feature_maps(X, layer)
+        return cls(maps, layer=layer).plot(ax, max_maps=max_maps, n_columns=n_columns, **kwargs)
 
     def plot(self, ax=None, *, max_maps=32, n_columns=None, **kwargs):
         """Draw the maps.
