@@ -21,7 +21,7 @@ from skml.network.training import Data, Job, Plan, split_rows, start_training, t
 from skml.vision.architectures import Body, body_layers, n_bytes
 from skml.vision.augmentation import AUGMENTATIONS, augmentation
 from skml.vision.images import as_shape, flat_rows, scale_images, shape_of_rows
-from skml.vision.running import Pool, with_arrays, without_last
+from skml.vision.running import Pool, threads_for, with_arrays, without_last
 from skml.vision.weighting import Weighted, spread
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
@@ -230,6 +230,8 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         """Return what to train, with rows set aside if the plan looks at them."""
         X, index, merged = data
         prepare, validation = images.preparation(X.dtype, program.dtype), None
+        work = plan.batch_size * program.network.cost(program.shape)
+        plan = replace(plan, n_threads=threads_for(plan.n_threads, work))
         if plan.patience is not None:
             codes = None if task.codes is None else task.codes[index]
             kept, aside = split_rows(len(index), self.validation_fraction, start.seed, codes)

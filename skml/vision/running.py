@@ -10,6 +10,13 @@ from skml.network.program import Program
 
 # Rows at a time, and the most for which buffers are kept from call to call.
 BATCH, KEPT = 64, 1
+# Multiply-adds in a batch from which on several threads are worth waking up.
+WORTH = 2**22
+
+
+def threads_for(n_threads, work):
+    """Return how many threads to use for so many multiply-adds; no result depends on it."""
+    return n_threads if work >= WORTH else 1
 
 
 def with_arrays(program, parameters, states):
@@ -74,6 +81,7 @@ class Pool:
 
     def __init__(self, program):
         self.program = program
+        self.cost = program.network.cost(program.shape)
         self.idle = []
 
     def __getstate__(self):
@@ -99,10 +107,10 @@ class Pool:
         outputs : ndarray of shape (n, *output_shape)
             Of the network's dtype.
         """
-        program = self._borrow()
+        program, mode = self._borrow(), self._mode(len(X), n_threads)
         outputs = np.empty((len(X), *program.output_shape), dtype=program.dtype)
         for some, x in batches(X, images, program):
-            outputs[some] = program.forward(x, Mode(n_threads=n_threads))
+            outputs[some] = program.forward(x, mode)
         self._give_back(program, len(X))
         return outputs
 
@@ -125,12 +133,15 @@ class Pool:
         gradients : ndarray of shape (n, H, W, C)
             Of the network's dtype.
         """
-        program, mode = self._borrow(), Mode(n_threads=n_threads)
+        program, mode = self._borrow(), self._mode(len(X), n_threads)
         gradients = np.empty((len(X), *program.shape), dtype=program.dtype)
         for some, x in batches(X, images, program):
             program.forward(x, mode)
             gradients[some] = program.backward(slopes[some], mode, need_dx=True)
         return gradients
+
+    def _mode(self, n, n_threads):
+        return Mode(n_threads=threads_for(n_threads, min(n, BATCH) * self.cost))
 
     def _borrow(self):
         try:

@@ -41,7 +41,7 @@ VARIANTS = {
     ],
     "ConvRegressor": [
         {"loss": "huber", "kernel_size": (3, 1), "pool": ("min", None), "max_iter": 5},
-        {"early_stopping": True, "validation_fraction": 0.3, "image_shape": (4, 2), "max_iter": 5},
+        {"early_stopping": True, "validation_fraction": 0.3, "max_iter": 5},
     ],
     "KMeansPP": [
         *({"algorithm": name, "n_clusters": 5} for name in ("lloyd", "elkan", "hamerly", "exponion", "yinyang")),
