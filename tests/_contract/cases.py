@@ -32,6 +32,11 @@ VARIANTS = {
         {"feedback": "implicit"},
         {"handle_unknown": "mean"},
     ],
+    "ConvAutoencoder": [
+        {"denoise": 0.3, "n_components": 3, "hidden_layer_sizes": (16,), "activation": "gelu", "max_iter": 5},
+        {"early_stopping": True, "validation_fraction": 0.3, "pool": "average", "stride": 1, "max_iter": 5},
+        {"upsampling": "bilinear", "solver": "sgd", "learning_rate_init": 0.01, "padding": 1, "max_iter": 5},
+    ],
     "ConvClassifier": [
         {"residual": True, "max_iter": 5},
         {"hidden_layer_sizes": (16,), "dropout": 0.2, "activation": "gelu", "max_iter": 5},
