@@ -15,7 +15,7 @@ from skml.network.losses import Squared
 from skml.vision.architectures import Body, body_layers, with_head
 from skml.vision.base import BODY_CONSTRAINTS, TRAINING_CONSTRAINTS, BaseConvNet, Task
 from skml.vision.decoding import Codes, decoder_layers, without_first
-from skml.vision.running import Pool, without_last
+from skml.vision.running import Pool
 
 
 class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseConvNet):
@@ -310,8 +310,7 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
             The codes, in the dtype of the network.
         """
         X = self._checked(X)
-        encoder = Pool(without_last(self.pool_.program, self.n_encoder_layers_))
-        return encoder.outputs(X, self.images_, self._threads())
+        return self._head(self.n_encoder_layers_).outputs(X, self.images_, self._threads())
 
     def inverse_transform(self, X):
         """Decode codes.
