@@ -103,6 +103,8 @@ class Task:
         Classes that a validation split keeps in proportion.
     attributes : dict, default={}
         Fitted attributes that belong to the targets.
+    content : ndarray of shape (n_samples, ...) or None, default=None
+        Targets as they were given, which tell rows apart; None means y.
     """
 
     loss: object
@@ -111,6 +113,7 @@ class Task:
     weights: np.ndarray | None = None
     codes: np.ndarray | None = None
     attributes: dict = field(default_factory=dict)
+    content: np.ndarray | None = None
 
 
 class BaseConvNet(CallbackSupportMixin, BaseEstimator):
@@ -136,13 +139,13 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         weights = validate_weights(sample_weight, X)
         seen = {"X": X, "y": y, "sample_weight": weights}
         task = self._task(y, X, weights, goes_on, **given)
-        index, merged = distinct_rows(X, task.weights, task.y)
+        index, merged = distinct_rows(X, task.weights, task.y if task.content is None else task.content)
         images = self.images_ if goes_on else self._scaling(X, shape, index, merged)
         images.warn_of_scale(X)
         program, start = self._beginning(images, task, X.dtype, goes_on, again)
         plan = plan_of(task, len(index), start)
         job = self._job(program, plan, images, task, (X, index, merged), start)
-        with fit_task(self, **seen, max_subtasks=max(plan.max_iter - start.n_iter, 0)) as context:
+        with fit_task(self, **seen, max_subtasks=max(plan.max_iter - start.n_epochs, 0)) as context:
             attributes = functools.partial(self._attributes, program, images, task)
             run = self._run(context, job, start, attributes, seen, self.history_ if goes_on else {})
             vars(self).update(attributes(run.state, run.history))
@@ -179,7 +182,8 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         if goes_on:
             if network != self.pool_.program.network or images.shape != self.image_shape_:
                 raise ValueError(
-                    f"{type(self).__name__} cannot go on: the network that its parameters ask for changed."
+                    f"{type(self).__name__} cannot go on: its parameters and X ask for another network than the last "
+                    "fit's. Set warm_start=False, or fit a clone."
                 )
             start = self.training_.again() if again else self.training_
             return with_arrays(self.pool_.program, start.parameters.copy(), start.states.copy()), start

@@ -284,7 +284,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
             raise ValueError(f"y has {y.shape[1]} targets, but {type(self).__name__} was fitted on {len(scale.mean)}.")
         loss = Huber() if self.loss == "huber" else Squared()
         attributes = {"scale_": scale, "single_": single}
-        return Task(loss, y.shape[1], scale.apply(y), weights, None, attributes)
+        return Task(loss, y.shape[1], scale.apply(y), weights, None, attributes, content=y)
 
     def _network(self, shape, task):
         return with_head(self._layers(shape), shape, task.n_outputs)

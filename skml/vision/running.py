@@ -84,6 +84,9 @@ class Pool:
         self.cost = program.network.cost(program.shape)
         self.idle = []
 
+    def __repr__(self):
+        return f"Pool({self.program.network!r}, {self.program.parameters!r})"
+
     def __getstate__(self):
         return {"program": self.program}
 
