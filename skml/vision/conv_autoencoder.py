@@ -244,7 +244,7 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
         ValueError
             If X is empty or not finite, no images of `image_shape`, or a convolution leaves nothing of them.
         """
-        return self._fit(X, None, sample_weight)
+        return self._fit(X, y, sample_weight)
 
     @fitting
     def partial_fit(self, X, y=None, sample_weight=None):
@@ -269,7 +269,7 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
         ValueError
             If X is unusable as for :meth:`fit`, or differs from earlier images in its shape.
         """
-        return self._go_on(X, None, sample_weight)
+        return self._go_on(X, y, sample_weight)
 
     def _body(self):
         names = ("filters", "kernel_size", "stride", "padding", "pool", "pool_size", "hidden_layer_sizes")
@@ -380,8 +380,8 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
         for rows in chunk_slices(len(X), 32 * self.n_features_in_):
             off = X[rows].astype(np.float64)
             off /= unit
-            off -= _unscaled(self._outputs(X[rows]), self.images_)
             with np.errstate(over="ignore"):
+                off -= _unscaled(self._outputs(X[rows]), self.images_)
                 errors[rows] = np.minimum(np.einsum("ij,ij->i", off, off), np.finfo(np.float64).max)
         return errors
 

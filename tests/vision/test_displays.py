@@ -4,12 +4,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from _contract.children import run
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skml import PCA, AdaBoost, KMeansPP
+from skml import PCA, AdaBoost, ConvAutoencoder, ConvClassifier, KMeansPP
 from skml.vision import FeatureMapDisplay, FilterDisplay, HistoryDisplay
 from skml.vision.displays import mosaic
 
@@ -141,6 +141,60 @@ def test_maps_of_several_images_have_a_row_each():
     np.testing.assert_array_equal(display.image_.get_array()[5:, 5:9], maps[1, :, :, 1])
     with pytest.raises(ValueError, match=r"draws images \(a height, a width, channels\), not \(10,\)"):
         FeatureMapDisplay(np.zeros((2, 10))).plot()
+
+
+# --------------------------------------------------------------------------------------------- of networks
+
+
+@pytest.fixture(scope="module")
+def network():
+    X, y = load_digits(return_X_y=True)
+    return ConvClassifier((4, 6), max_iter=2, early_stopping=True, random_state=0).fit(X[:300], y[:300]), X
+
+
+def test_displays_of_a_network(network):
+    classifier, X = network
+    history = HistoryDisplay.from_estimator(classifier)
+    assert list(history.lines_) == ["loss", "validation_loss", "validation_score"]
+    assert history.axes_[0].get_xlabel() == "epoch"
+    weights = classifier.pool_.program.parameters
+    filters = FilterDisplay.from_estimator(classifier)
+    np.testing.assert_array_equal(filters.filters, weights["0.weight"])
+    deep = FilterDisplay.from_estimator(classifier, layer=2, channel=3, max_filters=2, n_columns=2)
+    np.testing.assert_array_equal(deep.image_.get_array()[:, 4:], weights["2.weight"][:, :, 3, 1])
+    maps = FeatureMapDisplay.from_estimator(classifier, X[:3], layer=2)
+    np.testing.assert_array_equal(maps.maps, classifier.feature_maps(X[:3], 2))
+    assert maps.image_.get_array().shape == (3 * 5 - 1, 6 * 5 - 1)
+    assert maps.ax_.get_title() == "layer 2"
+
+
+def test_filters_inside_blocks_have_names(rng):
+    X, y = rng.random((30, 6, 6, 3)), np.arange(30) % 2
+    classifier = ConvClassifier((5,), residual=True, max_iter=1).fit(X, y)
+    assert FilterDisplay.from_estimator(classifier).layer == "0.block.0"
+    assert FilterDisplay.from_estimator(classifier, layer="0.block.1").filters.shape == (3, 3, 5, 5)
+
+
+def test_an_autoencoder_has_all_three(rng):
+    model = ConvAutoencoder(2, filters=(3,), max_iter=2).fit(rng.random((20, 5, 7, 2)))
+    assert list(HistoryDisplay.from_estimator(model).lines_) == ["loss"]
+    assert FilterDisplay.from_estimator(model).image_.get_array().shape == (11, 7)
+    assert FeatureMapDisplay.from_estimator(model, rng.random((1, 5, 7, 2))).maps.shape == (1, 3, 4, 3)
+
+
+def test_what_is_no_layer_or_no_network_says_so(network):
+    classifier, X = network
+    with pytest.raises(ValueError, match="layer=1 is no convolution; those are 0, 2"):
+        FilterDisplay.from_estimator(classifier, layer=1)
+    with pytest.raises(ValueError, match="layer=17 is none of"):
+        FeatureMapDisplay.from_estimator(classifier, X[:1], layer=17)
+    with pytest.raises(ValueError, match="draws images"):
+        FeatureMapDisplay.from_estimator(classifier, X[:1], layer=-1)
+    for call in (FilterDisplay.from_estimator, lambda one: FeatureMapDisplay.from_estimator(one, X[:1])):
+        with pytest.raises(NotFittedError):
+            call(ConvClassifier())
+        with pytest.raises(TypeError, match="PCA doesn't have"):
+            call(PCA(2).fit(X))
 
 
 WITHOUT_MATPLOTLIB = """
