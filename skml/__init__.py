@@ -27,7 +27,6 @@ _PACKAGES = (
     "decomposition",
     "ensemble",
     "inspection",
-    "network",
     "recommendation",
     "vision",
 )
