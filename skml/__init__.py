@@ -28,7 +28,6 @@ _PACKAGES = (
     "decomposition",
     "ensemble",
     "inspection",
-    "network",
     "recommendation",
     "vision",
 )

@@ -24,9 +24,11 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     ----------
     filters : int or sequence of int, default=(16, 32)
         Filters of each convolution, in order.
-    kernel_size, stride : int or sequence, default=3 and 1
+    kernel_size : int or sequence, default=3
         Of all convolutions, or a sequence with an entry for each: a number, or a pair (height, width). For signals
         numbers mean the length.
+    stride : int or sequence, default=1
+        The steps of the convolutions; as `kernel_size`.
     padding : {"same", "valid"} or int, default="same"
         Zeros around what a convolution sees. With "same" every size is rounded up, so that nothing is ever left of no
         image; with "valid", pooling leaves out incomplete windows too.

@@ -317,10 +317,7 @@ def test_saliency_of_the_most_probable_class(rng):
     ("params", "message"),
     [
         ({"padding": "valid", "kernel_size": 9}, "A window of 9 does not fit an axis of 8"),
-        (
-            {"padding": "valid", "filters": (4, 4, 4, 4)},
-            r"(?s)cannot follow.*Pooling +1 x 1|(?s)cannot follow.*layer +output",
-        ),
+        ({"padding": "valid", "filters": (4, 4, 4, 4)}, "(?s)cannot follow.*layer +output.*1  Pooling +3 x 3 x 4"),
         ({"image_shape": (8, 9, 1)}, "holds images of 8 x 8 x 1"),
         ({"kernel_size": (3, 3)}, "kernel_size must be one size or one for each of 1 filters"),
         ({"architecture": ["conv"]}, "architecture must hold layers"),
@@ -451,7 +448,7 @@ def test_a_copy_goes_its_own_way(rng):
     twin = copy.copy(classifier)
     twin.partial_fit(X, y)
     np.testing.assert_array_equal(classifier.predict_proba(X), said)
-    np.testing.assert_array_equal(classifier.predict_proba(X[:1]), said[:1])
+    np.testing.assert_allclose(classifier.predict_proba(X[:1]), said[:1], atol=1e-6)
 
 
 def test_one_row_at_a_time_is_the_same(rng):

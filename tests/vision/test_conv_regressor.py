@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import r2_score
 from sklearn.model_selection import cross_val_score
 
 from skml import ConvRegressor
@@ -27,11 +28,10 @@ def test_it_learns(rng, params, dtype):
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(1e-200, 0.0), (1e200, 0.0), (1.0, 1e6)])
-def test_any_unit_of_y_gives_the_same(rng, factor, shift):
-    X, y = slopes(rng, 100)
-    y = np.round(y, 3)
-    plain, other = quick(max_iter=3).fit(X, y), quick(max_iter=3).fit(X, y * factor + shift)
-    np.testing.assert_allclose((other.predict(X) - shift) / factor, plain.predict(X), rtol=1e-4, atol=1e-4)
+def test_any_unit_of_y_is_learnt(rng, factor, shift):
+    X, y = slopes(rng)
+    regressor = quick().fit(X[:200], y[:200] * factor + shift)
+    assert r2_score(y[200:], (regressor.predict(X[200:]) - shift) / factor) > 0.5
 
 
 def test_several_targets(rng):
