@@ -3,11 +3,12 @@
 from numbers import Real
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skml._sklearn import Interval, StrOptions
 from skml.base import fitting
+from skml.network.activations import softmax_forward
 from skml.network.losses import BinaryCrossEntropy, CrossEntropy
 from skml.vision.architectures import with_head
 from skml.vision.base import BODY_CONSTRAINTS, TRAINING_CONSTRAINTS, BaseConvNet, Task
@@ -365,7 +366,7 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         """
         z = self._outputs(self._checked(X))
         exact = z.astype(np.float64)  # so that rows of float32 sum to 1 as nearly as they can
-        return (expit(exact) if self.multilabel_ else softmax(exact, axis=1)).astype(z.dtype)
+        return (expit(exact) if self.multilabel_ else softmax_forward(exact)).astype(z.dtype)
 
     def predict_log_proba(self, X):
         """Return logarithms of the probabilities of the classes.

@@ -221,15 +221,16 @@ class Images:
         work = self._work(rows_dtype, dtype)
         deviation, shift = self.deviation * self.unit(rows_dtype), self.mean / self.deviation
         deviation, shift = (self._compact(values).astype(work) for values in (deviation, shift))
+        shifts = shift.any()
         direct = work == dtype and not (self.channels_first and self.shape[2] > 1)
 
         def prepare(rows, out):
             flat = out.reshape(rows.shape) if direct else np.empty(rows.shape, dtype=work)
             np.divide(rows, deviation, out=flat)
-            if shift.any():
+            if shifts:
                 flat -= shift
             if rows.dtype != np.uint8:
-                np.clip(flat, -LIMIT, LIMIT, out=flat)
+                np.minimum(np.maximum(flat, -LIMIT, out=flat), LIMIT, out=flat)
             if not direct:
                 out[...] = self.pixels(flat)
 

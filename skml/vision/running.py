@@ -83,6 +83,7 @@ class Pool:
         self.program = program
         self.cost = program.network.cost(program.shape)
         self.idle = []
+        self.prepared = {}
 
     def __repr__(self):
         return f"Pool({self.program.network!r}, {self.program.parameters!r})"
@@ -112,7 +113,7 @@ class Pool:
         """
         program, mode = self._borrow(), self._mode(len(X), n_threads)
         outputs = np.empty((len(X), *program.output_shape), dtype=program.dtype)
-        for some, x in batches(X, images, program):
+        for some, x in batches(X, self._preparation(X, images), program):
             outputs[some] = program.forward(x, mode)
         self._give_back(program, len(X))
         return outputs
@@ -138,10 +139,18 @@ class Pool:
         """
         program, mode = self._borrow(), self._mode(len(X), n_threads)
         gradients = np.empty((len(X), *program.shape), dtype=program.dtype)
-        for some, x in batches(X, images, program):
+        for some, x in batches(X, self._preparation(X, images), program):
             program.forward(x, mode)
             gradients[some] = program.backward(slopes[some], mode, need_dx=True)
         return gradients
+
+    def _preparation(self, X, images):
+        """Return what makes batches of rows of such a type."""
+        known, prepare = self.prepared.get(X.dtype.char, (None, None))
+        if known is not images:
+            prepare = images.preparation(X.dtype, self.program.dtype)
+            self.prepared[X.dtype.char] = images, prepare
+        return prepare
 
     def _mode(self, n, n_threads):
         return Mode(n_threads=threads_for(n_threads, min(n, BATCH) * self.cost))
@@ -157,9 +166,8 @@ class Pool:
             self.idle.append(program)
 
 
-def batches(X, images, program):
+def batches(X, prepare, program):
     """Yield slices of rows, and those rows as the program takes them."""
-    prepare = images.preparation(X.dtype, program.dtype)
     buffer = np.empty((min(len(X), BATCH), *program.shape), dtype=program.dtype)
     with np.errstate(over="ignore"), _kernels.blas_threads(1):
         for start in range(0, len(X), BATCH):
