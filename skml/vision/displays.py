@@ -119,6 +119,7 @@ class HistoryDisplay:
                 steps = np.arange(last - len(values), last) + 1
                 (self.lines_[figure],) = axis.plot(steps, values, **named)
             axis.set(xlabel=self.step_name, ylabel=kind.replace("_", " "))
+            axis.locator_params(axis="x", integer=True)
             if len(axis.lines) > 1 or self.name is not None:
                 axis.legend()
         return self
