@@ -7,7 +7,7 @@ from numbers import Integral
 from skml._sklearn import InvalidParameterError
 from skml.network.composition import Residual, Sequential
 from skml.network.convolution import Convolution
-from skml.network.layers import Activation, Dropout, Flatten, Layer, Linear
+from skml.network.layers import Activation, Dropout, Flatten, Layer, Linear, weight_init
 from skml.network.normalization import BatchNormalization
 from skml.network.pooling import Pooling
 
@@ -181,23 +181,30 @@ def _block(body, settings, shape):
     """Return the layers of one convolution with all that belongs to it."""
     filters, kernel, stride, pool, size = settings
     geometry = {"kernel": _on(kernel, shape), "stride": _on(stride, shape), "padding": _padding(body, shape)}
-    learnt = _residual(body, filters, geometry, shape) if body.residual else _convolved(body, filters, geometry)
     window = _on(size, shape)
-    if pool is None or window == (1, 1):
+    pooled = pool is not None and window != (1, 1)
+    # what never falls may follow the largest or smallest of a window as well as precede it, and is cheaper there
+    late = pooled and pool != "average" and body.activation != "gelu" and not body.residual
+    if body.residual:
+        learnt = _residual(body, filters, geometry, shape)
+    else:
+        learnt = _convolved(body, filters, geometry, "identity" if late else body.activation)
+    if not pooled:
         return learnt
-    return [*learnt, Pooling(pool, window, padding="valid" if body.padding == "valid" else "same")]
+    padding = "valid" if body.padding == "valid" else "same"
+    return [*learnt, Pooling(pool, window, padding=padding, activation=body.activation if late else "identity")]
 
 
 def _padding(body, shape):
     return body.padding if isinstance(body.padding, str) else (0 if shape[0] == 1 else body.padding, body.padding)
 
 
-def _convolved(body, filters, geometry, activation=None):
-    """Return a convolution, normalised if asked for, and its activation."""
-    activation = body.activation if activation is None else activation
+def _convolved(body, filters, geometry, activation):
+    """Return a convolution, normalised if asked for, and its activation; the body's comes in the end in any case."""
+    init = weight_init(None, body.activation)
     if body.normalization is None:
-        return [Convolution(filters, **geometry, activation=activation)]
-    return [Convolution(filters, **geometry, bias=False), BatchNormalization(activation)]
+        return [Convolution(filters, **geometry, activation=activation, init=init)]
+    return [Convolution(filters, **geometry, bias=False, init=init), BatchNormalization(activation)]
 
 
 def _residual(body, filters, geometry, shape):
@@ -205,7 +212,7 @@ def _residual(body, filters, geometry, shape):
     if body.padding != "same":
         raise InvalidParameterError(f"residual=True needs padding='same', got {body.padding!r}.")
     again = {**geometry, "stride": (1, 1)}
-    block = [*_convolved(body, filters, geometry), *_convolved(body, filters, again, "identity")]
+    block = [*_convolved(body, filters, geometry, body.activation), *_convolved(body, filters, again, "identity")]
     passes = geometry["stride"] == (1, 1) and shape[2] == filters
     cut = {"kernel": (1, 1), "stride": geometry["stride"], "padding": "same"}
     shortcut = None if passes else Sequential(_convolved(body, filters, cut, "identity"))
