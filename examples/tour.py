@@ -10,7 +10,10 @@ import time
 import warnings
 
 FOLDER = pathlib.Path(__file__).resolve().parent
-STOPS = ("tour_pca", "tour_linear_autoencoder", "tour_kmeans", "tour_forest", "tour_adaboost", "tour_recommendation")
+STOPS = (
+    *("tour_pca", "tour_linear_autoencoder", "tour_kmeans", "tour_forest", "tour_adaboost"),
+    *("tour_recommendation", "tour_vision"),
+)
 
 
 def timed(fit):

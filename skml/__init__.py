@@ -10,6 +10,9 @@ _HOMES = {
     "BaggingForest": "skml.ensemble",
     "BaggingForestRegressor": "skml.ensemble",
     "ContentFilter": "skml.recommendation",
+    "ConvAutoencoder": "skml.vision",
+    "ConvClassifier": "skml.vision",
+    "ConvRegressor": "skml.vision",
     "KMeansPP": "skml.cluster",
     "LinearAutoencoder": "skml.decomposition",
     "MatrixFactorization": "skml.recommendation",
@@ -18,7 +21,16 @@ _HOMES = {
     "all_estimators": "skml.inspection",
     "show_versions": "skml.inspection",
 }
-_PACKAGES = ("base", "callback", "cluster", "decomposition", "ensemble", "inspection", "recommendation")
+_PACKAGES = (
+    "base",
+    "callback",
+    "cluster",
+    "decomposition",
+    "ensemble",
+    "inspection",
+    "recommendation",
+    "vision",
+)
 
 __all__ = sorted(["__version__", *_HOMES])
 

@@ -19,7 +19,7 @@ def distinct_rows(X, weights=None, y=None, *, return_inverse=False):
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
-        float32 or float64, C-contiguous; CSR holds each column at most once per row. NaN equals NaN.
+        float32, float64 or uint8, C-contiguous; CSR holds each column at most once per row. NaN equals NaN.
     weights : ndarray of shape (n_samples,) or None
         Non-negative; rows of zero weight are left out. None means 1 everywhere.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs) or None
@@ -58,7 +58,7 @@ def row_hashes(X, coarse=False):
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
-        float32 or float64, C-contiguous; CSR holds each column at most once per row.
+        float32, float64 or uint8, C-contiguous; CSR holds each column at most once per row.
     coarse : bool, default=False
         Hash the values rounded to float32.
 
@@ -73,7 +73,8 @@ def row_hashes(X, coarse=False):
         _kernels.rows.hash_sparse_rows(X.data, X.indices, X.indptr, coarse, hashes, threads)
         return hashes
     for rows in chunk_slices(len(X), 8 * X.shape[1]):
-        _kernels.rows.hash_rows(X[rows], coarse, hashes[rows], threads)
+        some = X[rows] if X.dtype.kind == "f" else X[rows].astype(np.float32)
+        _kernels.rows.hash_rows(some, coarse, hashes[rows], threads)
     return hashes
 
 

@@ -91,6 +91,9 @@ def recorded(cls, params, rng, **how):
 # Settings with which a fit takes several steps.
 ITERATIVE = {
     "AdaBoost": [{"n_estimators": 12}, {"n_estimators": 12, "algorithm": "SAMME.R", "max_depth": 2}],
+    "ConvAutoencoder": [{"max_iter": 5}, {"max_iter": 6, "early_stopping": True, "validation_fraction": 0.3}],
+    "ConvClassifier": [{"max_iter": 5}, {"max_iter": 6, "early_stopping": True, "validation_fraction": 0.3}],
+    "ConvRegressor": [{"max_iter": 5}],
     "KMeansPP": [{"n_clusters": 5}, *VARIANTS["KMeansPP"][:5]],
     "LinearAutoencoder": [
         {"solver": "als", "n_components": 2, "tol": 0.0},
@@ -246,7 +249,9 @@ def test_monitors_inside_pipeline_and_grid_search(cls, params, rng):
     assert len(rows) >= steps
     assert all(np.isfinite(row["score"]) for row in rows)
     assert len(history.records) == steps
-    size = next(name for name in ("n_components", "n_clusters", "n_estimators", "n_neighbors") if name in params)
+    size = next(
+        name for name in ("n_components", "n_clusters", "n_estimators", "n_neighbors", "max_iter") if name in params
+    )
     search = GridSearchCV(estimator, {size: [2, 3]}, scoring=scorer, cv=2)
     search.fit(X, y)
     assert len(history.records) > steps

@@ -31,7 +31,7 @@ def rows(text):
     return [(match[1], [float(number) for number in match[2].split()]) for match in found if match]
 
 
-@pytest.mark.parametrize("name", ["adaboost_margins", "bag_of_pipelines", "forest_intervals"])
+@pytest.mark.parametrize("name", ["adaboost_margins", "bag_of_pipelines", "forest_intervals", "what_a_network_sees"])
 def test_example_runs(run, name):
     assert run(name)
 
@@ -76,6 +76,34 @@ def test_tour_of_recommendation(tmp_path):
     for _, _, ours, _, peer, _ in stop["visit"](tmp_path, timed):
         assert stop["NOISE"] < ours < peer
     assert (tmp_path / "recommendation.png").stat().st_size > 1000
+
+
+def test_search_over_networks_prints_the_best_first(run):
+    text = run("cnn_search")
+    found = [float(score) for score in re.findall(r"^(0\.\d{4}) ", text, re.MULTILINE)]
+    assert len(found) == 6
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 0.95
+    assert "total" in text
+    assert float(text.split()[-1]) > 0.96
+
+
+def test_what_has_seen_noise_leaves_less_of_it(run):
+    noisy, pca, plain, denoising = (numbers[0] for _, numbers in rows(run("denoising")))
+    assert denoising < min(pca, plain) < max(pca, plain) < noisy
+
+
+def test_tour_of_vision(tmp_path):
+    def timed(fit):
+        start = time.perf_counter()
+        return fit(), time.perf_counter() - start
+
+    visit = runpy.run_path(str(ROOT / "examples" / "tour_vision.py"))["visit"]
+    (_, _, accuracy, _, peer, _), (_, _, error, _, linear, _) = visit(tmp_path, timed)
+    assert accuracy >= 0.985
+    assert accuracy > peer
+    assert error < linear / 1.4
+    assert (tmp_path / "vision.png").stat().st_size > 1000
 
 
 def test_the_tour_stops_at_each_of_its_examples():

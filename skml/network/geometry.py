@@ -1,5 +1,6 @@
 """Where windows lie on an image: kernel, stride, padding and dilation, as convolutions and pooling share them."""
 
+import functools
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -103,6 +104,7 @@ class Geometry:
         if not _is_whole(self.groups, 1):
             raise ValueError(f"groups must be a whole number of at least 1, got {self.groups!r}.")
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - asked for in every step, of few geometries
     def output(self, H, W):
         """Return how many windows lie on an image, below each other and side by side.
 
@@ -125,6 +127,7 @@ class Geometry:
         axes = zip((H, W), self.kernel, self.stride, padding, self.dilation)
         return tuple(convolution_output_size(*axis) for axis in axes)
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - asked for in every step, of few geometries
     def pads(self, H, W):
         """Return the zeros above and on the left of an image.
 

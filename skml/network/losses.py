@@ -150,7 +150,7 @@ def squared(z, y, weights=None, *, out=None):
 
 
 def huber(z, y, weights=None, *, delta=1.0, out=None):
-    """Compute l = mean_k h(z_k - y_k): h(e) = e^2 / 2 if |e| <= delta, delta (|e| - delta / 2) else (Huber 1964).
+    """Compute l = mean_k h(z_k - y_k): h(e) = e^2 / 2, and delta (abs(e) - delta / 2) beyond delta (Huber 1964).
 
     Parameters
     ----------

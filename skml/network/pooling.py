@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skml import _kernels
+from skml.network.activations import FROM_INPUT, activation_backward, activation_forward, check_activation
 from skml.network.convolution import image_shape
 from skml.network.geometry import Geometry
 from skml.network.layers import Layer, Space
@@ -189,11 +190,15 @@ class Pooling(Layer):
         Steps from a window to the next; None means that they touch.
     padding : int, (int, int), "valid" or "same", default="valid"
         See :class:`Geometry`; a number must be smaller than the window.
+    activation : str, default="identity"
+        Applied afterwards, see :func:`activation_forward`; not "gelu". One that never falls may as well be applied
+        before "max" and "min": afterwards it has fewer numbers to go over.
 
     Raises
     ------
     ValueError
-        If there is no such kind, a window holds padding only, or one of "max" and "min" has more than 255 places.
+        If there is no such kind or activation, a window holds padding only, or one of "max" and "min" has more than 255
+        places.
 
     Examples
     --------
@@ -206,9 +211,12 @@ class Pooling(Layer):
     size: int | tuple = 2
     stride: int | tuple | None = None
     padding: int | tuple | str = "valid"
+    activation: str = "identity"
 
     def __post_init__(self):
         check_kind(self.kind)
+        if check_activation(self.activation) in FROM_INPUT:
+            raise ValueError(f"Pooling does not take activation={self.activation!r}; put an Activation after it.")
         geometry = self.geometry()
         if not isinstance(geometry.padding, str) and any(np.greater_equal(geometry.padding, geometry.kernel)):
             raise ValueError(f"Padding of {geometry.padding} leaves nothing in windows of {geometry.kernel}.")
@@ -232,18 +240,25 @@ class Pooling(Layer):
     def workspace(self, shape, B, dtype):
         made, geometry = (B, *self.output_shape(shape)), self.geometry()
         index = np.empty(made, dtype=np.uint8) if self.kind in SIGNS else None
-        return Space(dx=np.empty((B, *shape), dtype), y=np.empty(made, dtype), index=index, geometry=geometry)
+        space = Space(dx=np.empty((B, *shape), dtype), y=np.empty(made, dtype), index=index, geometry=geometry)
+        if self.activation != "identity":
+            space.dz = np.empty(made, dtype)
+        return space
 
     def forward(self, x, p, space, mode):
         y = space.y[: len(x)]
         if self.kind == "average":
-            return average_pooling_forward(x, space.geometry, y)
-        return max_pooling_forward(x, space.geometry, self.kind, (y, space.index[: len(x)]), mode.n_threads)[0]
+            average_pooling_forward(x, space.geometry, y)
+        else:
+            max_pooling_forward(x, space.geometry, self.kind, (y, space.index[: len(x)]), mode.n_threads)
+        return y if self.activation == "identity" else activation_forward(y, self.activation, y, mode.n_threads)
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
         if not need_dx:
             return None
-        dx = space.dx[: len(dy)]
+        b, dx = len(dy), space.dx[: len(dy)]
+        if self.activation != "identity":
+            dy = activation_backward(dy, space.y[:b], self.activation, space.dz[:b], mode.n_threads)
         if self.kind == "average":
             return average_pooling_backward(dy, space.geometry, dx)
         return max_pooling_backward(dy, space.index[: len(dy)], space.geometry, dx, mode.n_threads)

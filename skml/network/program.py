@@ -59,11 +59,13 @@ class Program:
         self._p, self._g = _merged(self.parameters.tree(), self.states.tree()), self.gradients.tree()
 
     def __getstate__(self):
-        # buffers and views are made anew
-        return {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "gradients"}
+        # buffers and views are made anew, and the dtype is that of the parameters
+        anew = ("gradients", "dtype")
+        return {name: value for name, value in vars(self).items() if not name.startswith("_") and name not in anew}
 
     def __setstate__(self, state):
         vars(self).update(state)
+        self.dtype = self.parameters.flat.dtype
         self.gradients = self.parameters.like()
         self._open()
 

@@ -32,6 +32,22 @@ VARIANTS = {
         {"feedback": "implicit"},
         {"handle_unknown": "mean"},
     ],
+    "ConvAutoencoder": [
+        {"denoise": 0.3, "n_components": 3, "hidden_layer_sizes": (16,), "activation": "gelu", "max_iter": 5},
+        {"early_stopping": True, "validation_fraction": 0.3, "pool": "average", "stride": 1, "max_iter": 5},
+        {"upsampling": "bilinear", "solver": "sgd", "learning_rate_init": 0.01, "padding": 1, "max_iter": 5},
+    ],
+    "ConvClassifier": [
+        {"residual": True, "max_iter": 5},
+        {"hidden_layer_sizes": (16,), "dropout": 0.2, "activation": "gelu", "max_iter": 5},
+        {"early_stopping": True, "validation_fraction": 0.3, "learning_rate": "one_cycle", "max_iter": 5},
+        {"augment": "shift", "solver": "adamw", "weight_decay": 0.01, "label_smoothing": 0.1, "max_iter": 5},
+        {"pool": "average", "solver": "sgd", "learning_rate_init": 0.01, "class_weight": "balanced", "max_iter": 5},
+    ],
+    "ConvRegressor": [
+        {"loss": "huber", "kernel_size": (3, 1), "pool": ("min", None), "max_iter": 5},
+        {"early_stopping": True, "validation_fraction": 0.3, "max_iter": 5},
+    ],
     "KMeansPP": [
         *({"algorithm": name, "n_clusters": 5} for name in ("lloyd", "elkan", "hamerly", "exponion", "yinyang")),
         *({"init": name, "n_clusters": 5} for name in ("random", "farthest", "k-means||")),

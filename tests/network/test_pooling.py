@@ -5,9 +5,12 @@ import pytest
 from _contract.gradients import check_layer
 
 from skml.network import (
+    Activation,
     Geometry,
     GlobalPooling,
+    Mode,
     Pooling,
+    Sequential,
     average_pooling_forward,
     global_pooling_forward,
     max_pooling_backward,
@@ -43,6 +46,31 @@ def test_values_are_those_of_a_search(rng, kind, case):
 @each_case
 def test_gradients(rng, kind, case):
     check_layer(Pooling(kind, **case), (7, 5, 2), rng)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid"])
+@each_kind
+def test_an_activation_follows(rng, kind, activation):
+    layer = Pooling(kind, activation=activation)
+    check_layer(layer, (6, 5, 2), rng)
+    x, mode = rng.normal(size=(3, 6, 5, 2)), Mode(train=True)
+    after = Sequential([Pooling(kind), Activation(activation)])
+    before = Sequential([Activation(activation), Pooling(kind)])
+    said = []
+    for network in (layer, after, before):
+        space = network.workspace((6, 5, 2), 3, x.dtype)
+        y = network.forward(x, {}, space, mode).copy()
+        said.append((y, network.backward(np.ones_like(y), {}, {}, space, mode).copy()))
+    for ours, theirs in zip(said[0], said[1]):
+        np.testing.assert_array_equal(ours, theirs)
+    if kind != "average":  # what never falls commutes with the largest and the smallest
+        for ours, theirs in zip(said[0], said[2]):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_gelu_does_not_follow():
+    with pytest.raises(ValueError, match="put an Activation after it"):
+        Pooling(activation="gelu")
 
 
 @each_kind

@@ -1,0 +1,309 @@
+"""Images: what a row of X is, and how its numbers become what a network is shown.
+
+H, W, C: height, width, channels; a signal is an image of H = 1. Rows keep the order of numbers in which they came;
+batches are made of them, channels last and scaled.
+"""
+
+from dataclasses import dataclass
+from math import isqrt, prod
+from numbers import Integral
+
+import numpy as np
+
+from skml.base import warn_caller
+
+# Scaled numbers beyond it are cut off: far outside of what the network has seen, and still good to multiply.
+LIMIT = 1e6
+# A channel that varies by no more than this share of its largest number is constant, but for rounding.
+_ROUNDING = 1e-12
+# Deviations by which float32 numbers can be divided as such.
+_ORDINARY = (1e-30, 1e30)
+_CHUNK = 2**20  # numbers
+
+
+def as_shape(image_shape):
+    """Return (H, W, C) of what was asked for.
+
+    Parameters
+    ----------
+    image_shape : int or sequence of int
+        (height, width, channels); of a signal (length, channels), (length,) or the length alone.
+
+    Returns
+    -------
+    shape : (int, int, int)
+        A signal has a height of 1.
+
+    Raises
+    ------
+    ValueError
+        If it is nothing like that.
+    """
+    sizes = (image_shape,) if isinstance(image_shape, Integral) else tuple(image_shape)
+    if not 1 <= len(sizes) <= 3 or not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+        raise ValueError(
+            f"image_shape must be (height, width, channels), or for signals (length, channels), got {image_shape!r}."
+        )
+    sizes = tuple(map(int, sizes))
+    return {1: (1, *sizes, 1), 2: (1, *sizes), 3: sizes}[len(sizes)]
+
+
+def guessed_shape(n_features):
+    """Return (H, W, C) of flat rows about which nothing is known: square and grey if they can be, else a signal."""
+    side = isqrt(n_features)
+    return (side, side, 1) if side * side == n_features else (1, n_features, 1)
+
+
+def shape_of_rows(n_features, image_shape):
+    """Return (H, W, C) of flat rows.
+
+    Parameters
+    ----------
+    n_features : int
+        The numbers in a row.
+    image_shape : int, sequence of int or None
+        As the user gave it.
+
+    Returns
+    -------
+    shape : (int, int, int)
+        Whose product is `n_features`.
+
+    Raises
+    ------
+    ValueError
+        If `image_shape` has another product.
+    """
+    if image_shape is None:
+        return guessed_shape(n_features)
+    shape = as_shape(image_shape)
+    if prod(shape) != n_features:
+        sizes = " x ".join(map(str, shape))
+        raise ValueError(
+            f"image_shape={image_shape!r} means {sizes} = {prod(shape)} numbers, but X has {n_features} features."
+        )
+    return shape
+
+
+def flat_rows(X, image_shape, channels_first):
+    """Make flat rows of arrays of images; whatever else X may be is handed back.
+
+    Parameters
+    ----------
+    X : array-like
+        Of two dimensions; of three, (n, height, width) or, with an `image_shape` of height 1, (n, length, channels);
+        or of four, (n, height, width, channels).
+    image_shape : int, sequence of int or None
+        As the user gave it.
+    channels_first : bool
+        Whether channels come before height and width.
+
+    Returns
+    -------
+    X : array-like of shape (n, n_features)
+        Flat; a view where that is possible.
+    shape : (int, int, int) or None
+        H, W, C, if X told them.
+
+    Raises
+    ------
+    ValueError
+        If arrays of images are of another shape than `image_shape`, or their shape is ambiguous.
+    """
+    if isinstance(X, (list, tuple)):
+        X = _stacked(X)
+    sizes = getattr(X, "shape", ())
+    if len(sizes) not in (3, 4) or 0 in sizes:
+        return X, None
+    asked = None if image_shape is None else as_shape(image_shape)
+    shape = _shape_of(sizes[1:], asked, channels_first)
+    if asked not in (None, shape):
+        found, wanted = (" x ".join(map(str, some)) for some in (shape, asked))
+        raise ValueError(
+            f"X of shape {tuple(sizes)} holds images of {found} (height, width, channels); image_shape={image_shape!r} "
+            f"means {wanted}."
+        )
+    return np.asarray(X).reshape(len(X), -1), shape
+
+
+def _stacked(X):
+    """Return a list of images as an array, and any other list as it is."""
+    if not len(X) or np.ndim(X[0]) < 2:
+        return X
+    try:
+        return np.asarray(X)
+    except ValueError:
+        shapes = sorted({np.shape(image) for image in X})
+        raise ValueError(f"X holds images of several shapes, such as {shapes[0]} and {shapes[-1]}; use one.") from None
+
+
+def _shape_of(sizes, asked, channels_first):
+    """Return H, W, C of the sizes of an array without its first."""
+    if len(sizes) == 3:
+        return (*sizes[1:], sizes[0]) if channels_first else tuple(sizes)
+    if asked is None and 1 in sizes:
+        raise ValueError(
+            f"X has three dimensions, (n, {sizes[0]}, {sizes[1]}), which may be images or signals: give image_shape, "
+            "(height, width, channels) or (length, channels), or flat rows."
+        )
+    if asked is not None and asked[0] == 1 and (asked[2] > 1 or sizes[0] != 1):
+        return (1, *(sizes[::-1] if channels_first else sizes))
+    return (*sizes, 1)
+
+
+# ------------------------------------------------------------------------------------------------- scaling
+
+
+@dataclass(frozen=True)
+class Images:
+    """How rows become what a network is shown: x = (row - mean) / deviation, channel by channel.
+
+    Attributes
+    ----------
+    shape : (int, int, int)
+        H, W, C.
+    channels_first : bool
+        Whether the numbers of a row come channel by channel.
+    mean, deviation : ndarray of shape (C,), float64
+        What is taken away from a channel, and what it is divided by.
+    kind : {"bytes", "unit", "numbers"}
+        What the network was fitted on: bytes; floats from 0 to 1; other floats.
+    """
+
+    shape: tuple
+    channels_first: bool
+    mean: np.ndarray
+    deviation: np.ndarray
+    kind: str
+
+    def pixels(self, rows):
+        """Return flat rows as (n, H, W, C): a view."""
+        H, W, C = self.shape
+        return rows.reshape(-1, C, H, W).transpose(0, 2, 3, 1) if self.channels_first else rows.reshape(-1, H, W, C)
+
+    def rows(self, pixels):
+        """Return (n, H, W, C) as flat rows."""
+        ordered = pixels.transpose(0, 3, 1, 2) if self.channels_first else pixels
+        return ordered.reshape(len(pixels), -1)
+
+    def flat(self, values):
+        """Return numbers of the channels as such of the places in a row."""
+        return self.rows(np.broadcast_to(values, (1, *self.shape)))[0]
+
+    def unit(self, rows_dtype):
+        """Return what rows of a type are to be divided by before anything else: 255 if bytes stand for floats."""
+        return 255.0 if rows_dtype == np.uint8 and self.kind == "unit" else 1.0
+
+    def warn_of_scale(self, X):
+        """Warn if floats from 0 to 1 are given to a network fitted on bytes: they are taken as from 0 to 255."""
+        if self.kind == "bytes" and X.dtype != np.uint8 and 0 < X.max(initial=0) <= 1:
+            warn_caller(
+                "X holds floats of at most 1, while the model was fitted on uint8 from 0 to 255: floats are taken in "
+                "that unit. Multiply by 255 what has been divided by it.",
+                UserWarning,
+            )
+
+    def preparation(self, rows_dtype, dtype):
+        """Return a function that makes batches.
+
+        Parameters
+        ----------
+        rows_dtype : dtype
+            Of rows: uint8, float32 or float64.
+        dtype : dtype
+            Of batches: float32 or float64.
+
+        Returns
+        -------
+        prepare : callable
+            ``prepare(rows, out)`` writes rows of shape (b, n_features) to `out`, of shape (b, H, W, C).
+        """
+        work = self._work(rows_dtype, dtype)
+        deviation, shift = self.deviation * self.unit(rows_dtype), self.mean / self.deviation
+        deviation, shift = (self._compact(values).astype(work) for values in (deviation, shift))
+        shifts = shift.any()
+        direct = work == dtype and not (self.channels_first and self.shape[2] > 1)
+
+        def prepare(rows, out):
+            flat = out.reshape(rows.shape) if direct else np.empty(rows.shape, dtype=work)
+            np.divide(rows, deviation, out=flat)
+            if shifts:
+                flat -= shift
+            if rows.dtype != np.uint8:
+                np.minimum(np.maximum(flat, -LIMIT, out=flat), LIMIT, out=flat)
+            if not direct:
+                out[...] = self.pixels(flat)
+
+        return prepare
+
+    def _work(self, rows_dtype, dtype):
+        """Return the type to scale in: that of floats, or float64 where float32 would not do."""
+        low, high = _ORDINARY
+        fine = np.all((low < self.deviation) & (self.deviation < high)) and np.all(np.abs(self.mean) < high)
+        return np.dtype(dtype if fine and rows_dtype != np.float64 else np.float64)
+
+    def _compact(self, values):
+        """Return numbers of the channels in the order of a row; one number if all are equal."""
+        return values[:1] if (values == values[0]).all() else self.flat(values)
+
+
+def scale_images(X, shape, channels_first, rows, weights):
+    """Find out how to scale images: bytes by 255, floats by their channels' mean and standard deviation.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features), uint8, float32 or float64
+        Flat rows.
+    shape : (int, int, int)
+        H, W, C.
+    channels_first : bool
+        Whether the numbers of a row come channel by channel.
+    rows : ndarray of int
+        The rows that count, in an order by which alone sums are made.
+    weights : ndarray of shape (len(rows),)
+        Theirs.
+
+    Returns
+    -------
+    images : Images
+        A constant channel has the deviation of its absolute value (1 if that is 0).
+    """
+    C = shape[2]
+    images = Images(tuple(shape), bool(channels_first), np.zeros(C), np.full(C, 255.0), "bytes")
+    if X.dtype == np.uint8:
+        return images
+    low, high = _extremes(X, rows, images)
+    kind = "unit" if low.min() >= 0 and high.max() <= 1 else "numbers"
+    peak = np.maximum(np.abs(low), np.abs(high))
+    peak = np.where(peak > 0, peak, 1.0)
+    # of numbers divided by the largest, so that squares are ordinary
+    mean = _mean(X, rows, weights, images, peak, lambda z: z)
+    centre = images.flat(mean)
+    spread = np.sqrt(_mean(X, rows, weights, images, peak, lambda z: np.square(z - centre)))
+    deviation = np.where(spread > _ROUNDING, spread, 1.0)
+    return Images(images.shape, images.channels_first, mean * peak, deviation * peak, kind)
+
+
+def _chunks(rows, width):
+    """Yield slices of rows that hold a fixed number of numbers or so."""
+    size = max(1, _CHUNK // width)
+    for start in range(0, len(rows), size):
+        yield slice(start, start + size)
+
+
+def _extremes(X, rows, images):
+    """Return the least and the largest number of each channel."""
+    low, high = np.full(images.shape[2], np.inf), np.full(images.shape[2], -np.inf)
+    for some in _chunks(rows, X.shape[1]):
+        pixels = images.pixels(X[rows[some]])
+        low, high = np.minimum(low, pixels.min(axis=(0, 1, 2))), np.maximum(high, pixels.max(axis=(0, 1, 2)))
+    return low.astype(np.float64), high.astype(np.float64)
+
+
+def _mean(X, rows, weights, images, peak, of):
+    """Return the weighted mean of each channel of of(X / peak)."""
+    total, divisor = np.zeros(X.shape[1]), images.flat(peak)
+    shares = weights / weights.sum()
+    for some in _chunks(rows, X.shape[1]):
+        total += shares[some] @ of(X[rows[some]] / divisor)
+    return images.pixels(total).mean(axis=(0, 1, 2))
