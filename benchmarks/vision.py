@@ -157,7 +157,7 @@ def mnist():
     X, y = found["X"], found["y"]
     settings = {
         "defaults": {},
-        "cosine, dropout": {"learning_rate": "cosine", "dropout": 0.3, "max_iter": 12},
+        "cosine, dropout": {"learning_rate": "cosine", "learning_rate_init": 2e-3, "dropout": 0.25, "max_iter": 8},
     }
     for name, params in settings.items():
         score(f"MNIST {name}", ConvClassifier(**params, random_state=0, n_jobs=THREADS), X, y)
