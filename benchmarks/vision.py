@@ -163,7 +163,7 @@ def mnist():
     X, y = found["X"], found["y"]
     settings = {
         "defaults": {},
-        "cosine, dropout": {"learning_rate": "cosine", "learning_rate_init": 2e-3, "dropout": 0.25, "max_iter": 8},
+        "one_cycle": {"learning_rate": "one_cycle", "learning_rate_init": 5e-3, "max_iter": 8},
     }
     for name, params in settings.items():
         score(f"MNIST {name}", ConvClassifier(**params, random_state=0, n_jobs=THREADS), X, y)
