@@ -17,9 +17,11 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from skml import ConvClassifier
+from skml._kernels import blas_threads
 from skml.network import Adam, CrossEntropy, Job, Mode, Plan, Program
 from skml.network.training import step
 from skml.vision.architectures import Body, body_layers, with_head
+from skml.vision.running import threads_for
 
 try:
     import torch
@@ -72,6 +74,7 @@ def trainers(program, model, batches):
     labels = [torch.from_numpy(y.astype(np.int64)) for _, y in batches]
     optimizer, criterion = torch.optim.Adam(model.parameters(), fused=True), torch.nn.CrossEntropyLoss()
 
+    @blas_threads(1)  # as the estimators do: BLAS's own threads would spin beside those of the kernels
     def ours():
         losses = []
         for x, y in batches:
@@ -113,8 +116,11 @@ def networks():
 
 def predictors(program, model, batches):
     """Return two functions that run the network on each batch."""
-    images, mode = [torch.from_numpy(np.moveaxis(x, -1, 1)) for x, _ in batches], Mode(n_threads=THREADS)
+    images = [torch.from_numpy(np.moveaxis(x, -1, 1)) for x, _ in batches]
+    work = len(batches[0][0]) * program.network.cost(program.shape)
+    mode = Mode(n_threads=threads_for(THREADS, work))
 
+    @blas_threads(1)
     def ours():
         for x, _ in batches:
             program.forward(x, mode)
@@ -157,7 +163,7 @@ def mnist():
     X, y = found["X"], found["y"]
     settings = {
         "defaults": {},
-        "cosine, dropout": {"learning_rate": "cosine", "dropout": 0.3, "max_iter": 12},
+        "one_cycle": {"learning_rate": "one_cycle", "learning_rate_init": 5e-3, "max_iter": 8},
     }
     for name, params in settings.items():
         score(f"MNIST {name}", ConvClassifier(**params, random_state=0, n_jobs=THREADS), X, y)

@@ -92,7 +92,7 @@ def recorded(cls, params, rng, **how):
 ITERATIVE = {
     "AdaBoost": [{"n_estimators": 12}, {"n_estimators": 12, "algorithm": "SAMME.R", "max_depth": 2}],
     "ConvAutoencoder": [{"max_iter": 5}, {"max_iter": 6, "early_stopping": True, "validation_fraction": 0.3}],
-    "ConvClassifier": [{"max_iter": 5}, {"max_iter": 6, "early_stopping": True, "validation_fraction": 0.3}],
+    "ConvClassifier": [{"max_iter": 5}, {"max_iter": 6, "augment": "flip", "dropout": 0.1}],
     "ConvRegressor": [{"max_iter": 5}],
     "KMeansPP": [{"n_clusters": 5}, *VARIANTS["KMeansPP"][:5]],
     "LinearAutoencoder": [

@@ -49,6 +49,25 @@ class Body:
     dropout: float = 0.0
 
 
+@dataclass(frozen=True)
+class InitFor:
+    """The initialiser that suits an activation which another layer applies.
+
+    It is an object rather than a function so that a checkpoint of the network holds no functions.
+
+    Attributes
+    ----------
+    activation : str
+        Its name.
+    """
+
+    activation: str
+
+    def __call__(self, generator, shape, fan_in, fan_out, dtype):
+        """Return filters, as initialisers of :mod:`skml.network` do."""
+        return weight_init(None, self.activation)(generator, shape, fan_in, fan_out, dtype)
+
+
 def body_layers(body, shape):
     """Return the layers of a body, up to where the last linear layer follows.
 
@@ -201,7 +220,7 @@ def _padding(body, shape):
 
 def _convolved(body, filters, geometry, activation):
     """Return a convolution, normalised if asked for, and its activation; the body's comes in the end in any case."""
-    init = weight_init(None, body.activation)
+    init = InitFor(body.activation)
     if body.normalization is None:
         return [Convolution(filters, **geometry, activation=activation, init=init)]
     return [Convolution(filters, **geometry, bias=False, init=init), BatchNormalization(activation)]

@@ -289,19 +289,8 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         gradients = gradients / images.flat(images.deviation * images.unit(rows.dtype)).astype(gradients.dtype)
         return gradients.reshape(np.shape(X)) if np.ndim(X) > 2 else gradients
 
-    def transform(self, X):
-        """Return the features that the last layer is given.
-
-        Parameters
-        ----------
-        X : array-like
-            As for :meth:`fit`.
-
-        Returns
-        -------
-        features : ndarray of shape (n_samples, n_features_out)
-            See :meth:`get_feature_names_out`.
-        """
+    def _features(self, X):
+        """Return what the last layer is given."""
         X = self._checked(X)
         return self._head(len(self.pool_.program.network.layers) - 1).outputs(X, self.images_, self._threads())
 

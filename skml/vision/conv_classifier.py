@@ -384,6 +384,21 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
+    def transform(self, X):
+        """Return the features that the last layer is given.
+
+        Parameters
+        ----------
+        X : array-like
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out)
+            See :meth:`get_feature_names_out`.
+        """
+        return self._features(X)
+
     def saliency(self, X, y=None):
         """Return how the logit of a class changes with each number of an image: the gradient at the input.
 

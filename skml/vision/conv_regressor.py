@@ -310,6 +310,21 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         y = self.scale_.undo(z).astype(z.dtype)
         return y[:, 0] if self.single_ else y
 
+    def transform(self, X):
+        """Return the features that the last layer is given.
+
+        Parameters
+        ----------
+        X : array-like
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out)
+            See :meth:`get_feature_names_out`.
+        """
+        return self._features(X)
+
     def saliency(self, X, target=0):
         """Return how a target changes with each number of an image: the gradient at the input.
 

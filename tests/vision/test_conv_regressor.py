@@ -21,9 +21,9 @@ def quick(**params):
 @pytest.mark.parametrize("params", [{}, {"loss": "huber"}, {"early_stopping": True}, {"residual": True}], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_it_learns(rng, params, dtype):
-    X, y = slopes(rng, dtype=dtype)
-    regressor = quick(**params).fit(X[:200], y[:200])
-    assert regressor.score(X[200:], y[200:]) > 0.5
+    X, y = slopes(rng, 600, dtype)
+    regressor = quick(**params).fit(X[:400], y[:400])
+    assert regressor.score(X[400:], y[400:]) > 0.4
     assert regressor.predict(X).dtype == dtype
 
 
