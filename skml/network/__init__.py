@@ -21,6 +21,7 @@ _HOMES = {
     "Layer": "skml.network.layers",
     "LayerNormalization": "skml.network.normalization",
     "Linear": "skml.network.layers",
+    "Loss": "skml.network.losses",
     "Mode": "skml.network.layers",
     "Parameters": "skml.network.parameters",
     "Plan": "skml.network.training",

@@ -17,6 +17,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "CrossEntropy",
     "Huber",
+    "Loss",
     "Squared",
     "binary_cross_entropy",
     "cross_entropy",
@@ -206,8 +207,110 @@ def _scaled(slopes, weights, out, factor=1):
 # ------------------------------------------------------------------------------------------- settings
 
 
+class Loss:
+    """What a trainer asks of a loss; base class of the losses' settings, with the answers of those of numbers.
+
+    Examples
+    --------
+    >>> from skml.network import CrossEntropy, Loss
+    >>> isinstance(CrossEntropy(), Loss)
+    True
+    """
+
+    def n_outputs(self, n_targets):
+        """Return how many outputs a network needs.
+
+        Parameters
+        ----------
+        n_targets : int
+            How many classes, labels or targets there are.
+
+        Returns
+        -------
+        n_outputs : int
+            As many, unless the loss says otherwise.
+        """
+        return n_targets
+
+    def weights(self, y, weights):
+        """Return the weights of rows, those of their classes included.
+
+        Parameters
+        ----------
+        y : ndarray of shape (B, ...)
+            Targets.
+        weights : ndarray of shape (B,) or None
+            Of the rows.
+
+        Returns
+        -------
+        weights : ndarray of shape (B,) or None
+            None means ones.
+        """
+        return weights
+
+    def link(self, z):
+        """Return what outputs mean: probabilities of classes or labels, or the predictions themselves.
+
+        Parameters
+        ----------
+        z : ndarray of shape (B, K)
+            Outputs of a network.
+
+        Returns
+        -------
+        predictions : ndarray of shape (B, K)
+            In the type of `z`.
+        """
+        return z
+
+    def tally(self, z, y, weights):
+        """Return what :meth:`score` needs of some rows.
+
+        Parameters
+        ----------
+        z : ndarray of shape (B, K)
+            Outputs.
+        y : ndarray of shape (B, ...)
+            Targets.
+        weights : ndarray of shape (B,)
+            Of the rows.
+
+        Returns
+        -------
+        tally : float or ndarray
+            Tallies of several batches may be added up.
+        """
+        return weights @ np.square(_rows(z - _like(y, z)), dtype=np.float64)
+
+    def score(self, tally, y, weights):
+        """Return how good the outputs of some rows are, more being better.
+
+        Accuracy for classes, the share of rows with all labels right for labels, R^2 for numbers (the mean of that of
+        all outputs; 0 for an output that is constant unless it is met exactly).
+
+        Parameters
+        ----------
+        tally : float or ndarray
+            The sum of their tallies.
+        y : ndarray of shape (n_rows, ...)
+            Their targets.
+        weights : ndarray of shape (n_rows,)
+            Their weights.
+
+        Returns
+        -------
+        score : float
+            At most 1.
+        """
+        y = _rows(y).astype(np.float64)
+        spread = weights @ np.square(y - np.average(y, axis=0, weights=weights))
+        ratio = np.divide(tally, spread, out=(tally > 0).astype(np.float64), where=spread > 0)
+        return float(1 - ratio.mean())
+
+
 @dataclass(frozen=True)
-class CrossEntropy:
+class CrossEntropy(Loss):
     """Cross-entropy of classes.
 
     Attributes
@@ -233,31 +336,23 @@ class CrossEntropy:
         """Return (losses, dz); the weights are those of :meth:`weights`."""
         return cross_entropy(z, y, weights, smoothing=self.smoothing, n_threads=n_threads)
 
-    def n_outputs(self, n_targets):
-        """Return how many outputs a network needs for so many classes (for regression: targets)."""
-        return n_targets
-
     def weights(self, y, weights):
-        """Return the weights of rows, those of their classes included; None for ones."""
         if self.class_weight is None:
             return weights
         return self.class_weight[y] * (1 if weights is None else weights)
 
     def link(self, z):
-        """Return class probabilities."""
         return softmax(z, axis=1)
 
     def tally(self, z, y, weights):
-        """Return what :meth:`score` needs of some rows; tallies may be added up."""
         return weights @ (z.argmax(axis=1) == y)
 
     def score(self, tally, y, weights):
-        """Return the accuracy on rows with these targets."""
         return float(tally / weights.sum())
 
 
 @dataclass(frozen=True)
-class BinaryCrossEntropy:
+class BinaryCrossEntropy(Loss):
     """Cross-entropy of labels that may hold together.
 
     Examples
@@ -272,29 +367,18 @@ class BinaryCrossEntropy:
         """Return (losses, dz)."""
         return binary_cross_entropy(z, y, weights)
 
-    def n_outputs(self, n_targets):
-        """Return how many outputs a network needs for so many labels."""
-        return n_targets
-
-    def weights(self, y, weights):
-        """Return the weights of rows."""
-        return weights
-
     def link(self, z):
-        """Return the probability of each label."""
         return expit(z)
 
     def tally(self, z, y, weights):
-        """Return what :meth:`score` needs of some rows; tallies may be added up."""
         return weights @ ((z > 0) == (_like(y, z) > 0.5)).all(axis=1)
 
     def score(self, tally, y, weights):
-        """Return the share of rows all of whose labels are right."""
         return float(tally / weights.sum())
 
 
 @dataclass(frozen=True)
-class Squared:
+class Squared(Loss):
     """Squared error.
 
     Examples
@@ -310,32 +394,9 @@ class Squared:
         """Return (losses, dz)."""
         return squared(z, y, weights)
 
-    def n_outputs(self, n_targets):
-        """Return how many outputs a network needs for so many targets."""
-        return n_targets
-
-    def weights(self, y, weights):
-        """Return the weights of rows."""
-        return weights
-
-    def link(self, z):
-        """Return the predictions."""
-        return z
-
-    def tally(self, z, y, weights):
-        """Return what :meth:`score` needs of some rows; tallies may be added up."""
-        return weights @ np.square(_rows(z - _like(y, z)), dtype=np.float64)
-
-    def score(self, tally, y, weights):
-        """Return R^2, the mean of that of all outputs; 0 for an output that is constant unless it is met exactly."""
-        y = _rows(y).astype(np.float64)
-        spread = weights @ np.square(y - np.average(y, axis=0, weights=weights))
-        ratio = np.divide(tally, spread, out=(tally > 0).astype(np.float64), where=spread > 0)
-        return float(1 - ratio.mean())
-
 
 @dataclass(frozen=True)
-class Huber(Squared):
+class Huber(Loss):
     """Huber's loss; the score is R^2 as well.
 
     Attributes

@@ -208,8 +208,16 @@ class AdamW(Adam):
 
     Attributes
     ----------
+    learning_rate : float, default=0.001
+        The rate before a schedule's factor.
+    beta1, beta2 : float, default=0.9, 0.999
+        What is kept of the running means.
+    epsilon : float, default=1e-8
+        What keeps small gradients from large steps.
     weight_decay : float, default=0.01
         What times the rate is taken away from w in each step.
+    largest_norm : float or None, default=None
+        See :func:`clip_gradient`.
 
     Examples
     --------

@@ -30,7 +30,7 @@ def constant(step, total):
     return 1.0
 
 
-def stepwise(step, total, *, drop=0.1, every=1 / 3):
+def stepwise(step, total, *, drop=0.1, every=0.33):
     """Return `drop` to the power of how many times a share `every` of all steps has gone by.
 
     Parameters
@@ -41,7 +41,7 @@ def stepwise(step, total, *, drop=0.1, every=1 / 3):
         How many steps there are.
     drop : float, default=0.1
         The factor between one stair and the next.
-    every : float, default=1/3
+    every : float, default=0.33
         The length of a stair, as a share of all steps.
 
     Returns
@@ -91,7 +91,7 @@ def cosine(step, total, *, warmup=0.0, least=0.0):
     return least + (1 - least) * (1 + math.cos(math.pi * done)) / 2
 
 
-def one_cycle(step, total, *, rise=0.3, start=1 / 25, end=1e-4 / 25):
+def one_cycle(step, total, *, rise=0.3, start=0.04, end=4e-6):
     """Rise along half a cosine from `start` to 1, then fall along another to `end` (Smith & Topin 2018).
 
     Parameters
@@ -102,8 +102,10 @@ def one_cycle(step, total, *, rise=0.3, start=1 / 25, end=1e-4 / 25):
         How many steps there are.
     rise : float, default=0.3
         The share of all steps in which to rise.
-    start, end : float
-        The factor in the first step and in the last.
+    start : float, default=0.04
+        The factor in the first step.
+    end : float, default=4e-06
+        The factor in the last step.
 
     Returns
     -------

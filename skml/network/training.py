@@ -62,11 +62,34 @@ class Data:
     prepare: Callable | None = None
 
     def rows(self):
-        """Return the numbers of the rows that count."""
+        """Return the numbers of the rows that count.
+
+        Returns
+        -------
+        rows : ndarray of int
+            Those whose weight is not 0, ascending.
+        """
         return np.arange(len(self.X)) if self.weights is None else np.flatnonzero(self.weights > 0)
 
     def take(self, rows, buffer):
-        """Return (x, targets, weights) of some rows; x is written to `buffer`."""
+        """Return some rows as a batch.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (b,), int
+            Which ones.
+        buffer : ndarray of shape (B, ...)
+            Where the samples are written, in the network's dtype.
+
+        Returns
+        -------
+        x : ndarray of shape (b, ...)
+            The first rows of `buffer`.
+        y : ndarray of shape (b, ...)
+            Their targets.
+        weights : ndarray of shape (b,) or None
+            Their weights.
+        """
         x = buffer[: len(rows)]
         if self.prepare is not None:
             self.prepare(self.X[rows], x)
@@ -133,7 +156,18 @@ class Plan:
     n_threads: int = 1
 
     def total(self, n_batches):
-        """Return how many steps a whole fit takes."""
+        """Return how many steps a whole fit takes.
+
+        Parameters
+        ----------
+        n_batches : int
+            Of an epoch.
+
+        Returns
+        -------
+        total : int
+            At most `max_steps`.
+        """
         total = self.max_iter * n_batches
         return total if self.max_steps is None else min(total, self.max_steps)
 
@@ -181,13 +215,25 @@ class Training:
         return self.n_epochs + (self.n_batches > 0)
 
     def model(self):
-        """Return (parameters, states) to predict with: of the best epoch if the training has ended and kept it."""
+        """Return what to predict with: the best epoch's if the training has ended and kept it, else the last.
+
+        Returns
+        -------
+        parameters, states : ndarray of shape (n_parameters,) and (n_states,)
+            Of the network.
+        """
         if self.outcome is None or self.best_parameters is None:
             return self.parameters, self.states
         return self.best_parameters, self.best_states
 
     def again(self):
-        """Return a training that may go on with other data: what has been best so far is forgotten."""
+        """Return a training that may go on with other data: what has been best so far is forgotten.
+
+        Returns
+        -------
+        training : Training
+            With the same parameters, states and moments.
+        """
         return replace(
             self, n_batches=0, best=math.inf, best_parameters=None, best_states=None, stalled=0, outcome=None
         )

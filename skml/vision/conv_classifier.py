@@ -155,7 +155,7 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     >>> from sklearn.datasets import load_digits
     >>> from skml import ConvClassifier
     >>> X, y = load_digits(return_X_y=True)  # 8 x 8 pixels in a row
-    >>> classifier = ConvClassifier(max_iter=5, random_state=0).fit(X[:1000], y[:1000])
+    >>> classifier = ConvClassifier(random_state=0).fit(X[:1000], y[:1000])
     >>> classifier.image_shape_, classifier.score(X[1000:], y[1000:]) > 0.9
     ((8, 8, 1), True)
     """

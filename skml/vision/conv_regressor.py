@@ -145,11 +145,11 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
 
     Examples
     --------
-    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
     >>> from skml import ConvRegressor
-    >>> X = np.random.default_rng(0).random((300, 8, 8))
-    >>> y = X[:, :4].mean(axis=(1, 2)) - X[:, 4:].mean(axis=(1, 2))
-    >>> ConvRegressor(random_state=0).fit(X[:200], y[:200]).score(X[200:], y[200:]) > 0.5
+    >>> X = load_digits().images
+    >>> y = X[:, :4].mean(axis=(1, 2)) - X[:, 4:].mean(axis=(1, 2))  # how much more ink is in the upper half
+    >>> ConvRegressor(random_state=0).fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.8
     True
     """
 
