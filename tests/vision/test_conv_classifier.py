@@ -68,7 +68,7 @@ def test_digits(seed):
         {"batch_size": 10**6, "learning_rate_init": 0.05, "max_iter": 40},
         {"label_smoothing": 0.1, "early_stopping": True},
     ],
-    ids=str,
+    ids=lambda params: "-".join(params),  # the same in each process, as functions are not
 )
 def test_every_way_learns(params):
     X, y = bars(np.random.default_rng(3), 300)
