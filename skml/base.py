@@ -93,15 +93,19 @@ def validate_X(estimator, X, *, reset, accept_sparse=False, allow_nan=False, **c
     return X
 
 
-_PLAIN = {"dtype", "order"}  # what may be asked of a C-contiguous array of floats that changes nothing
 _FEW = 2**12  # numbers, of which scikit-learn's validation takes longer than a prediction
+
+
+def _asks_nothing(dtype=None, order="C", **others):
+    """Return whether checks change nothing about a C-contiguous array of floats."""
+    return order in ("C", None) and not others
 
 
 def _is_plain(estimator, X, allow_nan, check_params):
     """Return whether X is a small array that validation would hand back as it is, without a word."""
     if type(X) is not np.ndarray or X.ndim != 2 or not 0 < X.size <= _FEW or not X.flags.c_contiguous:
         return False
-    if X.dtype not in check_params.get("dtype", (np.float64, np.float32)) or not check_params.keys() <= _PLAIN:
+    if X.dtype not in check_params.get("dtype", (np.float64, np.float32)) or not _asks_nothing(**check_params):
         return False
     if X.shape[1] != getattr(estimator, "n_features_in_", None) or hasattr(estimator, "feature_names_in_"):
         return False

@@ -146,7 +146,9 @@ SMALL = {
 
 @pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize("allow_nan", [True, False])
-@pytest.mark.parametrize("asked", [{}, {"order": "C"}, {"dtype": [np.float64]}, {"ensure_min_samples": 2}])
+@pytest.mark.parametrize(
+    "asked", [{}, {"order": "C"}, {"order": "F"}, {"dtype": [np.float64]}, {"ensure_min_samples": 2}]
+)
 @pytest.mark.parametrize("named", [True, False])
 def test_small_arrays_are_validated_alike(kind, allow_nan, asked, named, monkeypatch):
     fitted = np.ones((3, 2))

@@ -88,16 +88,24 @@ def best_items(score, users, n, seen, candidates, n_threads):
         NaN where none is left.
     """
     width = seen.n_columns if candidates is None else len(candidates)
+    kept = min(n, max(width, 1))
 
     def best_of(rows, n_threads):
         scores = score(rows, candidates)
-        columns, best = best_of_scores(scores, n, hidden_columns(seen, rows, candidates), n_threads)
+        columns, best = best_of_scores(scores, kept, hidden_columns(seen, rows, candidates), n_threads)
         return (columns if candidates is None else np.append(candidates, np.int32(-1))[columns]), best
 
     parts = _each(best_of, list(blocks_of(users, width)), n_threads)
     if not parts:
         return np.empty((0, n), np.int32), np.empty((0, n))
-    return tuple(np.concatenate(part) for part in zip(*parts))
+    return tuple(_widened(np.concatenate(part), n, empty) for part, empty in zip(zip(*parts), (-1, np.nan)))
+
+
+def _widened(best, n, empty):
+    """Return answers with as many columns as were asked for."""
+    if best.shape[1] == n:
+        return best
+    return np.pad(best, ((0, 0), (0, n - best.shape[1])), constant_values=empty)
 
 
 def _each(function, blocks, n_threads):
@@ -179,7 +187,7 @@ def closest_rows(vectors, rows, n, n_threads):
     """
     normed, known = unit_rows(vectors), np.flatnonzero(rows >= 0)
     places = np.full((len(rows), n), -1, np.int32)
-    cosines = np.full((len(rows), n), np.nan, vectors.dtype)
+    cosines, kept = np.full((len(rows), n), np.nan, vectors.dtype), min(n, vectors.shape[0])
     for block in blocks_of(len(known), vectors.shape[0]):
         asked = known[block]
         if isinstance(normed, np.ndarray):
@@ -187,7 +195,7 @@ def closest_rows(vectors, rows, n, n_threads):
         else:
             products = (normed[rows[asked]] @ normed.T).toarray()
         own = np.arange(len(asked) + 1, dtype=np.int32), rows[asked]
-        places[asked], cosines[asked] = best_of_scores(products, n, own, n_threads)
+        places[asked, :kept], cosines[asked, :kept] = best_of_scores(products, kept, own, n_threads)
     return places, cosines
 
 

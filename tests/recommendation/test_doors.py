@@ -35,14 +35,17 @@ def make(cls, **params):
 
 def rows(rng, n=60):
     """Return interactions of some users and items, each pair once, and ratings."""
-    X = np.array([[u, i] for u in range(12) for i in range(9)])[rng.permutation(108)[:n]]
-    return X, rng.normal(size=n) + 3
+    pairs = np.array([[u, i] for u in range(12) for i in range(9)])
+    first = pairs[:, 0] % 9 == pairs[:, 1]  # every user and every item
+    rest = rng.permutation(pairs[~first])[: n - first.sum()]
+    return rng.permutation(np.concatenate([pairs[first], rest])), rng.normal(size=n) + 3
 
 
 def with_holes(rng, shape=(12, 9)):
     R = rng.uniform(1, 5, shape)
     R[rng.random(shape) < 0.3] = np.nan
     R[:, 0], R[0] = 3.5, 2.5  # nobody and nothing is without ratings
+    R[1, 1] = np.nan
     return R
 
 
