@@ -479,7 +479,7 @@ class ContentFilter(TransformerMixin, BaseRecommender):
         ----------
         users : array-like of shape (n_users,) or None, default=None
             Ids; None means all of ``user_ids_``. Users who are unknown get what people without ratings get, or with
-            `handle_unknown` "nan" nothing.
+            `handle_unknown` "nan" nothing. With implicit feedback that is what is popular, also with "mean".
         n : int, default=10
             How many for each.
         exclude_seen : bool, default=True

@@ -41,7 +41,18 @@ from skml.recommendation.ranking import (
     take_rows,
 )
 from skml.recommendation.ratings import Ratings
-from skml.recommendation.tables import ITEMS, TWO_DOORS, USERS, as_column, has_row_names, is_frame, without_labels
+from skml.recommendation.tables import (
+    DENSE_MATRIX,
+    ITEMS,
+    TWO_DOORS,
+    USERS,
+    as_column,
+    as_table,
+    has_row_names,
+    is_frame,
+    shape_of,
+    without_labels,
+)
 
 # Predictions are made for so many pairs at a time.
 _PAIRS = 1 << 16
@@ -212,13 +223,11 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         y : ndarray of shape (n_samples,)
-            What is unknown is treated as `handle_unknown` says.
+            What is unknown is treated as `handle_unknown` says. With implicit feedback, and no biases of items, users
+            of training without interactions get how popular the item is, whatever `handle_unknown` is.
         """
         check_is_fitted(self)
-        estimator = None if self._door == "matrix" else self
-        table = read_table(estimator, X, reset=False)
-        if estimator is None and table.features.shape[1]:
-            raise ValueError(f"After fit(R), predict takes two columns, user and item; X has more. {TWO_DOORS}")
+        table = read_table(self._with_columns_of(X, "predict", TWO_DOORS), X, reset=False)
         users, items = ask_codes(table, self.user_ids_, self.item_ids_)
         self._refuse_unknown(users, USERS, table.users)
         self._refuse_unknown(items, ITEMS, table.items)
@@ -241,8 +250,9 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 predictions[unknown] = np.nan
             elif self.handle_unknown == "mean" or not self._has_baseline:
                 predictions[unknown] = getattr(self, "mean_", 0.0) if self._is_implicit else self._mean_rating
-        if self._is_popularity and self.handle_unknown == "bias":
-            asked = self._is_stranger(users) & (items >= 0)
+        if self._is_popularity:
+            # of training, but with an empty row; unknown ones only if nothing else is to be said of them
+            asked = self._is_stranger(users) & (items >= 0) & ((users >= 0) | (self.handle_unknown == "bias"))
             if asked.any():
                 predictions[asked] = self._popularity()[items[asked]]
         return predictions
@@ -268,7 +278,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             With implicit feedback the items of each user's rows are looked for among the ten that are recommended, as
             ``get_scorer("ndcg@10")`` does: items that training has of the user, or not at all, are missed. Of a sparse
             matrix about a fifth of each row's items are looked for in what is recommended to somebody with the others
-            as a history; rows with a single item do not count.
+            as a history; rows with a single item do not count. A dense X is interactions then, and after ``fit(R)`` has
+            two columns.
         y : array-like of shape (n_samples,), default=None
             Ratings; with implicit feedback confidences, of which only those of 0 make a difference.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -302,7 +313,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _ranking_score(self, X, y, sample_weight):
         if self._is_matrix(X, y):
             return self._strangers_score(X, sample_weight)
-        estimator = None if self._door == "matrix" else self
+        estimator = self._with_columns_of(X, "score", DENSE_MATRIX)
         rows = read_rows(estimator, X, y, sample_weight, reset=False, implicit=True)
         users = known_codes(rows.user_ids, self.user_ids_, USERS)
         self._refuse_unknown(users, USERS, rows.user_ids)
@@ -345,7 +356,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         users : array-like of shape (n_users,) or None, default=None
             Ids; None means all of ``user_ids_``. Users who are unknown get what people without ratings get, or with
             `handle_unknown` "nan" nothing. With implicit feedback, and no biases of items, that is what is popular:
-            their scores are then the share of the users of training who have the item.
+            their scores are then the share of the users of training who have the item, also with `handle_unknown`
+            "mean", where :meth:`predict` and :meth:`rank` give unknown users the mean.
         n : int, default=10
             How many for each.
         exclude_seen : bool, default=True
@@ -403,7 +415,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ranked : ndarray of shape (n_users, n_items)
             The items, best first; of equal ones that of the lower code first, unknown ones after it.
         scores : ndarray of shape (n_users, n_items)
-            What :meth:`predict` gives for them, features aside.
+            What :meth:`predict` gives for them, features aside; of known items and people of `histories`, what
+            :meth:`recommend` does.
         """
         check_is_fitted(self)
         column = as_column(items, "items")
@@ -507,8 +520,9 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             interactions. What it lacks to the score is, with ratings: of MatrixFactorization the mean and the item's
             bias (with "svd" also the user's); of NeighborhoodFilter and ContentFilter the mean and both biases, with
             ``profile="rocchio"`` also a constant, the intercept of the line from cosines to ratings. With implicit
-            feedback nothing, under a loss of ranking the item's bias. Of MatrixFactorization all that of a fit that
-            has converged.
+            feedback nothing, under a loss of ranking the item's bias; but the score of a user without interactions,
+            if it is how popular the item is, owes nothing to any. Of MatrixFactorization all that of a fit that has
+            converged.
         """
         check_is_fitted(self)
         user_code, item_code = self._code_of(user, self.user_ids_, "user"), self._code_of(item, self.item_ids_, "item")
@@ -550,6 +564,15 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _require_room(self, n_asked, n):
         """Refuse answers that would not fit: ids and scores of n for each, and a copy while they are made."""
         require_memory(40 * n_asked * int(n), f"n={n:,} answers for each of {n_asked:,}")
+
+    def _with_columns_of(self, X, method, advice):
+        """Return the estimator whose columns interactions must have; after a matrix None, and they must be two."""
+        if self._door != "matrix":
+            return self
+        shape = shape_of(as_table(X))
+        if len(shape) == 2 and shape[1] > 2:
+            raise ValueError(f"After fit(R), {method} takes two columns, user and item; X has {shape[1]}. {advice}")
+        return None
 
     def _refuse_unknown(self, codes, name, column):
         if self.handle_unknown == "error" and len(codes) and codes.min() < 0:

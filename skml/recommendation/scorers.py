@@ -59,8 +59,8 @@ class RankingScorer:
     Raises
     ------
     ValueError
-        When a parameter is none of these, or when called: if X is no table of interactions or none of its rows is
-        relevant.
+        When a parameter is none of these, or when called: if X is no table of interactions, has other columns than
+        the recommender was fitted to (after ``fit(R)`` more than two), or none of its rows is relevant.
 
     See Also
     --------
@@ -90,7 +90,8 @@ class RankingScorer:
             Has a method ``recommend`` that returns ids and scores, the latter NaN where no item is left; may stand at
             the end of a Pipeline, or be found by a search.
         X : array-like or DataFrame of shape (n_samples, n_features)
-            Interactions: column 0 holds users, column 1 items.
+            Interactions: column 0 holds users, column 1 items; as many columns as the recommender was fitted to, and
+            after ``fit(R)`` two.
         y : array-like of shape (n_samples,) or None
             Ratings.
         sample_weight : array-like of shape (n_samples,) or None
@@ -228,7 +229,19 @@ def _recommender(estimator, X):
             estimator = estimator[-1]
         else:
             raise TypeError(f"{type(estimator).__name__} has no method recommend; ranked lists need a recommender.")
-    shape = shape_of(as_table(X))
-    if getattr(estimator, "_door", None) == "matrix" and len(shape) == 2 and shape[1] > 2:
-        raise ValueError(f"After fit(R) rows have two columns, user and item, not {shape[1]}. {AS_INTERACTIONS}")
+    _check_columns(estimator, shape_of(as_table(X)))
     return estimator, X
+
+
+def _check_columns(estimator, shape):
+    """Refuse what a recommender of this package cannot take for interactions by its columns, such as a matrix."""
+    door = getattr(estimator, "_door", None)
+    if door is None or len(shape) != 2:
+        return
+    if door == "matrix" and shape[1] > 2:
+        raise ValueError(f"After fit(R) rows have two columns, user and item, not {shape[1]}. {AS_INTERACTIONS}")
+    if door == "interactions" and shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {shape[1]} columns, but the recommender was fitted to rows of {estimator.n_features_in_} "
+            f"(n_features_in_). {AS_INTERACTIONS}"
+        )

@@ -26,6 +26,12 @@ AS_INTERACTIONS = (
 )
 
 
+DENSE_MATRIX = (
+    "With implicit feedback a dense X is interactions. If it is a matrix, users x items, give it sparse, "
+    "R = scipy.sparse.csr_array(X) and score(R), or its interactions, score(skml.recommendation.interactions(R)[0])."
+)
+
+
 @dataclass(frozen=True)
 class Table:
     """Interactions as they came.

@@ -175,6 +175,42 @@ def test_strangers_are_recommended_what_is_popular(cls):
     assert empty.recommend([2], n=3, return_scores=False).tolist() == [[1, 2, 0]]
 
 
+@each_class
+@pytest.mark.parametrize("rule", ["bias", "mean", "nan", "error"])
+def test_an_empty_row_of_training_means_the_same_to_all_questions(cls, rule):
+    model = make(cls, feedback="implicit", handle_unknown=rule).fit(sp.csr_array([[0.0, 1, 1], [0, 1, 0], [0, 0, 0]]))
+    popular = [2 / 3, 1 / 3, 0]
+    np.testing.assert_allclose(model.predict([[2, 1], [2, 2], [2, 0]]), popular)
+    for items, scores in (model.rank([2], [0, 1, 2]), model.recommend([2], n=3)):
+        assert items.tolist() == [[1, 2, 0]]
+        np.testing.assert_allclose(scores, [popular])
+    if rule == "error":
+        return
+    # who is not of training is predicted as the rule says, and recommended what is popular, or nothing
+    expected = {"bias": popular, "mean": [getattr(model, "mean_", 0.0)] * 3, "nan": [np.nan] * 3}[rule]
+    np.testing.assert_allclose(model.predict([[9, 1], [9, 2], [9, 0]]), expected)
+    np.testing.assert_allclose(model.rank([9], [1, 2, 0])[1], [expected])
+    np.testing.assert_allclose(model.recommend([9], n=3)[1], [expected if rule == "nan" else popular])
+    np.testing.assert_allclose(model.recommend(histories=[[]], n=3)[1], [popular])
+
+
+@each_class
+def test_a_dense_matrix_is_not_scored_as_interactions(cls, rng):
+    likes = (rng.random((12, 10)) < 0.5) * 1.0
+    likes[:, :2] = 1
+    model = make(cls, feedback="implicit").fit(sp.csr_array(likes))
+    for dense in (likes, likes.tolist(), likes[:, :3]):
+        with pytest.raises(ValueError, match="score takes two columns, .* give it sparse, .* or its interactions"):
+            model.score(dense)
+    assert 0 <= model.score(sp.csr_array(likes)) <= 1
+    assert model.score(interactions(sp.csr_array(likes))[0]) == 0  # what training has is not recommended
+    ratings = make(cls).fit(*interactions(with_holes(rng)))
+    for found in (ratings, make(cls, feedback="implicit").fit(interactions(sp.csr_array(likes))[0])):
+        for name in ("ndcg@5", "coverage@5"):
+            with pytest.raises(ValueError, match=r"X has 10 columns, .* rows of 2 \(n_features_in_\)"):
+                get_scorer(name)(found, likes)
+
+
 # ------------------------------------------------------------------------------------------ conversions
 
 
