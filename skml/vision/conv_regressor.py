@@ -284,6 +284,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         scale = self.scale_ if goes_on else scale_of(y, weights)
         if goes_on and y.shape[1] != len(scale.mean):
             raise ValueError(f"y has {y.shape[1]} targets, but {type(self).__name__} was fitted on {len(scale.mean)}.")
+        scale = scale.with_more(y, weights) if goes_on else scale
         loss = Huber() if self.loss == "huber" else Squared()
         attributes = {"scale_": scale, "single_": single}
         return Task(loss, y.shape[1], scale.apply(y), weights, None, attributes, content=y)
@@ -348,7 +349,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         rows, scale = self._checked(X), self.scale_
         codes = codes_of(target, np.arange(len(scale.mean)), len(rows))
         slopes = np.zeros((len(rows), len(scale.mean)), dtype=self.pool_.program.dtype)
-        slopes[np.arange(len(rows)), codes] = scale.deviation[codes]
+        slopes[np.arange(len(rows)), codes] = scale.unit[codes]
         return self._saliency(rows, slopes, X)
 
     def __sklearn_tags__(self):
