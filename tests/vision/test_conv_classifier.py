@@ -224,6 +224,45 @@ def test_warm_start_refuses_another_network(rng):
     assert classifier.n_iter_ == 2
 
 
+@pytest.mark.parametrize("way", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"solver": "sgd"}, "ask for solver='sgd'"),
+        ({"dtype": "float64"}, "ask for dtype='float64'"),
+        ({"image_shape": (4, 16, 1)}, "ask for images of 4 x 16 x 1, channels last; those of the last fit were 8 x 8"),
+        ({"data_format": "channels_first"}, "ask for images of 8 x 8 x 1, channels first"),
+    ],
+)
+def test_going_on_refuses_other_settings(rng, way, params, message):
+    X, y = bars(rng)
+    X = X.reshape(len(X), -1)
+    classifier = quick(warm_start=True, max_iter=2).fit(X, y)
+    before = dict(vars(classifier))
+    with pytest.raises(ValueError, match=message):
+        getattr(classifier.set_params(**params), way)(X, y)
+    assert vars(classifier) == {**before, **params}
+    old = {name: before[name] for name in params}
+    assert getattr(classifier.set_params(**{**old, "solver": "adamw", "max_iter": 3}), way)(X, y).n_iter_ == 3
+
+
+def test_warm_start_refuses_images_of_another_shape(rng):
+    X, y = bars(rng)
+    classifier = quick(warm_start=True, max_iter=2).fit(X, y)
+    before = dict(vars(classifier))
+    for other in (X[:, :, :6], X[:, :7, :7].reshape(len(X), -1), np.concatenate([X, X], axis=3)):
+        with pytest.raises(ValueError, match="ask for images of"):
+            classifier.fit(other, y)
+        assert vars(classifier) == before
+    assert classifier.set_params(max_iter=3).fit(X.reshape(len(X), -1), y).n_iter_ == 3
+
+
+@pytest.mark.parametrize("batch_size", [10**12, "auto"])
+def test_a_batch_holds_no_more_than_all_rows(rng, batch_size):
+    X, y = bars(rng, 7)
+    assert quick(batch_size=batch_size, max_iter=2).fit(X, y).n_steps_ == 2
+
+
 def test_max_steps(rng):
     X, y = bars(rng)
     assert quick(max_steps=5).fit(X, y).n_steps_ == 5
