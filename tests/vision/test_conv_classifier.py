@@ -137,6 +137,30 @@ def test_several_labels_at_once(rng):
         classifier.partial_fit(X, np.c_[y, y[:, 0]])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("several", [False, True])
+def test_logarithms_of_tiny_probabilities_are_finite(rng, dtype, several):
+    X, y = bars(rng, dtype=dtype)
+    classifier = quick(max_iter=2).fit(X, np.c_[y, 1 - y] if several else y)
+    usual = classifier.predict_log_proba(X)
+    np.testing.assert_allclose(usual, np.log(classifier.predict_proba(X)), rtol=1e-4, atol=1e-6)
+    far = classifier.predict_log_proba(X * 1e5)
+    assert usual.dtype == far.dtype == dtype
+    assert np.isfinite(far).all()
+    assert far.min() < -1000
+
+
+def test_several_labels_are_smoothed(rng):
+    X, y = bars(rng, 40)
+    X[:] = X[0]  # one image: no answer is better than the mean of its targets
+    y = np.c_[y, np.ones_like(y), np.zeros_like(y)]
+    params = {"learning_rate_init": 0.1, "learning_rate": "cosine", "max_iter": 60, "batch_size": 40}
+    classifier = quick(label_smoothing=0.4, **params).fit(X, y)
+    expected = 0.6 * y.mean(axis=0) + 0.2
+    np.testing.assert_allclose(classifier.predict_proba(X), np.tile(expected, (40, 1)), atol=0.03)
+    assert (classifier.predict(X)[:, 1:] == y[:, 1:]).all()
+
+
 # ----------------------------------------------------------------------------------------------- weights
 
 
