@@ -192,6 +192,8 @@ class Training:
         The network's at the end of that epoch, if they are to be restored.
     stalled : int
         The last epochs without an improvement.
+    monitor : str or None
+        Which figure `best` and `stalled` are about.
     outcome : {None, "max_iter", "max_steps", "patience", "diverged"}
         Why no epoch follows.
     """
@@ -207,6 +209,7 @@ class Training:
     best_parameters: np.ndarray | None = None
     best_states: np.ndarray | None = None
     stalled: int = 0
+    monitor: str | None = None
     outcome: str | None = None
 
     @property
@@ -348,7 +351,7 @@ def training_outcome(state, plan):
     outcome : {None, "patience", "max_steps", "max_iter"}
         The reason.
     """
-    if plan.patience is not None and state.stalled >= plan.patience:
+    if plan.patience is not None and _under(plan, state).stalled >= plan.patience:
         return "patience"
     if plan.max_steps is not None and state.n_steps >= plan.max_steps:
         return "max_steps"
@@ -391,7 +394,7 @@ def training_steps(job, start):
     >>> step.last, step.state.outcome, round(step.metrics["loss"], 6)
     (True, 'max_iter', 0.0)
     """
-    state = replace(start, outcome=None)
+    state = replace(_under(job.plan, start), outcome=None)
     while state.outcome is None:
         after, metrics = epoch(job, state)
         if after is None:
@@ -409,12 +412,19 @@ def training_steps(job, start):
         yield Step(state, metrics, last=state.outcome is not None)
 
 
+def _under(plan, state):
+    """Return a state without what another plan has left: the best of another figure, weights not to be restored."""
+    if state.monitor not in (None, plan.monitor):
+        state = replace(state, best=math.inf, best_parameters=None, best_states=None, stalled=0, monitor=None)
+    return state if plan.restore_best else replace(state, best_parameters=None, best_states=None)
+
+
 def _judged(state, metrics, plan):
     """Return a state that knows whether its epoch was an improvement."""
     sign = -1 if plan.monitor == "validation_score" else 1
     value = sign * metrics[plan.monitor]
     stalled = 0 if value < state.best - plan.tol else state.stalled + 1
-    state = replace(state, stalled=stalled)
+    state = replace(state, stalled=stalled, monitor=plan.monitor)
     if value < state.best:
         state = replace(state, best=value)
         if plan.restore_best:
@@ -444,9 +454,10 @@ def epoch(job, state):
     moments = tuple(moment.copy() for moment in state.moments)
     rows = _order(job.data.rows(), plan, state)
     starts = range(0, len(rows), plan.batch_size)
+    done = state.n_batches if state.n_batches < len(starts) else 0  # an epoch of fewer batches than that starts anew
     total, t, buffer, sums = plan.total(len(starts)), state.n_steps, _buffer(job), np.zeros(2)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for start in starts[state.n_batches :]:
+        for start in starts[done:]:
             if t == plan.max_steps or not np.isfinite(sums[0]):
                 break
             batch = job.data.take(rows[start : start + plan.batch_size], buffer)
@@ -458,7 +469,7 @@ def epoch(job, state):
     if not _is_sound(job, buffer, metrics):
         worst = {name: -math.inf if name == "validation_score" else math.inf for name in metrics}
         return None, {name: value if math.isfinite(value) else worst[name] for name, value in metrics.items()}
-    n_epochs, n_batches = divmod(state.n_batches + t - state.n_steps, len(starts))
+    n_epochs, n_batches = divmod(done + t - state.n_steps, len(starts))
     after = replace(
         state,
         parameters=program.parameters.flat.copy(),

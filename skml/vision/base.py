@@ -140,9 +140,11 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         seen = {"X": X, "y": y, "sample_weight": weights}
         task = self._task(y, X, weights, goes_on, **given)
         index, merged = distinct_rows(X, task.weights, task.y if task.content is None else task.content)
+        if goes_on:
+            self._require_same_images(X, shape, again)
         images = self.images_ if goes_on else self._scaling(X, shape, index, merged)
         images.warn_of_scale(X)
-        program, start = self._beginning(images, task, X.dtype, goes_on, again)
+        program, start = self._beginning(images, task, (X.dtype, len(index)), goes_on, again)
         plan = plan_of(task, len(index), start)
         job = self._job(program, plan, images, task, (X, index, merged), start)
         with fit_task(self, **seen, max_subtasks=max(plan.max_iter - start.n_epochs, 0)) as context:
@@ -165,6 +167,27 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
             shape = shape_of_rows(X.shape[1], self.image_shape) if shape is None else as_shape(shape)
         return X, shape
 
+    def _require_same_images(self, X, shape, again):
+        """Refuse to go on with images of another shape or order; in partial_fit, flat rows are what they were."""
+        if shape is None:
+            known = again and self.image_shape is None
+            shape = self.image_shape_ if known else shape_of_rows(X.shape[1], self.image_shape)
+        asked = shape, self.data_format == "channels_first"
+        found = self.image_shape_, self.images_.channels_first
+        if asked != found:
+            asked, found = (
+                f"{' x '.join(map(str, sizes))}, channels {'first' if first else 'last'}"
+                for sizes, first in (asked, found)
+            )
+            raise self._refusal(f"images of {asked}; those of the last fit were {found}")
+
+    def _refusal(self, asked):
+        """Return the error that says why a fit cannot go on."""
+        return ValueError(
+            f"{type(self).__name__} cannot go on: its parameters and X ask for {asked}. Set warm_start=False, or fit a "
+            "clone."
+        )
+
     def _scaling(self, X, shape, index, merged):
         with _kernels.blas_threads(1):
             return scale_images(X, shape, self.data_format == "channels_first", index, merged)
@@ -176,23 +199,28 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         """Return the layers that the parameters ask for, up to where the last one follows."""
         return body_layers(self._body(), shape) if self.architecture is None else list(self.architecture)
 
-    def _beginning(self, images, task, dtype, goes_on, again):
-        """Return a program, and the state to train it from."""
-        network = self._network(images.shape, task)
+    def _beginning(self, images, task, rows, goes_on, again):
+        """Return a program, and the state to train it from; rows are the type of X and how many distinct ones."""
+        network, (dtype, n) = self._network(images.shape, task), rows
         if goes_on:
-            if network != self.pool_.program.network or images.shape != self.image_shape_:
-                raise ValueError(
-                    f"{type(self).__name__} cannot go on: its parameters and X ask for another network than the last "
-                    "fit's. Set warm_start=False, or fit a clone."
-                )
-            start = self.training_.again() if again else self.training_
-            return with_arrays(self.pool_.program, start.parameters.copy(), start.states.copy()), start
+            return self._last(network, again)
         dtype = np.dtype(self.dtype or (np.float32 if dtype == np.uint8 else dtype))
-        name = f"{type(self).__name__} with batches of {self._batch(1)}"
-        require_memory(n_bytes(network, images.shape, self._batch(1), dtype), name)
+        batch = min(self._batch(n), n)
+        require_memory(n_bytes(network, images.shape, batch, dtype), f"{type(self).__name__} with batches of {batch}")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         program = Program(network, images.shape, dtype, seed)
         return program, start_training(program, self._optimizer(), seed)
+
+    def _last(self, network, again):
+        """Return the last fit's program, and where its training stands, if the parameters still ask for them."""
+        program, start = self.pool_.program, self.training_.again() if again else self.training_
+        if network != program.network:
+            raise self._refusal("another network than the last fit's")
+        if self.dtype not in (None, program.dtype.name):
+            raise self._refusal(f"dtype={self.dtype!r}; the last fit computed in {program.dtype}")
+        if len(self._optimizer().moments(start.parameters[:0])) != len(start.moments):
+            raise self._refusal(f"solver={self.solver!r}, which cannot take up the moments of the last fit's")
+        return with_arrays(program, start.parameters.copy(), start.states.copy()), start
 
     def _batch(self, n):
         """Return how many of n distinct rows a batch holds."""

@@ -3,7 +3,7 @@
 from numbers import Real
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skml._sklearn import Interval, StrOptions
@@ -78,7 +78,7 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     class_weight : dict, "balanced" or None, default=None
         What the weights of each class's rows are multiplied with; "balanced" lets all classes weigh the same.
     label_smoothing : float, default=0.0
-        The share of each target that is spread over all classes.
+        The share of each target that is spread over all classes; of several labels, over yes and no.
     early_stopping : bool, default=False
         Whether to set rows aside, stop when the accuracy on them has not improved for `n_iter_no_change` epochs, and
         keep the best epoch's weights.
@@ -90,6 +90,7 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         What counts as an improvement; used with `early_stopping`.
     dtype : {"float32", "float64"} or None, default=None
         What to compute in. None takes float32 for float32 and uint8 data, and float64 for all else.
+        A fit that goes on computes in what the last one did.
     random_state : int, RandomState instance or None, default=None
         Draws weights, batches, and rows set aside. Neither the order of the rows nor writing a weight as copies changes
         a draw.
@@ -304,11 +305,13 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
             raise ValueError(
                 f"{name} cannot go on: y had {'several labels' if self.multilabel_ else 'one class'} a row."
             )
+        smoothing = np.float32(self.label_smoothing)
+        y = labels.y * (1 - smoothing) + smoothing / 2 if labels.multilabel else labels.y
         loss = BinaryCrossEntropy() if labels.multilabel else CrossEntropy(self.label_smoothing)
         return Task(
             loss,
             len(labels.classes),
-            labels.y,
+            y,
             class_weighted(self.class_weight, labels, weights),
             None if labels.multilabel else labels.y,
             {"classes_": labels.classes, "multilabel_": labels.multilabel},
@@ -379,10 +382,11 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``.
+            In the order of ``classes_``; finite, however small the probabilities are.
         """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        z = self._outputs(self._checked(X))
+        exact = z.astype(np.float64)
+        return (log_expit(exact) if self.multilabel_ else log_softmax(exact, axis=1)).astype(z.dtype)
 
     def transform(self, X):
         """Return the features that the last layer is given.

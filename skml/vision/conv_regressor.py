@@ -83,6 +83,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         What counts as an improvement; used with `early_stopping`.
     dtype : {"float32", "float64"} or None, default=None
         What to compute in. None takes float32 for float32 and uint8 data, and float64 for all else.
+        A fit that goes on computes in what the last one did.
     random_state : int, RandomState instance or None, default=None
         Draws weights, batches, and rows set aside. Neither the order of the rows nor writing a weight as copies changes
         a draw.
@@ -284,6 +285,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         scale = self.scale_ if goes_on else scale_of(y, weights)
         if goes_on and y.shape[1] != len(scale.mean):
             raise ValueError(f"y has {y.shape[1]} targets, but {type(self).__name__} was fitted on {len(scale.mean)}.")
+        scale = scale.with_more(y, weights) if goes_on else scale
         loss = Huber() if self.loss == "huber" else Squared()
         attributes = {"scale_": scale, "single_": single}
         return Task(loss, y.shape[1], scale.apply(y), weights, None, attributes, content=y)
@@ -348,7 +350,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         rows, scale = self._checked(X), self.scale_
         codes = codes_of(target, np.arange(len(scale.mean)), len(rows))
         slopes = np.zeros((len(rows), len(scale.mean)), dtype=self.pool_.program.dtype)
-        slopes[np.arange(len(rows)), codes] = scale.deviation[codes]
+        slopes[np.arange(len(rows)), codes] = scale.unit[codes]
         return self._saliency(rows, slopes, X)
 
     def __sklearn_tags__(self):

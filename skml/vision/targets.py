@@ -1,12 +1,15 @@
 """Targets: labels become codes, numbers become standard ones, and classes may weigh differently."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+# Targets that vary by no more than this share of their largest number are constant, but for rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -176,11 +179,24 @@ class Scale:
     Attributes
     ----------
     mean, deviation : ndarray of shape (n_targets,), float64
-        Of the targets; the deviation of a constant is 1.
+        Of the targets; the deviation of a constant is its absolute value (1 if that is 0).
+    constant : ndarray of shape (n_targets,), bool
+        Targets that have never been anything but the mean, but for rounding.
     """
 
     mean: np.ndarray
     deviation: np.ndarray
+    constant: np.ndarray
+
+    @property
+    def unit(self):
+        """What a unit of z is in those of y: nothing for constants, whose answer is the mean."""
+        return np.where(self.constant, 0.0, self.deviation)
+
+    def with_more(self, y, weights):
+        """Return the same scale after more targets (n, n_targets): those that vary by now are no constants."""
+        seen = y if weights is None else y[weights > 0]
+        return replace(self, constant=self.constant & (np.abs(self.apply(seen)) <= _ROUNDING).all(axis=0))
 
     def apply(self, y):
         """Return z of targets (n, n_targets)."""
@@ -188,7 +204,7 @@ class Scale:
 
     def undo(self, z):
         """Return targets of z (n, n_targets), as float64."""
-        return z.astype(np.float64) * self.deviation + self.mean
+        return z.astype(np.float64) * self.unit + self.mean
 
 
 def numbers_of(y, X, name):
@@ -245,4 +261,5 @@ def scale_of(y, weights):
     peak = np.where(peak > 0, peak, 1.0)
     mean = np.average(y / peak, axis=0, weights=weights)
     spread = np.sqrt(np.average(np.square(y / peak - mean), axis=0, weights=weights))
-    return Scale(mean * peak, np.where(spread > 1e-12, spread * peak, peak))
+    constant = spread <= _ROUNDING
+    return Scale(mean * peak, np.where(constant, peak, spread * peak), constant)

@@ -218,6 +218,34 @@ def test_a_resumed_fit_is_the_uninterrupted_one(rng, stop):
     assert training_outcome(second, work.plan) == "max_iter"
 
 
+@pytest.mark.parametrize("monitor", ["validation_score", "loss"])
+def test_what_an_earlier_plan_kept_is_forgotten(rng, monitor):
+    data = Data(*classes(rng))
+    stops = {"validation": data, "monitor": monitor, "patience": 1, "tol": 10.0, "restore_best": True}
+    first = train(job(data, **stops))[-1].state
+    assert first.outcome == "patience"
+    assert first.best_parameters is not None
+    work = job(data, max_iter=6)
+    assert training_outcome(first, work.plan) is None
+    second = train(work, start=first)[-1].state
+    assert second.model()[0] is second.parameters
+    assert second.best_parameters is second.best_states is None
+    # a loss is no score: neither the best nor the count of the other figure says anything
+    other = job(data, **{**stops, "monitor": "validation_loss", "max_iter": 7})
+    assert training_outcome(second, other.plan) is None
+    (step,) = train(other, start=second)
+    assert (step.state.best, step.state.stalled) == (step.metrics["validation_loss"], 0)
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(60, 32), (150, 100)])
+def test_a_cut_epoch_goes_on_with_fewer_batches(rng, n, batch_size):
+    state = train(job(Data(*classes(rng)), max_steps=13))[-1].state
+    assert (state.n_epochs, state.n_batches) == (2, 3)
+    work = job(Data(*classes(rng, n)), batch_size=batch_size)  # two batches an epoch
+    state = train(work, start=state)[-1].state
+    assert (state.outcome, state.n_epochs, state.n_batches, state.n_steps) == ("max_iter", 5, 0, 13 + 3 * 2)
+
+
 def test_a_training_goes_on_with_other_data(rng):
     work = job(Data(*classes(rng)), max_iter=1, restore_best=True)
     state = train(work)[-1].state

@@ -137,6 +137,30 @@ def test_several_labels_at_once(rng):
         classifier.partial_fit(X, np.c_[y, y[:, 0]])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("several", [False, True])
+def test_logarithms_of_tiny_probabilities_are_finite(rng, dtype, several):
+    X, y = bars(rng, dtype=dtype)
+    classifier = quick(max_iter=2).fit(X, np.c_[y, 1 - y] if several else y)
+    usual = classifier.predict_log_proba(X)
+    np.testing.assert_allclose(usual, np.log(classifier.predict_proba(X)), rtol=1e-4, atol=1e-6)
+    far = classifier.predict_log_proba(X * 1e5)
+    assert usual.dtype == far.dtype == dtype
+    assert np.isfinite(far).all()
+    assert far.min() < -1000
+
+
+def test_several_labels_are_smoothed(rng):
+    X, y = bars(rng, 40)
+    X[:] = X[0]  # one image: no answer is better than the mean of its targets
+    y = np.c_[y, np.ones_like(y), np.zeros_like(y)]
+    params = {"learning_rate_init": 0.1, "learning_rate": "cosine", "max_iter": 60, "batch_size": 40}
+    classifier = quick(label_smoothing=0.4, **params).fit(X, y)
+    expected = 0.6 * y.mean(axis=0) + 0.2
+    np.testing.assert_allclose(classifier.predict_proba(X), np.tile(expected, (40, 1)), atol=0.03)
+    assert (classifier.predict(X)[:, 1:] == y[:, 1:]).all()
+
+
 # ----------------------------------------------------------------------------------------------- weights
 
 
@@ -222,6 +246,45 @@ def test_warm_start_refuses_another_network(rng):
     with pytest.raises(ValueError, match="none of the classes"):
         classifier.set_params(filters=(8,)).fit(X, y + 1)
     assert classifier.n_iter_ == 2
+
+
+@pytest.mark.parametrize("way", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"solver": "sgd"}, "ask for solver='sgd'"),
+        ({"dtype": "float64"}, "ask for dtype='float64'"),
+        ({"image_shape": (4, 16, 1)}, "ask for images of 4 x 16 x 1, channels last; those of the last fit were 8 x 8"),
+        ({"data_format": "channels_first"}, "ask for images of 8 x 8 x 1, channels first"),
+    ],
+)
+def test_going_on_refuses_other_settings(rng, way, params, message):
+    X, y = bars(rng)
+    X = X.reshape(len(X), -1)
+    classifier = quick(warm_start=True, max_iter=2).fit(X, y)
+    before = dict(vars(classifier))
+    with pytest.raises(ValueError, match=message):
+        getattr(classifier.set_params(**params), way)(X, y)
+    assert vars(classifier) == {**before, **params}
+    old = {name: before[name] for name in params}
+    assert getattr(classifier.set_params(**{**old, "solver": "adamw", "max_iter": 3}), way)(X, y).n_iter_ == 3
+
+
+def test_warm_start_refuses_images_of_another_shape(rng):
+    X, y = bars(rng)
+    classifier = quick(warm_start=True, max_iter=2).fit(X, y)
+    before = dict(vars(classifier))
+    for other in (X[:, :, :6], X[:, :7, :7].reshape(len(X), -1), np.concatenate([X, X], axis=3)):
+        with pytest.raises(ValueError, match="ask for images of"):
+            classifier.fit(other, y)
+        assert vars(classifier) == before
+    assert classifier.set_params(max_iter=3).fit(X.reshape(len(X), -1), y).n_iter_ == 3
+
+
+@pytest.mark.parametrize("batch_size", [10**12, "auto"])
+def test_a_batch_holds_no_more_than_all_rows(rng, batch_size):
+    X, y = bars(rng, 7)
+    assert quick(batch_size=batch_size, max_iter=2).fit(X, y).n_steps_ == 2
 
 
 def test_max_steps(rng):

@@ -48,8 +48,23 @@ def test_several_targets(rng):
 
 
 def test_constant_targets(rng):
-    X, _ = slopes(rng, 30)
-    np.testing.assert_allclose(quick(max_iter=60).fit(X, np.full(30, 1e5)).predict(X), 1e5, rtol=0.5)
+    X, y = slopes(rng, 30)
+    for value in (1e5, 0.0, -0.1):
+        regressor = quick(max_iter=2).fit(X, np.full(30, value), sample_weight=rng.random(30) + 0.1)
+        np.testing.assert_allclose(regressor.predict(X[::-1] + 1), value, rtol=1e-12)
+    both = np.c_[y, np.full(30, -3.3)]
+    regressor = quick(max_iter=2).fit(X, both)
+    np.testing.assert_allclose(regressor.predict(X)[:, 1], -3.3, rtol=1e-12)
+    assert np.ptp(regressor.predict(X)[:, 0]) > 0
+    assert not regressor.saliency(X, target=1).any()
+
+
+def test_a_target_may_be_constant_in_the_first_call_alone(rng):
+    X, y = slopes(rng, 60)
+    regressor = quick().partial_fit(X[:1], [2.0]).partial_fit(X[:1], [2.0])
+    np.testing.assert_allclose(regressor.predict(X), 2.0, rtol=1e-12)
+    assert np.ptp(regressor.partial_fit(X, y).predict(X)) > 0
+    assert np.ptp(regressor.partial_fit(X[:1], [2.0]).predict(X)) > 0
 
 
 def test_saliency_is_the_gradient(rng):
