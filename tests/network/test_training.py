@@ -9,6 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 
 from skml.base import FitInterruptedWarning, fit_task, fitting, run_steps
 from skml.network import (
@@ -93,7 +94,8 @@ def test_a_line_learns(rng, dtype):
     assert steps[-1].state.outcome == "max_iter"
     assert steps[-1].metrics.keys() == {"loss", "validation_loss", "validation_score", "learning_rate"}
     assert steps[-1].metrics["loss"] < steps[0].metrics["loss"]
-    assert steps[-1].metrics["validation_score"] > 0.8
+    best = LogisticRegression(C=np.inf).fit(data.X, data.y).score(validation.X, validation.y)
+    assert steps[-1].metrics["validation_score"] > best - 0.1
     assert steps[-1].state.n_steps == 150
     assert steps[-1].state.parameters.dtype == dtype
 
