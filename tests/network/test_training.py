@@ -95,7 +95,7 @@ def test_a_line_learns(rng, dtype):
     assert steps[-1].metrics.keys() == {"loss", "validation_loss", "validation_score", "learning_rate"}
     assert steps[-1].metrics["loss"] < steps[0].metrics["loss"]
     best = LogisticRegression(C=np.inf).fit(data.X, data.y).score(validation.X, validation.y)
-    assert steps[-1].metrics["validation_score"] > best - 0.1
+    assert steps[-1].metrics["validation_score"] > best - 0.05
     assert steps[-1].state.n_steps == 150
     assert steps[-1].state.parameters.dtype == dtype
 
