@@ -165,8 +165,8 @@ class _Alternation:
     """Both sides and what a sweep does to them."""
 
     def __init__(self, ratings, start, plan, attributes):
-        targets, self.unit = centred(ratings, start.mean, plan), 1.0
-        if plan.steps and not plan.implicit and attributes is None:
+        targets, self.unit, given = centred(ratings, start.mean, plan), 1.0, plan
+        if plan.steps and not plan.implicit:
             targets, plan, self.unit = _in_unit(targets, plan)
         self.plan, self.mean = plan, start.mean
         self.by_user = row_problems(targets, plan, plan.user_penalty)
@@ -175,16 +175,29 @@ class _Alternation:
         self.users = _joined(start.users / root, start.user_bias / size, plan)
         self.items = _joined(start.items / root, start.item_bias / size, plan)
         if start.motion is not None:
-            self.users[:, plan.n_components], self.items[:, plan.n_components] = start.motion
+            self.users[:, plan.n_components], self.items[:, plan.n_components] = start.motion[:2]
         self.of_users = gram_matrix(self.users) if plan.implicit else None
         self.prior, self.map = None, None
         if attributes is not None:
-            self.map = AttributeMap.of(attributes, self.by_item.scales, plan)
-            A = start.attributes
-            self.A = np.zeros((attributes.shape[1], plan.width)) if A is None else A
+            self.map = AttributeMap.of(attributes, self.by_item.scales, given)  # A alone is in the unit: no ratio is
+            self.A = self._map_in_unit(start, attributes.shape[1])
             self.prior = padded_copy(_mapped(attributes, self.A), self.items.dtype)
         self.weight = ratings.total_weight
         self.losses = np.empty(len(self.users))
+
+    @property
+    def map_units(self):
+        """What the columns of A are in, those of factors and that of the bias."""
+        plan = self.plan
+        return np.append(np.full(plan.n_components, math.sqrt(self.unit)), [self.unit * plan.bias_unit] * plan.fit_bias)
+
+    def _map_in_unit(self, start, n_attributes):
+        if start.attributes is None:
+            return np.zeros((n_attributes, self.plan.width))
+        A = start.attributes / self.map_units
+        if start.motion is not None:
+            A[:, self.plan.n_components] = start.motion[2]
+        return A
 
     def sweep(self):
         """Solve for items, A and users; return the metrics."""
@@ -208,15 +221,19 @@ class _Alternation:
         plan, errors = self.plan, self.items if self.prior is None else self.items - self.prior
         total = plan.penalties(plan.user_penalty) @ column_squares(self.users, self.by_user.scales)[: plan.width]
         total += plan.penalties(plan.item_penalty) @ column_squares(errors, self.by_item.scales)[: plan.width]
-        return total + (0.0 if self.map is None else plan.attribute_penalty * (self.A**2).sum())
+        if self.map is None:
+            return total
+        return total + plan.attribute_penalty * (self.map_units / self.unit) ** 2 @ (self.A**2).sum(axis=0)
 
     def factors(self):
         """Return the model as it is, in memory of its own."""
         users, user_bias = _parted(self.users, self.plan)
         items, item_bias = _parted(self.items, self.plan)
-        plan, A, motion = self.plan, None if self.map is None else self.A, None
+        plan, motion = self.plan, None
         if plan.bias_unit != 1:
-            motion = tuple(side[:, plan.n_components].copy() for side in (self.users, self.items))
+            sides = (self.users, self.items) if self.map is None else (self.users, self.items, self.A)
+            motion = tuple(side[:, plan.n_components].copy() for side in sides)
+        A = None if self.map is None else self.A * self.map_units
         size, root = (users.dtype.type(unit) for unit in (self.unit, math.sqrt(self.unit)))
         return Factors(users * root, items * root, user_bias * size, item_bias * size, self.mean, A, motion)
 

@@ -2,10 +2,14 @@
 
 from numbers import Real
 
+import numpy as np
+
 from skml._sklearn import InvalidParameterError
 from skml.base import require_memory
 from skml.recommendation.solvers import auto_alphas
 
+# How many factors there are at once at least: those worked on, those of the last sweep, and what goes on from them.
+_COPIES = {"als": 2, "sgd": 3, "svd": 4, "ccd": 4, "nonnegative": 4, "orthogonal": 2}
 KEYS = ("users", "items", "biases", "attributes")
 _RANKS = 'feedback="implicit" and solver="sgd"'
 
@@ -80,9 +84,29 @@ def check_size(estimator, ratings):
                 f"{ratings.n_rows} users and {ratings.n_columns} items."
             )
     k, size = int(estimator.n_components), ratings.data.itemsize
-    # two copies of the factors, and the normal equations of a row
-    n_bytes = 2 * k * (ratings.n_rows + ratings.n_columns) * size + 8 * k**2
+    copies = _COPIES[estimator.constraint or estimator.solver]
+    equations = size * k**2 if _has_equations(estimator) else 0  # those of a row, or a Gram matrix
+    n_bytes = copies * k * (ratings.n_rows + ratings.n_columns) * size + equations
     require_memory(n_bytes, f"A factorization of {k:,} components")
+
+
+def _has_equations(p):
+    return p.constraint == "orthogonal" or (p.solver == "als" and (p.inner == "cholesky" or p.feedback == "implicit"))
+
+
+def check_range(ratings):
+    """Refuse weighted ratings whose sum of squares is no ordinary number of their type."""
+    if ratings.weights is None or not ratings.data.any():
+        return
+    with np.errstate(over="ignore", under="ignore"):
+        total = np.einsum("i,i,i->", ratings.weights, ratings.data, ratings.data, dtype=np.float64)
+    low, high = np.finfo(ratings.data.dtype).tiny, np.finfo(ratings.data.dtype).max
+    if not low <= total <= high:
+        size = "small" if total < low else "large"
+        raise ValueError(
+            f"Ratings and sample_weight are together too {size}: the weighted sum of squared ratings, {total:g}, "
+            f"leaves {ratings.data.dtype.name}. Bring weights nearer to 1."
+        )
 
 
 def _check_alpha(alpha):

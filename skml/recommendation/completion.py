@@ -124,7 +124,7 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
     max_iter : int, default=100
         At most so many iterations.
     tol : float, default=1e-5
-        Ends when an iteration lowers J by no more than this times itself.
+        Ends when an iteration after the first lowers J by no more than this times itself.
     n_threads : int, default=1
         It does not show in the result.
 
@@ -140,9 +140,11 @@ def completion_steps(ratings, n_components, *, alpha, start=None, seed=0, max_it
     problem = _Imputation(ratings, by_item, alpha, largest_weight(ratings), n_threads)
     if start is None:
         start = problem.shrunk(*randomized_svd(_unfilled(ratings, by_item, n_threads), n_components, seed))
-    motion = start if isinstance(start, Motion) else Motion(problem.evaluated(start))
+    goes_on = isinstance(start, Motion)
+    motion = start if goes_on else Motion(problem.evaluated(start))
     motions = accelerated(motion, functools.partial(_filled_once, problem))
-    yield from descent_steps(motions, motion.current.objective, ratings.total_weight, max_iter, tol)
+    before = motion.current.objective if goes_on else np.inf
+    yield from descent_steps(motions, before, ratings.total_weight, max_iter, tol)
 
 
 def _plain(ratings, n_components, alpha):

@@ -78,7 +78,7 @@ def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=Tru
     max_iter : int, default=100
         At most so many sweeps.
     tol : float, default=1e-5
-        Ends when a sweep lowers J by no more than this times itself.
+        Ends when a sweep after the first lowers J by no more than this times itself.
     n_threads : int, default=1
         It does not show in the result.
 
@@ -91,10 +91,12 @@ def coordinate_steps(ratings, start, penalties, *, constraint=None, fit_bias=Tru
     if constraint == "orthogonal":
         penalties = replace(penalties, items=0.0)
     problem = _Problem(penalties, constraint, fit_bias, n_threads, penalties.scales(ratings))
-    motion = start if isinstance(start, Motion) else _started(ratings, by_item, start, problem)
+    goes_on = isinstance(start, Motion)
+    motion = start if goes_on else _started(ratings, by_item, start, problem)
     sweeps = _orthogonal_sweeps if constraint == "orthogonal" else _rank_one_sweeps
     motions = sweeps(ratings, by_item, motion, problem)
-    yield from descent_steps(motions, motion.current.objective, ratings.total_weight, max_iter, tol)
+    before = motion.current.objective if goes_on else np.inf
+    yield from descent_steps(motions, before, ratings.total_weight, max_iter, tol)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def descent_steps(motions, before, total_weight, max_iter, tol):
     motions : iterator of Motion
         Of ever lower objective.
     before : float
-        The objective at the start.
+        The objective of the sweep before; inf where there is none, so that there are at least two.
     total_weight : float
         Of all interactions.
     max_iter : int
@@ -80,11 +80,40 @@ def descent_steps(motions, before, total_weight, max_iter, tol):
     """
     for n_iter, motion in zip(range(1, max_iter + 1), motions):
         objective = motion.current.objective
-        last = bool(before - objective <= tol * before or n_iter == max_iter)
+        last = bool(before - objective <= tol * abs(objective) or n_iter == max_iter)
         yield step_of(motion, total_weight, last)
         if last:
             return
         before = objective
+
+
+def finite(steps, dtype):
+    """Yield steps as long as their objective is finite.
+
+    Parameters
+    ----------
+    steps : iterator of Step
+        With the metric "objective".
+    dtype : dtype
+        In which they are computed.
+
+    Yields
+    ------
+    step : Step
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If ratings, weights and penalties together have left the range of the type.
+    """
+    for step in steps:
+        if not np.isfinite(step.metrics["objective"]):
+            raise ValueError(
+                f"What is minimised is not finite: together ratings, weights and penalties are beyond {dtype.name}. "
+                "Bring ratings and weights nearer to 1" + (", or use float64." if dtype.itemsize < 8 else ".")
+            )
+        yield step
 
 
 def step_of(motion, total_weight, last):

@@ -11,9 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml._sklearn import Interval, StrOptions
 from skml.base import fitting, require_memory, run_steps, validate_codes, warn_caller
-from skml.recommendation.combinations import check_combination, check_size, resolved_alphas
+from skml.recommendation.combinations import check_combination, check_range, check_size, resolved_alphas
 from skml.recommendation.completion import is_complete
 from skml.recommendation.continuing import can_start, carried, seal_of, started, with_newcomers
+from skml.recommendation.descent import finite
 from skml.recommendation.doors import as_learned, ask_codes, matrix_histories, read_table
 from skml.recommendation.factors import Factors
 from skml.recommendation.holdout import best_of, error_on, hold_out, ranking_on, waited, watched
@@ -97,7 +98,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         "sgd" gives the mean of its last so many epochs; 0 means the last alone.
     n_negatives : int, default=1
         Random other items for each interaction under a loss of ranking; 100,000 at most.
-    max_iter : int, default=50
+    max_iter : int, default=100
         At most so many sweeps or epochs.
     tol : float or None, default=1e-4
         Ends when a sweep lowers J by no more than `tol` times itself ("sgd": `n_iter_no_change` epochs in a row; not
@@ -127,7 +128,9 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         to go on, it goes on, up to `max_iter` sweeps in all, and ends with the bits of a fit that was never cut short
         (but for `average` and "cosine" if `max_iter` changes, on which they depend); else it is a new fit that starts
         from these factors, those who are new being folded in, unless solver, constraint, loss or the number of
-        components are others.
+        components are others. What "ccd", "svd", "sgd" and conjugate gradients need to go on, as much again as the
+        factors, is kept if the last fit had `warm_start` too, or was stopped before its end; without it going beyond
+        its end is a new fit that starts from its factors.
     random_state : int, RandomState instance or None, default=None
         Draws the start, the order of "sgd" and what is held out; a fit that goes on keeps the last draw unless this is
         an int. The order of rows does not matter, nor whether a weight is written as copies, but for the rounding of
@@ -260,7 +263,7 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         power_t=0.25,
         average=0,
         n_negatives=1,
-        max_iter=50,
+        max_iter=100,
         tol=1e-4,
         init="random",
         early_stopping=False,
@@ -368,17 +371,19 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _learn(self, context, ratings, extra):
         ratings, extra = self._with_attributes(self._confident(ratings), extra)
         check_size(self, ratings)
+        if not self._is_implicit:
+            check_range(ratings)
         settings = self._resolved(ratings, extra.old_users is not None)
         solver, side = make_solver(settings), [] if self._item_features is None else [self._item_features.matrix]
         kept, measure = (ratings, None) if not self.early_stopping else self._held_out(ratings, settings)
         seal = seal_of(ratings, settings, *(side or [None]), self.early_stopping and self.validation_fraction)
         start, past = self._start(solver, kept, extra, seal)
-        attributes = self._attributes_of(ratings, settings, seal)
+        attributes = self._attributes_of(ratings, settings, seal, lambda past: self._has_ended(past, solver, kept))
         if past.n_iter and self._has_ended(past, solver, kept):
-            return attributes(start, past.history)
+            return {**attributes(start, past.history), "_resumes": self._resumes}
         if measure is not None:
             past = self._until_best(past, measure[1])
-        steps = solver.steps(kept, start, past, *side)
+        steps = finite(solver.steps(kept, start, past, *side), ratings.data.dtype)
         if measure is not None:
             so_far = (past.history[measure[1]], start) if past.n_iter else ((), None)
             steps = watched(steps, *measure, self.n_iter_no_change, self.tol or 0.0, so_far)
@@ -456,7 +461,9 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             raise ValueError("partial_fit cannot go on: n_components was changed since the last fit.")
         shape = ratings.n_rows, ratings.n_columns
         if goes_on and extra.new is None and seal == self._seal and extra.has_same_ids(shape):
-            return replace(self._factors, motion=self._motion), Past(self.history_)  # as if it had not been cut short
+            past = Past(self.history_)
+            if self._resumes or self._has_ended(past, solver, ratings):
+                return replace(self._factors, motion=self._motion), past  # as if it had not been cut short
         if goes_on and self.item_factors_.shape[1] == self.n_components and can_start(self._settings, solver.settings):
             start = self._carried_start(solver, ratings, extra)
             if start.users.any() or start.items.any():  # else there is nothing that a descent could grow from
@@ -484,10 +491,11 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         n_iter = best_of(past.history, name) + 1
         return Past({key: values[:n_iter] for key, values in past.history.items()})
 
-    def _attributes_of(self, ratings, settings, seal):
+    def _attributes_of(self, ratings, settings, seal, has_ended):
         features = self._item_features
 
         def attributes(factors, history):
+            kept = factors.motion is None or self.warm_start or not has_ended(Past(history))
             return {
                 "user_factors_": factors.users,
                 "item_factors_": factors.items,
@@ -500,7 +508,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 "n_iter_": len(history["objective"]),
                 "_settings": settings,
                 "_map": factors.attributes,
-                "_motion": factors.motion,
+                "_motion": factors.motion if kept else None,
+                "_resumes": kept,
                 "_attribute_names": None if features is None else features.names,
                 "_seal": seal,
             }
