@@ -194,8 +194,8 @@ class Training:
         The last epochs without an improvement.
     monitor : str or None
         Which figure `best` and `stalled` are about.
-    outcome : {None, "max_iter", "max_steps", "patience", "diverged"}
-        Why no epoch follows.
+    outcome : {None, "max_iter", "max_steps", "patience", "diverged", "callback", "interrupt"}
+        Why no epoch follows; the last two are for whoever drives :func:`training_steps` to set.
     """
 
     parameters: np.ndarray

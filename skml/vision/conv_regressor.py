@@ -9,6 +9,7 @@ from skml.network.losses import Huber, Squared
 from skml.vision.architectures import with_head
 from skml.vision.base import BODY_CONSTRAINTS, TRAINING_CONSTRAINTS, BaseConvNet, Task
 from skml.vision.targets import codes_of, numbers_of, scale_of
+from skml.vision.validation import HeldOut
 
 
 class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin, BaseConvNet):
@@ -230,7 +231,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
     # ------------------------------------------------------------------------------------------------ fitting
 
     @fitting
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train the network.
 
         Parameters
@@ -241,6 +242,13 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
             Numbers.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight k means the same as k copies of the row, weight 0 that it isn't there.
+        X_val : array-like, default=None
+            Images to validate each epoch with, of the shape of X's: "validation_loss" and "validation_score" are then
+            in ``history_``, and `early_stopping` looks at them instead of setting rows aside.
+        y_val : array-like of shape (n_val,) or (n_val, n_targets), default=None
+            Their numbers.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the rows to validate with.
 
         Returns
         -------
@@ -250,10 +258,10 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         Raises
         ------
         ValueError
-            If X or y is unusable, parameters describe a network that leaves nothing of an image (the message shows the
+            If X, y or what is to validate with is unusable, parameters describe a network that leaves nothing of an image (the message shows the
             table of layers so far), or `warm_start` cannot go on.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, HeldOut(X_val, y_val, sample_weight_val))
 
     @fitting
     def partial_fit(self, X, y, sample_weight=None):
@@ -289,6 +297,12 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         loss = Huber() if self.loss == "huber" else Squared()
         attributes = {"scale_": scale, "single_": single}
         return Task(loss, y.shape[1], scale.apply(y), weights, None, attributes, content=y)
+
+    def _held_out(self, y, X, weights, task):
+        y, _ = numbers_of(y, X, type(self).__name__)
+        if y.shape[1] != task.n_outputs:
+            raise ValueError(f"y_val has {y.shape[1]} targets, and y {task.n_outputs}.")
+        return task.attributes["scale_"].apply(y), weights, y
 
     def _network(self, shape, task):
         return with_head(self._layers(shape), shape, task.n_outputs)

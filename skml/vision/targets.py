@@ -127,8 +127,8 @@ def codes_of(y, classes, n):
     return codes
 
 
-def class_weighted(class_weight, labels, weights):
-    """Return the weights of rows with those of their classes multiplied in.
+def weights_of_classes(class_weight, labels, weights):
+    """Return the weights of classes that the user asks for.
 
     Parameters
     ----------
@@ -141,8 +141,8 @@ def class_weighted(class_weight, labels, weights):
 
     Returns
     -------
-    weights : ndarray of shape (n,) or None
-        None if both are.
+    of_class : ndarray of shape (n_classes,) or None
+        None if `class_weight` is None.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def class_weighted(class_weight, labels, weights):
         If several labels may hold, a class in the dict is unknown, or a weight is negative or not finite.
     """
     if class_weight is None:
-        return weights
+        return None
     if labels.multilabel:
         raise ValueError("class_weight needs one class per row; weight the rows by sample_weight.")
     weights = np.ones(len(labels.y)) if weights is None else weights
@@ -166,7 +166,29 @@ def class_weighted(class_weight, labels, weights):
         of_class[there] = compute_class_weight(class_weight, classes=there, y=y, sample_weight=weights[kept])
     if not (np.isfinite(of_class).all() and (of_class >= 0).all() and (of_class[labels.y] * weights).any()):
         raise ValueError(f"class_weight must be finite, non-negative, and positive for some rows; got {class_weight}.")
-    return weights * of_class[labels.y]
+    return of_class
+
+
+def class_weighted(of_class, y, weights):
+    """Return the weights of rows with those of their classes multiplied in.
+
+    Parameters
+    ----------
+    of_class : ndarray of shape (n_classes,) or None
+        The weights of classes.
+    y : ndarray of shape (n,), int
+        The codes of the rows.
+    weights : ndarray of shape (n,) or None
+        Of the rows.
+
+    Returns
+    -------
+    weights : ndarray of shape (n,) or None
+        None if both are.
+    """
+    if of_class is None:
+        return weights
+    return of_class[y] if weights is None else weights * of_class[y]
 
 
 # ------------------------------------------------------------------------------------------------- numbers
