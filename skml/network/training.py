@@ -29,6 +29,9 @@ __all__ = [
     "training_steps",
 ]
 
+# A last epoch whose loss is so many times that before the first step has led away from what was to be learnt. Losses
+# below 1 (a deviation, or a factor of e in a probability) are none of a network that is lost.
+WORSE = 5.0
 # What random numbers are for: none are used twice.
 _SHUFFLE, _AUGMENT, _SPLIT = range(3)
 
@@ -186,6 +189,8 @@ class Training:
         What chance depends on.
     n_steps, n_epochs, n_batches : int
         Steps and whole epochs done, and batches of the next epoch that are done already.
+    first_loss : float or None
+        That of the first batch before the first step.
     best : float
         The best monitored figure; of a score the negative.
     best_parameters, best_states : ndarray or None
@@ -205,6 +210,7 @@ class Training:
     n_steps: int = 0
     n_epochs: int = 0
     n_batches: int = 0
+    first_loss: float | None = None
     best: float = math.inf
     best_parameters: np.ndarray | None = None
     best_states: np.ndarray | None = None
@@ -238,7 +244,14 @@ class Training:
             With the same parameters, states and moments.
         """
         return replace(
-            self, n_batches=0, best=math.inf, best_parameters=None, best_states=None, stalled=0, outcome=None
+            self,
+            n_batches=0,
+            first_loss=None,
+            best=math.inf,
+            best_parameters=None,
+            best_states=None,
+            stalled=0,
+            outcome=None,
         )
 
 
@@ -379,7 +392,8 @@ def training_steps(job, start):
     -----
     ConvergenceWarning
         If the loss is no longer finite, or weights or outputs are so large that their squares are not; the state is
-        then that before the epoch, and the last.
+        then that before the epoch, and the last. Also if the last epoch's loss is more than 1, and more than five times
+        that of the first batch before the first step.
 
     Examples
     --------
@@ -399,17 +413,23 @@ def training_steps(job, start):
         after, metrics = epoch(job, state)
         if after is None:
             after = replace(state, outcome="diverged")
-            message = (
-                f"The training diverged in epoch {state.n_epochs + 1} at a learning rate of "
-                f"{metrics['learning_rate']:.3g}; the weights from before it are kept. A lower rate, a warm-up, or "
-                "data scaled to about one may help."
-            )
-            warn_caller(message, ConvergenceWarning)
+            _warn_of_rate(f"The training diverged in epoch {state.n_epochs + 1}", "from before it are kept", metrics)
         else:
             after = _judged(after, metrics, job.plan)
             after = replace(after, outcome=training_outcome(after, job.plan))
+            if after.outcome is not None and metrics["loss"] > WORSE * after.first_loss and metrics["loss"] > 1:
+                found = f"in the last epoch the loss was {metrics['loss']:.3g}, before the first step {after.first_loss:.3g}"
+                _warn_of_rate(f"The training diverged ({found})", "of the last epoch are kept", metrics)
         state = after
         yield Step(state, metrics, last=state.outcome is not None)
+
+
+def _warn_of_rate(what, kept, metrics):
+    message = (
+        f"{what} at a learning rate of {metrics['learning_rate']:.3g}; the weights {kept}. A lower rate, a "
+        "warm-up, or data scaled to about one may help."
+    )
+    warn_caller(message, ConvergenceWarning)
 
 
 def _under(plan, state):
@@ -456,13 +476,14 @@ def epoch(job, state):
     starts = range(0, len(rows), plan.batch_size)
     done = state.n_batches if state.n_batches < len(starts) else 0  # an epoch of fewer batches than that starts anew
     total, t, buffer, sums = plan.total(len(starts)), state.n_steps, _buffer(job), np.zeros(2)
+    first = state.first_loss
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for start in starts[done:]:
             if t == plan.max_steps or not np.isfinite(sums[0]):
                 break
             batch = job.data.take(rows[start : start + plan.batch_size], buffer)
             sums += step(job, _augmented(batch, plan, state.seed, t), moments, (state.seed, t, total))
-            t += 1
+            first, t = float(sums[0] / sums[1]) if first is None else first, t + 1
         figures = _validated(job)
     loss = float(sums[0] / sums[1])
     metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * plan.schedule(t - 1, total)}
@@ -478,6 +499,7 @@ def epoch(job, state):
         n_steps=t,
         n_epochs=state.n_epochs + n_epochs,
         n_batches=n_batches,
+        first_loss=first,
     )
     return after, metrics
 
