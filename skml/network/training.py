@@ -8,6 +8,7 @@ the epoch or step alone: a fit that is resumed goes on as if it had never stoppe
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -115,7 +116,7 @@ class Plan:
     optimizer : object
         Such as :class:`~skml.network.Adam`.
     schedule : callable, default=constant
-        Of (step, total): what the learning rate is multiplied with.
+        Of (step, total): what the learning rate is multiplied with, finite and at least 0.
     batch_size : int, default=64
         Rows in a batch; the last of an epoch may have fewer.
     max_iter : int, default=20
@@ -125,7 +126,8 @@ class Plan:
     shuffle : bool, default=True
         Whether each epoch takes the rows in an order of its own.
     augment : callable or None, default=None
-        ``augment(x, generator)`` gives what the network is shown instead of the batch x, which it may write to.
+        ``augment(x, generator)`` gives what the network is shown instead of the batch x, which it may write to: finite
+        numbers in the same shape.
     monitor : {"loss", "validation_loss", "validation_score"}, default="loss"
         What tells whether an epoch is better.
     patience : int or None, default=None
@@ -486,7 +488,7 @@ def epoch(job, state):
             first, t = float(sums[0] / sums[1]) if first is None else first, t + 1
         figures = _validated(job)
     loss = float(sums[0] / sums[1])
-    metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * plan.schedule(t - 1, total)}
+    metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * _factor(plan, t - 1, total)}
     if not _is_sound(job, buffer, metrics):
         worst = {name: -math.inf if name == "validation_score" else math.inf for name in metrics}
         return None, {name: value if math.isfinite(value) else worst[name] for name, value in metrics.items()}
@@ -530,7 +532,7 @@ def step(job, batch, moments, count):
     losses, dz = plan.loss(program.forward(x, mode), y, weights, plan.n_threads)
     program.backward(dz, mode)
     w, g = program.parameters.flat, program.gradients.flat
-    plan.optimizer.update(w, g, moments, t + 1, plan.schedule(t, total), plan.n_threads)
+    plan.optimizer.update(w, g, moments, t + 1, _factor(plan, t, total), plan.n_threads)
     return (losses.sum(), len(losses)) if weights is None else (losses @ weights, weights.sum())
 
 
@@ -596,8 +598,32 @@ def _augmented(batch, plan, seed, t):
     y = x.copy() if y is x else y
     shown = plan.augment(x, _generator(_AUGMENT, seed, t))
     if shown is not x:
+        _require_like(shown, x)
         x[...] = shown
+    if not np.isfinite(x).all():
+        raise ValueError("augment returned a batch with NaN or infinity.")
     return x, y, weights
+
+
+def _require_like(shown, x):
+    """Refuse what is no batch of numbers of the shape of x."""
+    found = np.asarray(shown)
+    if found.shape != x.shape or found.dtype.kind not in "fiub":
+        raise ValueError(
+            f"augment must return an array of numbers of shape {x.shape}, as it is given; it returned "
+            f"{type(shown).__name__} of shape {found.shape} and type {found.dtype}."
+        )
+
+
+def _factor(plan, t, total):
+    """Return what the learning rate is multiplied with in step t."""
+    factor = plan.schedule(t, total)
+    if not (isinstance(factor, Real) and 0 <= factor < math.inf):
+        raise ValueError(
+            f"A schedule must return a finite number of at least 0 for each step; for step {t} of {total} it returned "
+            f"{factor!r}."
+        )
+    return factor
 
 
 def _is_sound(job, buffer, metrics):

@@ -8,7 +8,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skml import _kernels
-from skml._sklearn import Interval, StrOptions
+from skml._sklearn import Interval, InvalidParameterError, StrOptions
 from skml.base import chunk_slices, fitting, validate_codes, validate_weights
 from skml.network.composition import Sequential
 from skml.network.losses import Squared
@@ -289,6 +289,8 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
         return Task(Squared(), self.n_components, weights=weights, attributes={"n_components_": self.n_components})
 
     def _network(self, shape, task):
+        if not np.size(self.filters):
+            raise InvalidParameterError(f"filters must hold a size for at least one convolution, got {self.filters!r}.")
         body = self._layers(shape)
         encoder = with_head(body, shape, task.n_outputs)
         hidden = np.atleast_1d(self.hidden_layer_sizes).astype(int).tolist()

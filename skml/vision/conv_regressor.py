@@ -41,7 +41,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         Whether convolutions are followed by batch normalisation. (Its statistics know no weights: with it a row of
         weight 2 is not quite two rows.)
     residual : bool, default=False
-        Whether each convolution is a block of two, beside a short cut [1]_.
+        Whether each convolution is a block of two, beside a short cut [1]_; it needs the padding "same".
     dropout : float, default=0.0
         The share of numbers dropped before each linear layer.
     image_shape : int, sequence of int or None, default=None
@@ -70,7 +70,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
     augment : {"shift", "flip", "crop"}, callable or None, default=None
         How images are changed before the network is shown them in training: moved by up to an eighth of their sides,
         mirrored half of the times, or windows of at least three quarters of their sides. A function is given the scaled
-        batch (b, height, width, channels) and a NumPy generator, and returns the like.
+        batch (b, height, width, channels) and a NumPy generator, and returns finite numbers of that shape.
     loss : {"squared_error", "huber"}, default="squared_error"
         What is minimised, of targets divided by their deviation. "huber" is linear from one deviation on.
     early_stopping : bool, default=False
@@ -133,7 +133,9 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
     (with an `image_shape` of them) (n, length, channels); with "channels_first" channels come second. Bytes (uint8)
     are divided by 255. Floats are standardised, channel by channel, with the mean and the deviation of the training
     rows; all other numbers are made floats. A model fitted on uint8 takes floats to be from 0 to 255 too, and warns if
-    none is larger than 1; one fitted on floats from 0 to 1 divides uint8 by 255.
+    none is larger than 1 or one is negative; one fitted on floats from 0 to 1 divides uint8 by 255, and warns if none is
+    larger than 1; one fitted on other floats takes uint8 to be in their unit, and warns if that is more than twice what
+    it has seen.
 
     **Weights.** Equal rows are merged into their weights, and rows put into an order that their content decides, before
     anything is drawn: weight k equals k copies, and the order of rows does not matter.

@@ -61,8 +61,9 @@ def labels_of(y, X, weights, name, classes=None):
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
     y = y.toarray() if sp.issparse(y) else y
     check_consistent_length(X, y)
-    check_classification_targets(y)
-    kind = type_of_target(y, input_name="y")
+    if isinstance(y, (list, tuple)) and 0 < sum(isinstance(label, str) for label in y) < len(y):
+        raise _several_types(y)  # NumPy would make words of all
+    kind = _kind_of(y)
     if kind == "multilabel-indicator":
         return _several(np.asarray(y), name, classes)
     if kind == "multiclass-multioutput":
@@ -88,12 +89,27 @@ def _several(y, name, classes):
     return Labels(np.arange(n), y.astype(np.float32), True)
 
 
+def _kind_of(y):
+    """Return what scikit-learn calls the type of labels that it takes."""
+    try:
+        with np.errstate(invalid="ignore"):  # NaN is refused in words later
+            check_classification_targets(y)
+            return type_of_target(y, input_name="y")
+    except TypeError:
+        raise _several_types(y) from None
+
+
 def _distinct(labels):
     try:
         return np.unique(labels)
     except TypeError:
-        kinds = sorted({type(label).__name__ for label in labels.tolist()})
-        raise ValueError(f"y holds labels of several types, {', '.join(kinds)}; use one.") from None
+        raise _several_types(labels) from None
+
+
+def _several_types(labels):
+    labels = np.asarray(labels, dtype=object).ravel()
+    kinds = sorted({type(label).__name__ for label in labels})
+    return ValueError(f"y holds labels of several types, {', '.join(kinds)}; use one, and none that is missing.")
 
 
 def codes_of(y, classes, n):
