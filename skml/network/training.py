@@ -420,8 +420,9 @@ def training_steps(job, start):
             after = _judged(after, metrics, job.plan)
             after = replace(after, outcome=training_outcome(after, job.plan))
             if after.outcome is not None and metrics["loss"] > WORSE * after.first_loss and metrics["loss"] > 1:
-                found = f"in the last epoch the loss was {metrics['loss']:.3g}, before the first step {after.first_loss:.3g}"
-                _warn_of_rate(f"The training diverged ({found})", "of the last epoch are kept", metrics)
+                found = f"was {metrics['loss']:.3g}, before the first step {after.first_loss:.3g}"
+                what = f"The training diverged (in the last epoch the loss {found})"
+                _warn_of_rate(what, "of the last epoch are kept", metrics)
         state = after
         yield Step(state, metrics, last=state.outcome is not None)
 

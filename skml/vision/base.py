@@ -22,7 +22,7 @@ from skml.vision.architectures import Body, body_layers, n_bytes
 from skml.vision.augmentation import AUGMENTATIONS, augmentation
 from skml.vision.images import as_shape, flat_rows, scale_images, shape_of_rows
 from skml.vision.running import Pool, threads_for, with_arrays, without_last
-from skml.vision.validation import HeldOut, Rows, given_rows, of_validation, weighted_rows
+from skml.vision.validation import NONE, Rows, given_rows, of_validation, weighted_rows
 from skml.vision.weighting import Weighted, spread
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
@@ -121,7 +121,7 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         """Train for one more epoch; what is given besides is for ``_task``."""
         return self._learn(X, y, sample_weight, hasattr(self, "pool_"), self._one_epoch, again=True, **given)
 
-    def _learn(self, X, y, sample_weight, goes_on, plan_of, held_out=HeldOut(), again=False, **given):
+    def _learn(self, X, y, sample_weight, goes_on, plan_of, held_out=NONE, again=False, **given):
         X, shape = self._rows(X, reset=not again or not goes_on)
         weights = validate_weights(sample_weight, X)
         seen = {"X": X, "y": y, "sample_weight": weights}

@@ -140,9 +140,9 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     (with an `image_shape` of them) (n, length, channels); with "channels_first" channels come second. Bytes (uint8)
     are divided by 255. Floats are standardised, channel by channel, with the mean and the deviation of the training
     rows; all other numbers are made floats. A model fitted on uint8 takes floats to be from 0 to 255 too, and warns if
-    none is larger than 1 or one is negative; one fitted on floats from 0 to 1 divides uint8 by 255, and warns if none is
-    larger than 1; one fitted on other floats takes uint8 to be in their unit, and warns if that is more than twice what
-    it has seen.
+    none is larger than 1 or one is negative; one fitted on floats from 0 to 1 divides uint8 by 255, and warns if none
+    is larger than 1; one fitted on other floats takes uint8 to be in their unit, and warns if one is more than twice
+    the largest of them.
 
     **Weights.** Equal rows are merged into their weights, and rows put into an order that their content decides, before
     anything is drawn: weight k equals k copies, and the order of rows does not matter.
@@ -270,8 +270,8 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         Raises
         ------
         ValueError
-            If X or X_val is unusable, y has one class, y_val has others, parameters describe a network that leaves nothing of an image (the
-            message shows the table of layers so far), or `warm_start` cannot go on.
+            If X or X_val is unusable, y has one class, y_val has others, parameters describe a network that leaves
+            nothing of an image (the message shows the table of layers so far), or `warm_start` cannot go on.
         """
         return self._fit(X, y, sample_weight, HeldOut(X_val, y_val, sample_weight_val))
 

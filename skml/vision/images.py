@@ -211,8 +211,8 @@ class Images:
         low, high = X.min(), X.max()
         if low < 0:
             return (
-                f"X holds floats from {low:.3g} to {high:.3g}, while the model was fitted on uint8 from 0 to 255: floats "
-                "are taken in that unit. Undo the scaling, or fit on what is scaled."
+                f"X holds floats from {low:.3g} to {high:.3g}, while the model was fitted on uint8 from 0 to 255: "
+                "floats are taken in that unit. Undo the scaling, or fit on what is scaled."
             )
         if 0 < high <= 1:
             return (
@@ -225,13 +225,13 @@ class Images:
         high = X.max(initial=0)
         if self.kind == "unit" and high == 1:
             return (
-                "X holds uint8 of at most 1, while the model was fitted on floats from 0 to 1: bytes are divided by 255. "
-                "Make floats of 0 and 1 that are not."
+                "X holds uint8 of at most 1, while the model was fitted on floats from 0 to 1: bytes are divided by "
+                "255. Make floats of 0 and 1 that are not."
             )
         if self.kind == "numbers" and high > 2 * max(self.top, 0.5):
             return (
-                f"X holds uint8 up to {high}, while the model was fitted on floats up to {self.top:.3g}: bytes are taken "
-                "in that unit. Scale them as those were."
+                f"X holds uint8 up to {high}, while the model was fitted on floats up to {self.top:.3g}: bytes are "
+                "taken in that unit. Scale them as those were."
             )
         return None
 

@@ -73,6 +73,9 @@ class HeldOut:
             raise ValueError(f"{given[0]} is given, but {missing[0]} is not.")
 
 
+NONE = HeldOut()
+
+
 @contextmanager
 def of_validation():
     """Say in errors that they are about the rows to validate with."""
