@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
+from skml._axes import take_axes
+
 # What ImportanceDisplay shows: its label for a classifier, and for a regressor.
 _IMPORTANCES = {
     "impurity": ("mean decrease in impurity", "mean decrease in impurity"),
@@ -448,26 +450,3 @@ def _within_picture(ends, *others):
     low, high = known.min(), known.max()
     room = 0.05 * (high - low)
     return np.clip(ends, low - room, high + room).T
-
-
-def take_axes(display, ax, **figure):
-    """Give a display its axes, new ones for None, and its figure.
-
-    Parameters
-    ----------
-    display : object
-        It gets ``ax_`` and ``figure_``.
-    ax : matplotlib Axes or None
-        None makes a figure.
-    **figure : dict
-        For ``matplotlib.pyplot.subplots``; without a grid of its own the layout leaves room for labels.
-    """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        what = type(display).__name__
-        raise ImportError(f"{what} needs matplotlib; install it with: pip install 'skml[plot]'") from error
-    if "gridspec_kw" not in figure:
-        figure["layout"] = "constrained"
-    display.ax_ = plt.subplots(**figure)[1] if ax is None else ax
-    display.figure_ = display.ax_.figure

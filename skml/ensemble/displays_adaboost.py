@@ -5,7 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skml.ensemble.displays import take_axes
+from skml._axes import take_axes
 
 __all__ = ["MarginDisplay"]
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from skml.ensemble.displays import take_axes
+from skml._axes import take_axes
 from skml.ensemble.trees import ForestTree, names_of, require_count, sides_of
 
 __all__ = ["TreeDisplay"]

@@ -8,6 +8,7 @@ the epoch or step alone: a fit that is resumed goes on as if it had never stoppe
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -29,6 +30,9 @@ __all__ = [
     "training_steps",
 ]
 
+# A last epoch whose loss is so many times that before the first step has led away from what was to be learnt. Losses
+# below 1 (a deviation, or a factor of e in a probability) are none of a network that is lost.
+WORSE = 5.0
 # What random numbers are for: none are used twice.
 _SHUFFLE, _AUGMENT, _SPLIT = range(3)
 
@@ -112,7 +116,7 @@ class Plan:
     optimizer : object
         Such as :class:`~skml.network.Adam`.
     schedule : callable, default=constant
-        Of (step, total): what the learning rate is multiplied with.
+        Of (step, total): what the learning rate is multiplied with, finite and at least 0.
     batch_size : int, default=64
         Rows in a batch; the last of an epoch may have fewer.
     max_iter : int, default=20
@@ -122,7 +126,8 @@ class Plan:
     shuffle : bool, default=True
         Whether each epoch takes the rows in an order of its own.
     augment : callable or None, default=None
-        ``augment(x, generator)`` gives what the network is shown instead of the batch x, which it may write to.
+        ``augment(x, generator)`` gives what the network is shown instead of the batch x, which it may write to: finite
+        numbers in the same shape.
     monitor : {"loss", "validation_loss", "validation_score"}, default="loss"
         What tells whether an epoch is better.
     patience : int or None, default=None
@@ -186,6 +191,8 @@ class Training:
         What chance depends on.
     n_steps, n_epochs, n_batches : int
         Steps and whole epochs done, and batches of the next epoch that are done already.
+    first_loss : float or None
+        That of the first batch before the first step.
     best : float
         The best monitored figure; of a score the negative.
     best_parameters, best_states : ndarray or None
@@ -194,8 +201,8 @@ class Training:
         The last epochs without an improvement.
     monitor : str or None
         Which figure `best` and `stalled` are about.
-    outcome : {None, "max_iter", "max_steps", "patience", "diverged"}
-        Why no epoch follows.
+    outcome : {None, "max_iter", "max_steps", "patience", "diverged", "callback", "interrupt"}
+        Why no epoch follows; the last two are for whoever drives :func:`training_steps` to set.
     """
 
     parameters: np.ndarray
@@ -205,6 +212,7 @@ class Training:
     n_steps: int = 0
     n_epochs: int = 0
     n_batches: int = 0
+    first_loss: float | None = None
     best: float = math.inf
     best_parameters: np.ndarray | None = None
     best_states: np.ndarray | None = None
@@ -238,7 +246,14 @@ class Training:
             With the same parameters, states and moments.
         """
         return replace(
-            self, n_batches=0, best=math.inf, best_parameters=None, best_states=None, stalled=0, outcome=None
+            self,
+            n_batches=0,
+            first_loss=None,
+            best=math.inf,
+            best_parameters=None,
+            best_states=None,
+            stalled=0,
+            outcome=None,
         )
 
 
@@ -379,7 +394,8 @@ def training_steps(job, start):
     -----
     ConvergenceWarning
         If the loss is no longer finite, or weights or outputs are so large that their squares are not; the state is
-        then that before the epoch, and the last.
+        then that before the epoch, and the last. Also if the last epoch's loss is more than 1, and more than five times
+        that of the first batch before the first step.
 
     Examples
     --------
@@ -399,17 +415,24 @@ def training_steps(job, start):
         after, metrics = epoch(job, state)
         if after is None:
             after = replace(state, outcome="diverged")
-            message = (
-                f"The training diverged in epoch {state.n_epochs + 1} at a learning rate of "
-                f"{metrics['learning_rate']:.3g}; the weights from before it are kept. A lower rate, a warm-up, or "
-                "data scaled to about one may help."
-            )
-            warn_caller(message, ConvergenceWarning)
+            _warn_of_rate(f"The training diverged in epoch {state.n_epochs + 1}", "from before it are kept", metrics)
         else:
             after = _judged(after, metrics, job.plan)
             after = replace(after, outcome=training_outcome(after, job.plan))
+            if after.outcome is not None and metrics["loss"] > WORSE * after.first_loss and metrics["loss"] > 1:
+                found = f"was {metrics['loss']:.3g}, before the first step {after.first_loss:.3g}"
+                what = f"The training diverged (in the last epoch the loss {found})"
+                _warn_of_rate(what, "of the last epoch are kept", metrics)
         state = after
         yield Step(state, metrics, last=state.outcome is not None)
+
+
+def _warn_of_rate(what, kept, metrics):
+    message = (
+        f"{what} at a learning rate of {metrics['learning_rate']:.3g}; the weights {kept}. A lower rate, a "
+        "warm-up, or data scaled to about one may help."
+    )
+    warn_caller(message, ConvergenceWarning)
 
 
 def _under(plan, state):
@@ -456,16 +479,17 @@ def epoch(job, state):
     starts = range(0, len(rows), plan.batch_size)
     done = state.n_batches if state.n_batches < len(starts) else 0  # an epoch of fewer batches than that starts anew
     total, t, buffer, sums = plan.total(len(starts)), state.n_steps, _buffer(job), np.zeros(2)
+    first = state.first_loss
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for start in starts[done:]:
             if t == plan.max_steps or not np.isfinite(sums[0]):
                 break
             batch = job.data.take(rows[start : start + plan.batch_size], buffer)
             sums += step(job, _augmented(batch, plan, state.seed, t), moments, (state.seed, t, total))
-            t += 1
+            first, t = float(sums[0] / sums[1]) if first is None else first, t + 1
         figures = _validated(job)
     loss = float(sums[0] / sums[1])
-    metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * plan.schedule(t - 1, total)}
+    metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * _factor(plan, t - 1, total)}
     if not _is_sound(job, buffer, metrics):
         worst = {name: -math.inf if name == "validation_score" else math.inf for name in metrics}
         return None, {name: value if math.isfinite(value) else worst[name] for name, value in metrics.items()}
@@ -478,6 +502,7 @@ def epoch(job, state):
         n_steps=t,
         n_epochs=state.n_epochs + n_epochs,
         n_batches=n_batches,
+        first_loss=first,
     )
     return after, metrics
 
@@ -508,7 +533,7 @@ def step(job, batch, moments, count):
     losses, dz = plan.loss(program.forward(x, mode), y, weights, plan.n_threads)
     program.backward(dz, mode)
     w, g = program.parameters.flat, program.gradients.flat
-    plan.optimizer.update(w, g, moments, t + 1, plan.schedule(t, total), plan.n_threads)
+    plan.optimizer.update(w, g, moments, t + 1, _factor(plan, t, total), plan.n_threads)
     return (losses.sum(), len(losses)) if weights is None else (losses @ weights, weights.sum())
 
 
@@ -574,8 +599,32 @@ def _augmented(batch, plan, seed, t):
     y = x.copy() if y is x else y
     shown = plan.augment(x, _generator(_AUGMENT, seed, t))
     if shown is not x:
+        _require_like(shown, x)
         x[...] = shown
+    if not np.isfinite(x).all():
+        raise ValueError("augment returned a batch with NaN or infinity.")
     return x, y, weights
+
+
+def _require_like(shown, x):
+    """Refuse what is no batch of numbers of the shape of x."""
+    found = np.asarray(shown)
+    if found.shape != x.shape or found.dtype.kind not in "fiub":
+        raise ValueError(
+            f"augment must return an array of numbers of shape {x.shape}, as it is given; it returned "
+            f"{type(shown).__name__} of shape {found.shape} and type {found.dtype}."
+        )
+
+
+def _factor(plan, t, total):
+    """Return what the learning rate is multiplied with in step t."""
+    factor = plan.schedule(t, total)
+    if not (isinstance(factor, Real) and 0 <= factor < math.inf):
+        raise ValueError(
+            f"A schedule must return a finite number of at least 0 for each step; for step {t} of {total} it returned "
+            f"{factor!r}."
+        )
+    return factor
 
 
 def _is_sound(job, buffer, metrics):

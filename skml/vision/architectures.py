@@ -229,7 +229,9 @@ def _convolved(body, filters, geometry, activation):
 def _residual(body, filters, geometry, shape):
     """Return a block of two convolutions beside a short cut, and the activation of the sum (He et al. 2016)."""
     if body.padding != "same":
-        raise InvalidParameterError(f"residual=True needs padding='same', got {body.padding!r}.")
+        raise InvalidParameterError(
+            f"residual=True needs padding='same', lest block and short cut differ in size; got {body.padding!r}."
+        )
     again = {**geometry, "stride": (1, 1)}
     block = [*_convolved(body, filters, geometry, body.activation), *_convolved(body, filters, again, "identity")]
     passes = geometry["stride"] == (1, 1) and shape[2] == filters

@@ -17,11 +17,12 @@ from skml.base import Run, fit_task, require_memory, run_steps, validate_weights
 from skml.network.optimizers import SGD, Adam, AdamW
 from skml.network.program import Program
 from skml.network.schedules import SCHEDULES, constant, schedule
-from skml.network.training import Data, Job, Plan, split_rows, start_training, training_outcome, training_steps
+from skml.network.training import Job, Plan, split_rows, start_training, training_outcome, training_steps
 from skml.vision.architectures import Body, body_layers, n_bytes
 from skml.vision.augmentation import AUGMENTATIONS, augmentation
 from skml.vision.images import as_shape, flat_rows, scale_images, shape_of_rows
 from skml.vision.running import Pool, threads_for, with_arrays, without_last
+from skml.vision.validation import NONE, Rows, given_rows, of_validation, weighted_rows
 from skml.vision.weighting import Weighted, spread
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
@@ -69,23 +70,6 @@ TRAINING_CONSTRAINTS = {
 
 
 @dataclass(frozen=True)
-class Rows(Data):
-    """Rows to learn from in an order of their own.
-
-    Attributes
-    ----------
-    index : ndarray of int
-        The rows that count.
-    """
-
-    index: np.ndarray | None = None
-
-    def rows(self):
-        """Return the numbers of the rows that count."""
-        return self.index
-
-
-@dataclass(frozen=True)
 class Task:
     """What a network is to learn.
 
@@ -105,6 +89,8 @@ class Task:
         Fitted attributes that belong to the targets.
     content : ndarray of shape (n_samples, ...) or None, default=None
         Targets as they were given, which tell rows apart; None means y.
+    of_class : ndarray of shape (n_classes,) or None, default=None
+        The weights of classes that `weights` hold already.
     """
 
     loss: object
@@ -114,6 +100,7 @@ class Task:
     codes: np.ndarray | None = None
     attributes: dict = field(default_factory=dict)
     content: np.ndarray | None = None
+    of_class: np.ndarray | None = None
 
 
 class BaseConvNet(CallbackSupportMixin, BaseEstimator):
@@ -125,16 +112,16 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
 
     # ------------------------------------------------------------------------------------------------ fitting
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X, y, sample_weight, held_out):
         """Fit anew, or go on from the last fit with `warm_start`."""
         goes_on = self.warm_start and hasattr(self, "pool_")
-        return self._learn(X, y, sample_weight, goes_on, self._plan)
+        return self._learn(X, y, sample_weight, goes_on, self._plan, held_out)
 
     def _go_on(self, X, y, sample_weight, **given):
         """Train for one more epoch; what is given besides is for ``_task``."""
         return self._learn(X, y, sample_weight, hasattr(self, "pool_"), self._one_epoch, again=True, **given)
 
-    def _learn(self, X, y, sample_weight, goes_on, plan_of, again=False, **given):
+    def _learn(self, X, y, sample_weight, goes_on, plan_of, held_out=NONE, again=False, **given):
         X, shape = self._rows(X, reset=not again or not goes_on)
         weights = validate_weights(sample_weight, X)
         seen = {"X": X, "y": y, "sample_weight": weights}
@@ -146,21 +133,22 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         images.warn_of_scale(X)
         program, start = self._beginning(images, task, (X.dtype, len(index)), goes_on, again)
         plan = plan_of(task, len(index), start)
-        job = self._job(program, plan, images, task, (X, index, merged), start)
+        validation = self._validation(held_out, images, task, program.dtype)
+        job = self._job(program, plan, images, task, (X, index, merged), start, validation)
         with fit_task(self, **seen, max_subtasks=max(plan.max_iter - start.n_epochs, 0)) as context:
             attributes = functools.partial(self._attributes, program, images, task)
             run = self._run(context, job, start, attributes, seen, self.history_ if goes_on else {})
-            vars(self).update(attributes(run.state, run.history))
+            state = replace(run.state, outcome=run.state.outcome or run.stopped)
+            vars(self).update(attributes(state, run.history))
         return self
 
-    def _rows(self, X, reset):
-        """Return validated flat rows, and the shape of an image."""
-        first = self.data_format == "channels_first"
-        if not reset and hasattr(self, "images_"):
-            first = self.images_.channels_first
+    def _rows(self, X, reset, images=None):
+        """Return validated flat rows, and the shape of an image; without `reset` as of `images`, or the last fit's."""
+        images = None if reset else images or self.images_
+        first = self.data_format == "channels_first" if reset else images.channels_first
         X, shape = flat_rows(X, self.image_shape, first)
-        if not reset and shape not in (None, self.image_shape_):
-            found, known = (" x ".join(map(str, some)) for some in (shape, self.image_shape_))
+        if not reset and shape not in (None, images.shape):
+            found, known = (" x ".join(map(str, some)) for some in (shape, images.shape))
             raise ValueError(f"X holds images of {found} (height, width, channels); those of fit were {known}.")
         X = validate_X(self, X, reset=reset, dtype=(np.float64, np.float32, np.uint8), order="C")
         if reset:
@@ -258,21 +246,36 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
     def _threads(self):
         return _kernels.n_threads() if self.n_jobs is None else _kernels.threads_of(self.n_jobs)
 
-    def _job(self, program, plan, images, task, data, start):
-        """Return what to train, with rows set aside if the plan looks at them."""
+    def _validation(self, held_out, images, task, dtype):
+        """Return the rows that the user gives to validate with, or None."""
+        held_out.require(needs_y=task.y is not None)
+        if held_out.X is None:
+            return None
+        with of_validation():
+            X, _ = self._rows(held_out.X, reset=False, images=images)
+            images.warn_of_scale(X)
+            y, weights, content = self._held_out(held_out.y, X, validate_weights(held_out.weights, X), task)
+            return given_rows(X, y, weights, content, images.preparation(X.dtype, dtype))
+
+    def _held_out(self, y, X, weights, task):
+        """Return targets of rows to validate with as the loss takes them, weights, and targets as they were given."""
+        return None, weights, None
+
+    def _job(self, program, plan, images, task, data, start, validation):
+        """Return what to train, with rows set aside if the plan looks at some and none are given."""
         X, index, merged = data
-        prepare, validation = images.preparation(X.dtype, program.dtype), None
+        prepare = images.preparation(X.dtype, program.dtype)
         work = plan.batch_size * program.network.cost(program.shape)
         plan = replace(plan, n_threads=threads_for(plan.n_threads, work))
-        if plan.patience is not None:
+        if plan.patience is not None and validation is None:
             codes = None if task.codes is None else task.codes[index]
             kept, aside = split_rows(len(index), self.validation_fraction, start.seed, codes)
-            validation = _weighted(X, task.y, index[aside], merged[aside], prepare)
+            validation = weighted_rows(X, task.y, index[aside], merged[aside], prepare)
             index, merged = index[kept], merged[kept]
         if not (merged == 1).all():
             shown, shares = spread(index, merged)
             plan = replace(plan, loss=Weighted(plan.loss, merged.sum() / len(shown)))
-            rows = replace(_weighted(X, task.y, index, shares, prepare), index=shown)
+            rows = replace(weighted_rows(X, task.y, index, shares, prepare), index=shown)
         else:
             rows = Rows(X, task.y, None, prepare, index)
         return Job(program, rows, plan, validation)
@@ -371,10 +374,3 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.pool_.program.table()
-
-
-def _weighted(X, y, index, weights, prepare):
-    """Return rows with weights."""
-    of_row = np.zeros(len(X))
-    of_row[index] = weights
-    return Rows(X, y, of_row, prepare, index)

@@ -8,7 +8,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skml import _kernels
-from skml._sklearn import Interval, StrOptions
+from skml._sklearn import Interval, InvalidParameterError, StrOptions
 from skml.base import chunk_slices, fitting, validate_codes, validate_weights
 from skml.network.composition import Sequential
 from skml.network.losses import Squared
@@ -16,6 +16,7 @@ from skml.vision.architectures import Body, body_layers, with_head
 from skml.vision.base import BODY_CONSTRAINTS, TRAINING_CONSTRAINTS, BaseConvNet, Task
 from skml.vision.decoding import Codes, decoder_layers, without_first
 from skml.vision.running import Pool
+from skml.vision.validation import HeldOut
 
 
 class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseConvNet):
@@ -222,7 +223,7 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
     # ------------------------------------------------------------------------------------------------ fitting
 
     @fitting
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None, *, X_val=None, sample_weight_val=None):
         """Learn encoder and decoder.
 
         Parameters
@@ -233,6 +234,11 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; weight k equals k copies of the image.
+        X_val : array-like, default=None
+            Images to validate each epoch with, of the shape of X's: "validation_loss" and "validation_score" are then
+            in ``history_``, and `early_stopping` looks at them instead of setting rows aside.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
@@ -242,9 +248,9 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
         Raises
         ------
         ValueError
-            If X is empty or not finite, no images of `image_shape`, or a convolution leaves nothing of them.
+            If X or X_val is empty or not finite, no images of `image_shape`, or a convolution leaves nothing of them.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, HeldOut(X_val, None, sample_weight_val))
 
     @fitting
     def partial_fit(self, X, y=None, sample_weight=None):
@@ -283,6 +289,8 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
         return Task(Squared(), self.n_components, weights=weights, attributes={"n_components_": self.n_components})
 
     def _network(self, shape, task):
+        if not np.size(self.filters):
+            raise InvalidParameterError(f"filters must hold a size for at least one convolution, got {self.filters!r}.")
         body = self._layers(shape)
         encoder = with_head(body, shape, task.n_outputs)
         hidden = np.atleast_1d(self.hidden_layer_sizes).astype(int).tolist()

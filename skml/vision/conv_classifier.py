@@ -12,7 +12,8 @@ from skml.network.activations import softmax_forward
 from skml.network.losses import BinaryCrossEntropy, CrossEntropy
 from skml.vision.architectures import with_head
 from skml.vision.base import BODY_CONSTRAINTS, TRAINING_CONSTRAINTS, BaseConvNet, Task
-from skml.vision.targets import class_weighted, codes_of, labels_of
+from skml.vision.targets import class_weighted, codes_of, labels_of, weights_of_classes
+from skml.vision.validation import HeldOut
 
 
 class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseConvNet):
@@ -45,7 +46,7 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         Whether convolutions are followed by batch normalisation. (Its statistics know no weights: with it a row of
         weight 2 is not quite two rows.)
     residual : bool, default=False
-        Whether each convolution is a block of two, beside a short cut [1]_.
+        Whether each convolution is a block of two, beside a short cut [1]_; it needs the padding "same".
     dropout : float, default=0.0
         The share of numbers dropped before each linear layer.
     image_shape : int, sequence of int or None, default=None
@@ -74,7 +75,7 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     augment : {"shift", "flip", "crop"}, callable or None, default=None
         How images are changed before the network is shown them in training: moved by up to an eighth of their sides,
         mirrored half of the times, or windows of at least three quarters of their sides. A function is given the scaled
-        batch (b, height, width, channels) and a NumPy generator, and returns the like.
+        batch (b, height, width, channels) and a NumPy generator, and returns finite numbers of that shape.
     class_weight : dict, "balanced" or None, default=None
         What the weights of each class's rows are multiplied with; "balanced" lets all classes weigh the same.
     label_smoothing : float, default=0.0
@@ -139,7 +140,9 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     (with an `image_shape` of them) (n, length, channels); with "channels_first" channels come second. Bytes (uint8)
     are divided by 255. Floats are standardised, channel by channel, with the mean and the deviation of the training
     rows; all other numbers are made floats. A model fitted on uint8 takes floats to be from 0 to 255 too, and warns if
-    none is larger than 1; one fitted on floats from 0 to 1 divides uint8 by 255.
+    none is larger than 1 or one is negative; one fitted on floats from 0 to 1 divides uint8 by 255, and warns if none
+    is larger than 1; one fitted on other floats takes uint8 to be in their unit, and warns if one is more than twice
+    the largest of them.
 
     **Weights.** Equal rows are merged into their weights, and rows put into an order that their content decides, before
     anything is drawn: weight k equals k copies, and the order of rows does not matter.
@@ -240,7 +243,7 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     # ------------------------------------------------------------------------------------------------ fitting
 
     @fitting
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train the network.
 
         Parameters
@@ -251,6 +254,13 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
             Classes: numbers, strings or booleans; or 0 and 1 for each of several labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight k means the same as k copies of the row, weight 0 that it isn't there.
+        X_val : array-like, default=None
+            Images to validate each epoch with, of the shape of X's: "validation_loss" and "validation_score" are then
+            in ``history_``, and `early_stopping` looks at them instead of setting rows aside.
+        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+            Their classes, none but those of y.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the rows to validate with.
 
         Returns
         -------
@@ -260,10 +270,10 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         Raises
         ------
         ValueError
-            If X is unusable, y has one class, parameters describe a network that leaves nothing of an image (the
-            message shows the table of layers so far), or `warm_start` cannot go on.
+            If X or X_val is unusable, y has one class, y_val has others, parameters describe a network that leaves
+            nothing of an image (the message shows the table of layers so far), or `warm_start` cannot go on.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, HeldOut(X_val, y_val, sample_weight_val))
 
     @fitting
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -305,17 +315,27 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
             raise ValueError(
                 f"{name} cannot go on: y had {'several labels' if self.multilabel_ else 'one class'} a row."
             )
-        smoothing = np.float32(self.label_smoothing)
-        y = labels.y * (1 - smoothing) + smoothing / 2 if labels.multilabel else labels.y
-        loss = BinaryCrossEntropy() if labels.multilabel else CrossEntropy(self.label_smoothing)
+        of_class = weights_of_classes(self.class_weight, labels, weights)
         return Task(
-            loss,
+            BinaryCrossEntropy() if labels.multilabel else CrossEntropy(self.label_smoothing),
             len(labels.classes),
-            y,
-            class_weighted(self.class_weight, labels, weights),
+            self._targets(labels),
+            class_weighted(of_class, labels.y, weights),
             None if labels.multilabel else labels.y,
             {"classes_": labels.classes, "multilabel_": labels.multilabel},
+            of_class=of_class,
         )
+
+    def _targets(self, labels):
+        """Return targets as the loss takes them: codes, or smoothed yes and no for each label."""
+        smoothing = np.float32(self.label_smoothing)
+        return labels.y * (1 - smoothing) + smoothing / 2 if labels.multilabel else labels.y
+
+    def _held_out(self, y, X, weights, task):
+        labels = labels_of(y, X, weights, type(self).__name__, task.attributes["classes_"])
+        if labels.multilabel != task.attributes["multilabel_"]:
+            raise ValueError("y and y_val must both have one class a row, or both several labels.")
+        return self._targets(labels), class_weighted(task.of_class, labels.y, weights), labels.y
 
     def _network(self, shape, task):
         return with_head(self._layers(shape), shape, task.n_outputs)

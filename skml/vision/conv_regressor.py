@@ -9,6 +9,7 @@ from skml.network.losses import Huber, Squared
 from skml.vision.architectures import with_head
 from skml.vision.base import BODY_CONSTRAINTS, TRAINING_CONSTRAINTS, BaseConvNet, Task
 from skml.vision.targets import codes_of, numbers_of, scale_of
+from skml.vision.validation import HeldOut
 
 
 class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin, BaseConvNet):
@@ -40,7 +41,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         Whether convolutions are followed by batch normalisation. (Its statistics know no weights: with it a row of
         weight 2 is not quite two rows.)
     residual : bool, default=False
-        Whether each convolution is a block of two, beside a short cut [1]_.
+        Whether each convolution is a block of two, beside a short cut [1]_; it needs the padding "same".
     dropout : float, default=0.0
         The share of numbers dropped before each linear layer.
     image_shape : int, sequence of int or None, default=None
@@ -69,7 +70,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
     augment : {"shift", "flip", "crop"}, callable or None, default=None
         How images are changed before the network is shown them in training: moved by up to an eighth of their sides,
         mirrored half of the times, or windows of at least three quarters of their sides. A function is given the scaled
-        batch (b, height, width, channels) and a NumPy generator, and returns the like.
+        batch (b, height, width, channels) and a NumPy generator, and returns finite numbers of that shape.
     loss : {"squared_error", "huber"}, default="squared_error"
         What is minimised, of targets divided by their deviation. "huber" is linear from one deviation on.
     early_stopping : bool, default=False
@@ -132,7 +133,9 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
     (with an `image_shape` of them) (n, length, channels); with "channels_first" channels come second. Bytes (uint8)
     are divided by 255. Floats are standardised, channel by channel, with the mean and the deviation of the training
     rows; all other numbers are made floats. A model fitted on uint8 takes floats to be from 0 to 255 too, and warns if
-    none is larger than 1; one fitted on floats from 0 to 1 divides uint8 by 255.
+    none is larger than 1 or one is negative; one fitted on floats from 0 to 1 divides uint8 by 255, and warns if none
+    is larger than 1; one fitted on other floats takes uint8 to be in their unit, and warns if one is more than twice
+    the largest of them.
 
     **Weights.** Equal rows are merged into their weights, and rows put into an order that their content decides, before
     anything is drawn: weight k equals k copies, and the order of rows does not matter.
@@ -230,7 +233,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
     # ------------------------------------------------------------------------------------------------ fitting
 
     @fitting
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train the network.
 
         Parameters
@@ -241,6 +244,13 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
             Numbers.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight k means the same as k copies of the row, weight 0 that it isn't there.
+        X_val : array-like, default=None
+            Images to validate each epoch with, of the shape of X's: "validation_loss" and "validation_score" are then
+            in ``history_``, and `early_stopping` looks at them instead of setting rows aside.
+        y_val : array-like of shape (n_val,) or (n_val, n_targets), default=None
+            Their numbers.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the rows to validate with.
 
         Returns
         -------
@@ -250,10 +260,10 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         Raises
         ------
         ValueError
-            If X or y is unusable, parameters describe a network that leaves nothing of an image (the message shows the
-            table of layers so far), or `warm_start` cannot go on.
+            If X, y or what is to validate with is unusable, parameters describe a network that leaves nothing of an
+            image (the message shows the table of layers so far), or `warm_start` cannot go on.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, HeldOut(X_val, y_val, sample_weight_val))
 
     @fitting
     def partial_fit(self, X, y, sample_weight=None):
@@ -289,6 +299,12 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         loss = Huber() if self.loss == "huber" else Squared()
         attributes = {"scale_": scale, "single_": single}
         return Task(loss, y.shape[1], scale.apply(y), weights, None, attributes, content=y)
+
+    def _held_out(self, y, X, weights, task):
+        y, _ = numbers_of(y, X, type(self).__name__)
+        if y.shape[1] != task.n_outputs:
+            raise ValueError(f"y_val has {y.shape[1]} targets, and y {task.n_outputs}.")
+        return task.attributes["scale_"].apply(y), weights, y
 
     def _network(self, shape, task):
         return with_head(self._layers(shape), shape, task.n_outputs)

@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skml._axes import take_axes
+
 __all__ = ["FeatureMapDisplay", "FilterDisplay", "HistoryDisplay"]
 
 
@@ -435,26 +437,3 @@ def _lacking(display, needed, estimator):
         f"{display.__name__} needs {needed}, which {what} doesn't have. Of a pipeline or a search, give the fitted "
         "model inside."
     )
-
-
-def take_axes(display, ax, **figure):
-    """Give a display its axes, new ones for None, and its figure.
-
-    Parameters
-    ----------
-    display : object
-        It gets ``ax_`` and ``figure_``.
-    ax : matplotlib Axes or None
-        None makes a figure.
-    **figure : dict
-        For ``matplotlib.pyplot.subplots``.
-    """
-    if ax is not None:
-        display.ax_, display.figure_ = ax, ax.figure
-        return
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        what = type(display).__name__
-        raise ImportError(f"{what} needs matplotlib; install it with: pip install 'skml[plot]'") from error
-    display.figure_, display.ax_ = plt.subplots(layout="constrained", **figure)

@@ -113,6 +113,8 @@ def flat_rows(X, image_shape, channels_first):
     if isinstance(X, (list, tuple)):
         X = _stacked(X)
     sizes = getattr(X, "shape", ())
+    if len(sizes) > 4:
+        raise ValueError(f"X has shape {tuple(sizes)}; images are (n, height, width, channels) at most.")
     if len(sizes) not in (3, 4) or 0 in sizes:
         return X, None
     asked = None if image_shape is None else as_shape(image_shape)
@@ -168,6 +170,8 @@ class Images:
         What is taken away from a channel, and what it is divided by.
     kind : {"bytes", "unit", "numbers"}
         What the network was fitted on: bytes; floats from 0 to 1; other floats.
+    top : float, default=255.0
+        The largest number that it was fitted on; of bytes 255.
     """
 
     shape: tuple
@@ -175,6 +179,7 @@ class Images:
     mean: np.ndarray
     deviation: np.ndarray
     kind: str
+    top: float = 255.0
 
     def pixels(self, rows):
         """Return flat rows as (n, H, W, C): a view."""
@@ -195,13 +200,40 @@ class Images:
         return 255.0 if rows_dtype == np.uint8 and self.kind == "unit" else 1.0
 
     def warn_of_scale(self, X):
-        """Warn if floats from 0 to 1 are given to a network fitted on bytes: they are taken as from 0 to 255."""
-        if self.kind == "bytes" and X.dtype != np.uint8 and 0 < X.max(initial=0) <= 1:
-            warn_caller(
-                "X holds floats of at most 1, while the model was fitted on uint8 from 0 to 255: floats are taken in "
-                "that unit. Multiply by 255 what has been divided by it.",
-                UserWarning,
+        """Warn if X seems to be in another unit than what the network was fitted on, by its type and numbers."""
+        doubt = self._doubt_of_bytes(X) if X.dtype == np.uint8 else self._doubt_of_floats(X)
+        if doubt:
+            warn_caller(doubt, UserWarning)
+
+    def _doubt_of_floats(self, X):
+        if self.kind != "bytes" or not X.size:
+            return None
+        low, high = X.min(), X.max()
+        if low < 0:
+            return (
+                f"X holds floats from {low:.3g} to {high:.3g}, while the model was fitted on uint8 from 0 to 255: "
+                "floats are taken in that unit. Undo the scaling, or fit on what is scaled."
             )
+        if 0 < high <= 1:
+            return (
+                "X holds floats of at most 1, while the model was fitted on uint8 from 0 to 255: floats are taken in "
+                "that unit. Multiply by 255 what has been divided by it."
+            )
+        return None
+
+    def _doubt_of_bytes(self, X):
+        high = X.max(initial=0)
+        if self.kind == "unit" and high == 1:
+            return (
+                "X holds uint8 of at most 1, while the model was fitted on floats from 0 to 1: bytes are divided by "
+                "255. Make floats of 0 and 1 that are not."
+            )
+        if self.kind == "numbers" and high > 2 * max(self.top, 0.5):
+            return (
+                f"X holds uint8 up to {high}, while the model was fitted on floats up to {self.top:.3g}: bytes are "
+                "taken in that unit. Scale them as those were."
+            )
+        return None
 
     def preparation(self, rows_dtype, dtype):
         """Return a function that makes batches.
@@ -281,7 +313,7 @@ def scale_images(X, shape, channels_first, rows, weights):
     centre = images.flat(mean)
     spread = np.sqrt(_mean(X, rows, weights, images, peak, lambda z: np.square(z - centre)))
     deviation = np.where(spread > _ROUNDING, spread, 1.0)
-    return Images(images.shape, images.channels_first, mean * peak, deviation * peak, kind)
+    return Images(images.shape, images.channels_first, mean * peak, deviation * peak, kind, float(high.max()))
 
 
 def _chunks(rows, width):

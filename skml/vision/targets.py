@@ -61,8 +61,9 @@ def labels_of(y, X, weights, name, classes=None):
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
     y = y.toarray() if sp.issparse(y) else y
     check_consistent_length(X, y)
-    check_classification_targets(y)
-    kind = type_of_target(y, input_name="y")
+    if isinstance(y, (list, tuple)) and 0 < sum(isinstance(label, str) for label in y) < len(y):
+        raise _several_types(y)  # NumPy would make words of all
+    kind = _kind_of(y)
     if kind == "multilabel-indicator":
         return _several(np.asarray(y), name, classes)
     if kind == "multiclass-multioutput":
@@ -88,12 +89,27 @@ def _several(y, name, classes):
     return Labels(np.arange(n), y.astype(np.float32), True)
 
 
+def _kind_of(y):
+    """Return what scikit-learn calls the type of labels that it takes."""
+    try:
+        with np.errstate(invalid="ignore"):  # NaN is refused in words later
+            check_classification_targets(y)
+            return type_of_target(y, input_name="y")
+    except TypeError:
+        raise _several_types(y) from None
+
+
 def _distinct(labels):
     try:
         return np.unique(labels)
     except TypeError:
-        kinds = sorted({type(label).__name__ for label in labels.tolist()})
-        raise ValueError(f"y holds labels of several types, {', '.join(kinds)}; use one.") from None
+        raise _several_types(labels) from None
+
+
+def _several_types(labels):
+    labels = np.asarray(labels, dtype=object).ravel()
+    kinds = sorted({type(label).__name__ for label in labels})
+    return ValueError(f"y holds labels of several types, {', '.join(kinds)}; use one, and none that is missing.")
 
 
 def codes_of(y, classes, n):
@@ -127,8 +143,8 @@ def codes_of(y, classes, n):
     return codes
 
 
-def class_weighted(class_weight, labels, weights):
-    """Return the weights of rows with those of their classes multiplied in.
+def weights_of_classes(class_weight, labels, weights):
+    """Return the weights of classes that the user asks for.
 
     Parameters
     ----------
@@ -141,8 +157,8 @@ def class_weighted(class_weight, labels, weights):
 
     Returns
     -------
-    weights : ndarray of shape (n,) or None
-        None if both are.
+    of_class : ndarray of shape (n_classes,) or None
+        None if `class_weight` is None.
 
     Raises
     ------
@@ -150,7 +166,7 @@ def class_weighted(class_weight, labels, weights):
         If several labels may hold, a class in the dict is unknown, or a weight is negative or not finite.
     """
     if class_weight is None:
-        return weights
+        return None
     if labels.multilabel:
         raise ValueError("class_weight needs one class per row; weight the rows by sample_weight.")
     weights = np.ones(len(labels.y)) if weights is None else weights
@@ -166,7 +182,29 @@ def class_weighted(class_weight, labels, weights):
         of_class[there] = compute_class_weight(class_weight, classes=there, y=y, sample_weight=weights[kept])
     if not (np.isfinite(of_class).all() and (of_class >= 0).all() and (of_class[labels.y] * weights).any()):
         raise ValueError(f"class_weight must be finite, non-negative, and positive for some rows; got {class_weight}.")
-    return weights * of_class[labels.y]
+    return of_class
+
+
+def class_weighted(of_class, y, weights):
+    """Return the weights of rows with those of their classes multiplied in.
+
+    Parameters
+    ----------
+    of_class : ndarray of shape (n_classes,) or None
+        The weights of classes.
+    y : ndarray of shape (n,), int
+        The codes of the rows.
+    weights : ndarray of shape (n,) or None
+        Of the rows.
+
+    Returns
+    -------
+    weights : ndarray of shape (n,) or None
+        None if both are.
+    """
+    if of_class is None:
+        return weights
+    return of_class[y] if weights is None else weights * of_class[y]
 
 
 # ------------------------------------------------------------------------------------------------- numbers

@@ -19,6 +19,7 @@ FLOORS = {
     "_sklearn": GROUND,
     "_kernels": GROUND,
     "_arrays": BASE,
+    "_axes": BASE,
     "_rows": BASE,
     "base": BASE,
     "inspection": BASE,

@@ -291,6 +291,30 @@ def test_weights_that_are_finite_but_useless_have_diverged():
     assert step.state.model()[0].tolist() == [np.float32(1e-25), 0]
 
 
+def test_a_loss_far_above_the_first_has_diverged():
+    # e = w + b - 1 becomes (1 - 4 rate) e, that is -2 e, in each step
+    work = job(Data(np.ones((1, 1)), np.ones((1, 1))), K=1, loss=Squared(), optimizer=SGD(0.75, momentum=0.0))
+    plan = replace(work.plan, batch_size=1)
+    two, three = (replace(work, plan=replace(plan, max_iter=n)) for n in (2, 3))
+    work.program.parameters.flat[:] = 0
+    quiet = train(two)  # warnings are errors
+    assert [step.metrics["loss"] for step in quiet] == [1, 4]
+    assert quiet[-1].state.first_loss == 1
+    with pytest.warns(ConvergenceWarning, match="last epoch the loss was 16, before the first step 1"):
+        (step,) = train(three, start=quiet[-1].state)
+    np.testing.assert_array_equal(step.state.model()[0], [4.5, 4.5])
+    assert step.state.outcome == "max_iter"
+
+
+def test_a_loss_that_comes_down_again_has_not_diverged():
+    work = job(Data(np.ones((1, 1)), np.ones((1, 1))), K=1, loss=Squared(), optimizer=SGD(1.0, momentum=0.0))
+    schedule = [0.75, 0.75, 0.75, 0.25, 0.25]
+    plan = replace(work.plan, batch_size=1, max_iter=5, schedule=lambda t, total: schedule[t])
+    work.program.parameters.flat[:] = 0
+    steps = train(replace(work, plan=plan))
+    assert [step.metrics["loss"] for step in steps] == [1, 4, 16, 64, 0]
+
+
 # ------------------------------------------------------------------------------------------------- data
 
 

@@ -1,18 +1,12 @@
 """ConvClassifier: what it learns, what it tells, what it refuses."""
 
 import copy
-import pickle
 import warnings
 
 import numpy as np
 import pytest
-from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from skml import ConvClassifier
 from skml.network import BatchNormalization, Convolution, GlobalPooling
@@ -455,52 +449,6 @@ def test_a_failed_fit_changes_nothing(rng):
     with pytest.raises(RuntimeError, match="no more"):
         classifier.set_params(augment=spoil).fit(X[::2], y[::2])
     np.testing.assert_array_equal(classifier.predict_proba(X), said)
-
-
-# -------------------------------------------------------------------- what others' users have run into
-
-
-def test_probabilities_of_float32_suit_calibration(rng):
-    # probabilities of float32 that did not sum to 1 broke CalibratedClassifierCV (in the spirit of sklearn#28245)
-    X, y = bars(rng, 150)
-    calibrated = CalibratedClassifierCV(quick(max_iter=5), method="isotonic", cv=3).fit(X.reshape(150, -1), y)
-    said = calibrated.predict_proba(X.reshape(150, -1))
-    np.testing.assert_allclose(said.sum(axis=1), 1)
-    single = quick(max_iter=5).fit(X, y).predict_proba(X)
-    np.testing.assert_allclose(single.sum(axis=1), 1, atol=2e-7)
-
-
-def test_every_dtype_of_labels_and_images(rng):
-    # int32, float or unsigned labels and float64 images met layers of another type (in the spirit of skorch#518)
-    X, y = bars(rng, 40)
-    said = quick(max_iter=2).fit(X.astype(np.float64), y).predict(X)
-    for dtype in (np.int8, np.uint8, np.int32, np.float32, np.float64, bool):
-        for kind in (np.float16, np.float64, np.dtype(">f8")):
-            found = quick(max_iter=2).fit(X.astype(kind), y.astype(dtype)).predict(X)
-            assert found.dtype == np.dtype(dtype)
-            assert (found == said).mean() > 0.9
-
-
-def test_arrays_of_images_pass_through_scikit_learn(rng):
-    # (n, height, width) in searches, splits and pipelines (in the spirit of skorch#768)
-    X, y = bars(rng)
-    pipeline = make_pipeline(FunctionTransformer(lambda X: X[..., 0]), quick(max_iter=3))
-    assert cross_val_score(pipeline, X, y, cv=3, error_score="raise").shape == (3,)
-    search = GridSearchCV(
-        quick(max_iter=3), {"filters": [(4,), (4, 4)], "architecture": [None]}, cv=2, error_score="raise"
-    )
-    assert search.fit(X[..., 0], y).predict(X[..., 0]).shape == (120,)
-
-
-def test_a_search_can_be_copied_and_kept(rng):
-    # a deep copy or a pickle after a grid search, with layers as parameters (in the spirit of skorch#766, #1110)
-    X, y = bars(rng)
-    grid = {"architecture": [[Convolution(4, activation="relu")], [Convolution(6, activation="relu"), GlobalPooling()]]}
-    search = GridSearchCV(quick(max_iter=3), grid, cv=2, error_score="raise").fit(X, y)
-    for twin in (copy.deepcopy(search), pickle.loads(pickle.dumps(search))):
-        np.testing.assert_array_equal(twin.predict_proba(X), search.predict_proba(X))
-    again = clone(search.best_estimator_).fit(X, y)
-    np.testing.assert_array_equal(again.predict_proba(X), search.predict_proba(X))
 
 
 def test_a_copy_goes_its_own_way(rng):
