@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from skml import _kernels
 from skml.network.activations import CODES, NONE, as_rows, check_activation
 from skml.network.columns import Columns
-from skml.network.geometry import Geometry
+from skml.network.geometry import Geometry, require_whole
 from skml.network.layers import Layer, Space, after, before, outputs, undone, weight_init
 from skml.network.parameters import Spec
 
@@ -279,6 +279,7 @@ class Convolution(Layer):
     init: Callable | None = None
 
     def __post_init__(self):
+        require_whole(self.filters, "filters")
         check_activation(self.activation)
         self.geometry()
 

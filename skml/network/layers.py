@@ -22,7 +22,10 @@ from skml.network.activations import (
     activation_forward,
     as_rows,
     check_activation,
+    softmax_backward,
+    softmax_forward,
 )
+from skml.network.geometry import require_whole
 from skml.network.parameters import Spec, glorot_uniform, he_normal, he_uniform
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "Layer",
     "Linear",
     "Mode",
+    "Softmax",
     "Space",
     "dropout_backward",
     "dropout_forward",
@@ -386,7 +390,7 @@ class Linear(Layer):
     Raises
     ------
     ValueError
-        If there is no such activation.
+        If `n_out` is not a whole number of at least 1, or there is no such activation.
 
     Examples
     --------
@@ -402,6 +406,7 @@ class Linear(Layer):
     init: Callable | None = None
 
     def __post_init__(self):
+        require_whole(self.n_out, "n_out")
         check_activation(self.activation)
 
     def output_shape(self, shape):
@@ -497,6 +502,29 @@ class Activation(Layer):
         b = len(dy)
         known = space.x if self.activation in FROM_INPUT else space.y[:b]
         return activation_backward(dy, known, self.activation, space.dx[:b], mode.n_threads) if need_dx else None
+
+
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """Each row, or each pixel's channels, made a distribution, see :func:`softmax_forward`.
+
+    A network that learns with :class:`CrossEntropy` ends without it: that loss takes logits.
+
+    Examples
+    --------
+    >>> from skml.network import Softmax
+    >>> Softmax().output_shape((10,))
+    (10,)
+    """
+
+    def workspace(self, shape, B, dtype):
+        return Space(y=np.empty((B, *shape), dtype=dtype), dx=np.empty((B, *shape), dtype=dtype))
+
+    def forward(self, x, p, space, mode):
+        return softmax_forward(x, space.y[: len(x)])
+
+    def backward(self, dy, p, g, space, mode, need_dx=True):
+        return softmax_backward(dy, space.y[: len(dy)], space.dx[: len(dy)]) if need_dx else None
 
 
 def dropout_forward(x, rate, layer=0, out=None, mode=None):
@@ -690,6 +718,11 @@ class Embedding(Layer):
     init : callable, default=he_normal
         The initialiser; it is told a fan_in of 2, so that `he_normal` draws from N(0, 1).
 
+    Raises
+    ------
+    ValueError
+        If a number is not a whole one of at least 1.
+
     Examples
     --------
     >>> from skml.network import Embedding
@@ -700,6 +733,10 @@ class Embedding(Layer):
     n_codes: int
     n_out: int
     init: Callable = he_normal
+
+    def __post_init__(self):
+        require_whole(self.n_codes, "n_codes")
+        require_whole(self.n_out, "n_out")
 
     def output_shape(self, shape):
         if len(shape) != 1:

@@ -8,6 +8,7 @@ the epoch or step alone: a fit that is resumed goes on as if it had never stoppe
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -170,6 +171,34 @@ class Plan:
         """
         total = self.max_iter * n_batches
         return total if self.max_steps is None else min(total, self.max_steps)
+
+    def factor(self, t, total):
+        """Return what the learning rate is multiplied with in a step.
+
+        Parameters
+        ----------
+        t : int
+            The number of the step, from 0.
+        total : int
+            How many there are.
+
+        Returns
+        -------
+        factor : float
+            The schedule's.
+
+        Raises
+        ------
+        ValueError
+            If that is no finite number of at least 0.
+        """
+        value = self.schedule(t, total)
+        if not (isinstance(value, Real) and 0 <= value < math.inf):
+            raise ValueError(
+                f"The schedule of the learning rate gave {value!r} for step {t} of {total}; what it gives must be a "
+                "finite number of at least 0."
+            )
+        return float(value)
 
 
 @dataclass(frozen=True)
@@ -465,7 +494,7 @@ def epoch(job, state):
             t += 1
         figures = _validated(job)
     loss = float(sums[0] / sums[1])
-    metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * plan.schedule(t - 1, total)}
+    metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * plan.factor(t - 1, total)}
     if not _is_sound(job, buffer, metrics):
         worst = {name: -math.inf if name == "validation_score" else math.inf for name in metrics}
         return None, {name: value if math.isfinite(value) else worst[name] for name, value in metrics.items()}
@@ -508,7 +537,7 @@ def step(job, batch, moments, count):
     losses, dz = plan.loss(program.forward(x, mode), y, weights, plan.n_threads)
     program.backward(dz, mode)
     w, g = program.parameters.flat, program.gradients.flat
-    plan.optimizer.update(w, g, moments, t + 1, plan.schedule(t, total), plan.n_threads)
+    plan.optimizer.update(w, g, moments, t + 1, plan.factor(t, total), plan.n_threads)
     return (losses.sum(), len(losses)) if weights is None else (losses @ weights, weights.sum())
 
 

@@ -21,7 +21,7 @@ from skml.network.convolution import (
     input_gradient,
     weight_gradients,
 )
-from skml.network.geometry import Geometry
+from skml.network.geometry import Geometry, require_size, require_whole
 from skml.network.layers import Layer, Space, after, before, outputs, undone
 
 __all__ = ["TransposedConvolution", "transposed_convolution_backward", "transposed_convolution_forward"]
@@ -198,7 +198,10 @@ class TransposedConvolution(Layer):
     init: Callable | None = None
 
     def __post_init__(self):
+        require_whole(self.filters, "filters")
         check_activation(self.activation)
+        if self.size is not None:
+            object.__setattr__(self, "size", require_size(self.size))
         self.geometry()
 
     def geometry(self):

@@ -1,7 +1,6 @@
 // From positions to positions: the convolution itself, and its gradient at the data.
 #pragma once
-#include <cmath>
-
+#include "activations.hpp"
 #include "conv_depthwise.hpp"
 #include "conv_thin.hpp"
 
@@ -54,12 +53,6 @@ template <class T> static inline void pack_weights(const Pass<T>& p) {
             std::memcpy(to, tap(p, i, j), p.groups * sizeof(T));
 }
 
-template <class T> static inline T activated(T z, int activation) {
-    if (activation == gelu) return z * T(0.5) * (T(1) + std::erf(z * T(0.70710678118654752440)));
-    if (activation == tanh) return std::tanh(z);
-    return z < 0 ? std::exp(z) / (T(1) + std::exp(z)) : T(1) / (T(1) + std::exp(-z));
-}
-
 // Where a slab's positions are written, from its first.
 template <class T> static inline void write_outs(const Pass<T>& p, const Slab& s, ptrdiff_t* out) {
     for (ptrdiff_t b = 0; b < s.images; b++)
@@ -93,8 +86,7 @@ template <class T> static inline void fill_slab(const Pass<T>& p, const Slab& s,
     else
         for (ptrdiff_t group = 0; group < p.groups; group++)
             fill_group(p, group, n, {window + group * p.depth, places, out + group * p.columns, outs, F});
-    if (p.activation > leaky_relu)
-        for (ptrdiff_t i = 0; i < n * F; i++) out[i] = activated(out[i], p.activation);
+    if (p.activation > leaky_relu) skml_fused::bias_rows<T>(out, nullptr, n, F, p.activation);  // while it is in the cache
 }
 
 // Bytes that one thread needs.
