@@ -31,7 +31,7 @@ cdef Geometry _geometry(tuple image, tuple windows, tuple kernel, tuple stride, 
     g.top, g.left = pad
     if g.kh < 1 or g.kw < 1 or g.kh > 2**31 or g.kw > 2**31:
         raise ValueError(f"kernel must have at least one place, got {kernel}.")
-    if min(stride) < 1 or min(pad) < 0 or max(*stride, *pad) > 2**31:
+    if min(g.sh, g.sw) < 1 or min(g.top, g.left) < 0 or max(g.sh, g.sw, g.top, g.left) > 2**31:
         raise ValueError(f"stride must be positive and pad not negative, got {stride} and {pad}.")
     return g
 
@@ -43,12 +43,22 @@ cdef int _check_places(Geometry g) except -1:
 
 
 cdef int _check_windows(tuple x, tuple y) except -1:
-    _same((x[0], y[0]), "The images of both sides")
-    _same((x[3], y[3]), "The channels of both sides")
+    if x[0] != y[0] or x[3] != y[3]:
+        raise ValueError(f"The images and channels of {x} and {y} must agree.")
+    return 0
+
+
+cdef int _check_index(tuple y, tuple index) except -1:
+    if y != index:
+        raise ValueError(f"y and index must agree in shape, got {y} and {index}.")
     return 0
 
 
 cdef tuple _shape(const floating[:, :, :, ::1] a):
+    return a.shape[0], a.shape[1], a.shape[2], a.shape[3]
+
+
+cdef tuple _places(const uint8_t[:, :, :, ::1] a):
     return a.shape[0], a.shape[1], a.shape[2], a.shape[3]
 
 
@@ -83,10 +93,7 @@ def max_pool(
     _check_places(g)
     _check_windows(_shape(x), _shape(y))
     if indexed:
-        _same((B, index.shape[0]), "The images of x and index")
-        _same((g.C, index.shape[3]), "The channels of x and index")
-        _same((g.OH, index.shape[1]), "The rows of y and index")
-        _same((g.OW, index.shape[2]), "The columns of y and index")
+        _check_index(_shape(y), _places(index))
     if sign not in (1, -1):
         raise ValueError(f"sign is {sign}, expected 1 or -1.")
     size = g.OW * g.C
@@ -121,10 +128,7 @@ def max_pool_backward(
     _check_threads(n_threads)
     _check_places(g)
     _check_windows(_shape(dx), _shape(dy))
-    _same((B, index.shape[0]), "The images of dx and index")
-    _same((g.C, index.shape[3]), "The channels of dx and index")
-    _same((g.OH, index.shape[1]), "The rows of dy and index")
-    _same((g.OW, index.shape[2]), "The columns of dy and index")
+    _check_index(_shape(dy), _places(index))
     if B * g.H * g.W * g.C == 0:
         return
     cdef int threads = <int> min(<Py_ssize_t> n_threads, 1 + B * g.H * g.W * g.C // 32768)
