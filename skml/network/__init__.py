@@ -60,6 +60,7 @@ _HOMES = {
     "embedding_backward": "skml.network.layers",
     "embedding_forward": "skml.network.layers",
     "evaluate": "skml.network.training",
+    "for_inference": "skml.network.inference",
     "format_table": "skml.network.composition",
     "global_pooling_backward": "skml.network.pooling",
     "global_pooling_forward": "skml.network.pooling",

@@ -185,6 +185,9 @@ class BatchNormalization(Layer):
     def states(self, shape):
         return Spec("running_mean", (shape[-1],)), Spec("running_var", (shape[-1],), ones)
 
+    def uses_blas(self, shape, dtype):
+        return False
+
     def workspace(self, shape, B, dtype):
         buffers = outputs(shape, B, dtype, self.activation)
         statistics = dict(zip(("mean", "var", "rstd"), np.empty((3, shape[-1]), dtype=dtype)))
@@ -318,6 +321,9 @@ class LayerNormalization(Layer):
 
     def specs(self, shape):
         return Spec("gamma", (shape[-1],), ones), Spec("beta", (shape[-1],))
+
+    def uses_blas(self, shape, dtype):
+        return False
 
     def workspace(self, shape, B, dtype):
         y, dx = np.empty((B, *shape), dtype=dtype), np.empty((B, *shape), dtype=dtype)

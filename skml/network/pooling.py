@@ -225,10 +225,15 @@ class Pooling(Layer):
         H, W, C = image_shape(shape, "Pooling")
         return (*self.geometry().output(H, W), C)
 
+    def uses_blas(self, shape, dtype):
+        return False
+
     def workspace(self, shape, B, dtype):
         made, geometry = (B, *self.output_shape(shape)), self.geometry()
         index = np.empty(made, dtype=np.uint8) if self.kind in SIGNS else None
-        space = Space(dx=np.empty((B, *shape), dtype), y=np.empty(made, dtype), index=index, geometry=geometry)
+        numbers = geometry.kernel, geometry.stride, geometry.pads(*shape[:2]), SIGNS.get(self.kind)
+        buffers = {"dx": np.empty((B, *shape), dtype), "y": np.empty(made, dtype), "index": index}
+        space = Space(geometry=geometry, numbers=numbers, **buffers)
         if self.activation != "identity":
             space.dz = np.empty(made, dtype)
         return space
@@ -238,7 +243,7 @@ class Pooling(Layer):
         if self.kind == "average":
             average_pooling_forward(x, space.geometry, y, mode.n_threads)
         else:
-            max_pooling_forward(x, space.geometry, self.kind, (y, space.index[: len(x)]), mode.n_threads)
+            _kernels.pooling.max_pool(x, y, space.index[: len(x)], *space.numbers, mode.n_threads)
         return y if self.activation == "identity" else activation_forward(y, self.activation, y, mode.n_threads)
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
@@ -361,6 +366,9 @@ class GlobalPooling(Layer):
 
     def output_shape(self, shape):
         return image_shape(shape, "GlobalPooling")[2:]
+
+    def uses_blas(self, shape, dtype):
+        return False
 
     def workspace(self, shape, B, dtype):
         made = (B, shape[2])

@@ -19,6 +19,7 @@ from skml.network.convolution import (
     filter_specs,
     image_shape,
     input_gradient,
+    path_of,
     weight_gradients,
 )
 from skml.network.geometry import Geometry, require_size, require_whole
@@ -225,6 +226,10 @@ class TransposedConvolution(Layer):
         # A pixel lies in K / stride^2 windows.
         fan_in = max(1, K * C // (self.groups * math.prod(geometry.stride)))
         return filter_specs(self, (F, C), (fan_in, K * F), self.filters)
+
+    def uses_blas(self, shape, dtype):
+        sizes = (*self.output_shape(shape), shape[2])
+        return path_of(self.geometry(), sizes, dtype) == "matmul"
 
     def workspace(self, shape, B, dtype):
         geometry, made = self.geometry(), self.output_shape(shape)
