@@ -2,6 +2,9 @@
 
 import numpy as np
 
+import skml._kernels as _kernels
+
+from cpython.exc cimport PyErr_CheckSignals
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t, uintptr_t
@@ -31,13 +34,14 @@ cdef extern from "conv_data.hpp" namespace "skml_convolution" nogil:
     void plan_data[T](Pass[T]&, int) noexcept
     Py_ssize_t data_space[T](const Pass[T]&) noexcept
     void pack_weights[T](const Pass[T]&) noexcept
-    void fill[T](const Pass[T]&, char*, int64_t*) noexcept
+    Py_ssize_t panels_size[T](const Pass[T]&) noexcept
+    void fill[T](const Pass[T]&, char*, int64_t*, Py_ssize_t) noexcept
 
 cdef extern from "conv_weights.hpp" namespace "skml_convolution" nogil:
     Py_ssize_t plan_weights[T](Pass[T]&) noexcept
     Py_ssize_t weights_space[T](const Pass[T]&) noexcept
     Py_ssize_t sums_size[T](const Pass[T]&) noexcept
-    void add_some[T](const Pass[T]&, Py_ssize_t, char*, T*, int64_t*) noexcept
+    void add_some[T](const Pass[T]&, Py_ssize_t, char*, T*, int64_t*, Py_ssize_t, Py_ssize_t) noexcept
     void add_chunks[T](const Pass[T]&, Py_ssize_t, Py_ssize_t, const T*, T*, Py_ssize_t) noexcept
     bint turns[T](const Pass[T]&) noexcept
     void turn[T](Pass[T]&) noexcept
@@ -45,6 +49,9 @@ cdef extern from "conv_weights.hpp" namespace "skml_convolution" nogil:
     void sum_rows[T](const T*, Py_ssize_t, Py_ssize_t, T*) noexcept
 
 include "checks.pxi"
+
+cdef enum:
+    ROUND = 1 << 30  # multiply-adds between two returns to Python, a twentieth of a second or so
 
 cdef struct Sizes:
     Py_ssize_t B, H, W, C, OH, OW, F, KH, KW, sh, sw, top, left, dh, dw, groups
@@ -61,16 +68,19 @@ cdef Sizes _sizes(tuple x, tuple w, tuple y, tuple stride, tuple pad, tuple dila
     s.top, s.left = pad
     s.dh, s.dw = dilation
     s.groups = groups
-    _same((s.B, y[0]), "The images of both sides")
-    _same((s.F, y[3]), "The filters of w and y")
+    if s.B != y[0] or s.F != y[3]:
+        raise ValueError(f"The images and filters of {x}, {w} and {y} must agree.")
     if groups < 1 or s.C % groups or s.F % groups or w[2] != s.C // groups:
         raise ValueError(f"{groups} groups do not fit {s.C} channels, {s.F} filters and weights of {w[2]} channels.")
-    if min(x[1:] + w + y[1:] + stride + dilation) < 1 or min(pad) < 0:
+    if (min(s.H, s.W, s.C, s.F, s.OH, s.OW, s.KH, s.KW) < 1 or min(s.sh, s.sw, s.dh, s.dw) < 1
+            or min(s.top, s.left) < 0):
         raise ValueError(f"Sizes, stride {stride} and dilation {dilation} must be at least 1, pad {pad} 0; got {x}, {w}, {y}.")
     # Offsets within the window of one position have 32 bits; all that slabs are planned with fits 64.
-    height, width = (x[i] + y[i] * stride[i - 1] + w[i - 1] * dilation[i - 1] + pad[i - 1] for i in (1, 2))
-    window = (w[0] * dilation[0] + stride[0]) * (w[1] * dilation[1] + stride[1]) * max(x[3], y[3])
-    if max(w[0] * w[1] * x[3] * y[3], window) >= 2**31 or height * width * max(x[3], y[3]) >= 2**62:
+    cdef double channels = max(s.C, s.F), kh = s.KH, kw = s.KW
+    cdef double height = s.H + <double> s.OH * s.sh + kh * s.dh + s.top
+    cdef double width = s.W + <double> s.OW * s.sw + kw * s.dw + s.left
+    cdef double window = (kh * s.dh + s.sh) * (kw * s.dw + s.sw) * channels
+    if max(kh * kw * s.C * s.F, window) >= 2.0**31 or height * width * channels >= 2.0**62:
         raise ValueError("The weights, or the window that one position reads, have 2^31 numbers or more.")
     return s
 
@@ -101,28 +111,40 @@ cdef Py_ssize_t _lines(Py_ssize_t size) noexcept nogil:
     return (size + 63) // 64 * 64
 
 
+cdef int _breathe() except -1:
+    """See to signals, and to whoever wants this thread to stop."""
+    PyErr_CheckSignals()
+    _kernels.breathe()
+    return 0
+
+
 cdef int _useful_threads(Py_ssize_t multiply_adds, int n_threads) noexcept nogil:
     return <int> max(1, min(<Py_ssize_t> n_threads, multiply_adds // 524288))
 
 
 cdef int _run(Pass[floating]* p, int n_threads) except -1:
     """Compute a pass from positions to positions."""
-    n_threads = _useful_threads(p.B * p.h.n * p.w.n * p.taps() * p.columns * p.groups, n_threads)
+    cdef Py_ssize_t work = p.B * p.h.n * p.w.n * p.taps() * p.columns * p.groups
+    n_threads = _useful_threads(work, n_threads)
     plan_data(p[0], n_threads)
     cdef Py_ssize_t offsets = _lines(p.taps() * sizeof(int32_t)), biases = _lines(p.groups * p.group_columns() * sizeof(floating))
-    cdef Py_ssize_t panels = _lines(p.taps() * p.groups * p.group_columns() * sizeof(floating)), own = _lines(data_space(p[0]))
+    cdef Py_ssize_t panels = _lines(panels_size(p[0]) * sizeof(floating)), own = _lines(data_space(p[0]))
     cdef char[::1] space = np.empty(64 + offsets + biases + panels + n_threads * own, dtype=np.int8).view("c")
     cdef char* start = _aligned(&space[0])
-    cdef Py_ssize_t worker
-    cdef int64_t next_slab = 0
+    cdef Py_ssize_t worker, begin, end, some = max(<Py_ssize_t> 1, <Py_ssize_t> (p.n_slabs * (<double> ROUND / max(work, <Py_ssize_t> 1))))
+    cdef int64_t next_slab
     p.offsets, p.biases = <int32_t*> start, <floating*> (start + offsets)
     p.panels = <floating*> (start + offsets + biases)
     start += offsets + biases + panels
     with nogil:
         write_offsets(p[0])
         pack_weights(p[0])
-    for worker in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static"):
-        fill(p[0], start + worker * own, &next_slab)
+    for begin in range(0, p.n_slabs, some):
+        next_slab, end = begin, min(p.n_slabs, begin + some)
+        for worker in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static"):
+            fill(p[0], start + worker * own, &next_slab, end)
+        if end < p.n_slabs:
+            _breathe()
 
 
 def forward(
@@ -192,7 +214,7 @@ def backward_weights(
     """Write the gradients at w and b of sum(y * dy)."""
     cdef Sizes s = _sizes(_shape(x), _shape(dw), _shape(dy), stride, pad, dilation, groups, n_threads)
     cdef Pass[floating] p
-    cdef Py_ssize_t n_chunks, size, own, offsets, k, worker
+    cdef Py_ssize_t n_chunks, size, own, offsets, k, worker, round, n_rounds
     cdef int threads
     cdef bint turned
     _check_bias(db.shape[0], s.F)
@@ -214,11 +236,16 @@ def backward_weights(
     cdef floating* weights = &dw[0, 0, 0, 0]
     cdef floating* biases = &db[0] if db.shape[0] else NULL
     cdef char* rooms = start + offsets + n_chunks * size
-    cdef int64_t next_chunk = 0
+    cdef int64_t next_chunk
     p.offsets = <int32_t*> start
     write_offsets(p)
-    for worker in prange(threads, nogil=True, num_threads=threads, schedule="static"):
-        add_some(p, n_chunks, rooms + worker * own, sums, &next_chunk)
+    n_rounds = 1 + <Py_ssize_t> (<double> (s.B * s.OH * s.OW * s.F) * p.taps() / ROUND)
+    for round in range(n_rounds):
+        next_chunk = 0
+        for worker in prange(threads, nogil=True, num_threads=threads, schedule="static"):
+            add_some(p, n_chunks, rooms + worker * own, sums, &next_chunk, round, n_rounds)
+        if round + 1 < n_rounds:
+            _breathe()
     for k in prange(p.taps() + 1, nogil=True, num_threads=threads, schedule="static"):
         if turned and k < p.taps():
             add_turned(p, k, n_chunks, sums, weights)

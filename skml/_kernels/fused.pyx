@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 cdef extern from "fused.hpp" namespace "skml_fused" nogil:
     cdef struct AdamStep:
-        double rate, beta1, beta2, eps, decay
+        double rate, beta1, beta2, eps, decay, penalty
     void bias_rows[T](T*, const T*, Py_ssize_t, Py_ssize_t, int) noexcept
     void slope[T](const T*, const T*, T*, Py_ssize_t, int) noexcept
     double cross_entropy[T](const T*, Py_ssize_t, int32_t, double, double, T*) noexcept
@@ -266,12 +266,13 @@ def adam(
     double beta2,
     double eps,
     double decay,  # the share of w that is taken away
+    double penalty,  # what times w is added to the gradient
     int n_threads,
 ):
-    """Take one step of Adam: w <- (1 - decay) w - rate m / (sqrt(v) + eps)."""
+    """Take one step of Adam: w <- (1 - decay) w - rate m / (sqrt(v) + eps), m and v those of g + penalty w."""
     cdef Py_ssize_t n = w.shape[0], i
     cdef int threads = _threads(n_threads, n)
-    cdef AdamStep s = AdamStep(rate, beta1, beta2, eps, decay)
+    cdef AdamStep s = AdamStep(rate, beta1, beta2, eps, decay, penalty)
     _same((n, g.shape[0], m.shape[0], v.shape[0]), "w, g, m and v")
     for i in prange((n + PART - 1) // PART, nogil=True, num_threads=threads, schedule="static"):
         adam_part(&w[i * PART], &g[i * PART], &m[i * PART], &v[i * PART], min(<Py_ssize_t> PART, n - i * PART), s)

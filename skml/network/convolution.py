@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from skml import _kernels
 from skml.network.activations import CODES, NONE, as_rows, check_activation
 from skml.network.columns import Columns
-from skml.network.geometry import Geometry
+from skml.network.geometry import Geometry, require_whole
 from skml.network.layers import Layer, Space, after, before, outputs, undone, weight_init
 from skml.network.parameters import Spec
 
@@ -119,12 +119,16 @@ def convolution_forward(x, w, b=None, geometry=None, activation="identity", out=
     b, code = NONE[x.dtype] if b is None else b, CODES[check_activation(activation)]
     path = path_of(geometry, (*x.shape[1:], w.shape[3]), x.dtype)
     if path == "direct":
-        arguments = geometry.stride, geometry.pads(*x.shape[1:3]), geometry.dilation, geometry.groups
-        _kernels.convolution.forward(x, w, b, out, *arguments, code, n_threads)
+        _kernels.convolution.forward(x, w, b, out, *_numbers(geometry, x.shape), code, n_threads)
         return out
     for rows in _products(path, x, as_matrix(w), out, columns or _columns(geometry, x, w)):
         _kernels.fused.bias_activation(rows, b, code, n_threads)
     return out
+
+
+def _numbers(geometry, shape):
+    """Return stride, pads, dilation and groups as the kernels take them, for images of the shape (B, H, W, C)."""
+    return geometry.stride, geometry.pads(*shape[1:3]), geometry.dilation, geometry.groups
 
 
 def _columns(geometry, x, w):
@@ -208,9 +212,8 @@ def weight_gradients(dy, x, out, geometry, n_threads, columns=None):
     dw, db = out
     path = path_of(geometry, (*x.shape[1:], dw.shape[3]), x.dtype)
     if path == "direct":
-        arguments = geometry.stride, geometry.pads(*x.shape[1:3]), geometry.dilation, geometry.groups
         db = NONE[x.dtype] if db is None else db
-        _kernels.convolution.backward_weights(x, dy, dw, db, *arguments, n_threads)
+        _kernels.convolution.backward_weights(x, dy, dw, db, *_numbers(geometry, x.shape), n_threads)
         return
     if path == "columns":
         columns.weights(x, dy, as_matrix(dw))
@@ -225,8 +228,7 @@ def input_gradient(dy, w, dx, geometry, n_threads):
     if path_of(geometry, (*dx.shape[1:], w.shape[3]), dx.dtype) == "matmul":
         return np.matmul(as_rows(dy), as_matrix(w).T, out=as_rows(dx)).reshape(dx.shape)
     # adding up overlapping windows takes longer than their product: there is no path by columns
-    arguments = geometry.stride, geometry.pads(*dx.shape[1:3]), geometry.dilation, geometry.groups
-    _kernels.convolution.backward_data(dy, w, dx, *arguments, n_threads)
+    _kernels.convolution.backward_data(dy, w, dx, *_numbers(geometry, dx.shape), n_threads)
     return dx
 
 
@@ -279,6 +281,7 @@ class Convolution(Layer):
     init: Callable | None = None
 
     def __post_init__(self):
+        require_whole(self.filters, "filters")
         check_activation(self.activation)
         self.geometry()
 
@@ -301,16 +304,26 @@ class Convolution(Layer):
         C, F, K = shape[2] // self.groups, self.filters, math.prod(self.geometry().kernel)
         return filter_specs(self, (C, F), (K * C, K * F // self.groups), F)
 
+    def uses_blas(self, shape, dtype):
+        return path_of(self.geometry(), (*shape, self.filters), dtype) != "direct"
+
     def workspace(self, shape, B, dtype):
         geometry, buffers = self.geometry(), outputs(self.output_shape(shape), B, dtype, self.activation)
-        columns = columns_of(geometry, (*shape, self.filters), B, dtype)
-        return Space(dx=np.empty((B, *shape), dtype=dtype), geometry=geometry, columns=columns, **buffers)
+        sizes = (*shape, self.filters)
+        columns = columns_of(geometry, sizes, B, dtype)
+        direct = _numbers(geometry, (B, *shape)) if path_of(geometry, sizes, dtype) == "direct" else None
+        dx = np.empty((B, *shape), dtype=dtype)
+        return Space(dx=dx, geometry=geometry, columns=columns, direct=direct, none=NONE[np.dtype(dtype)], **buffers)
 
     def forward(self, x, p, space, mode):
         space.x = x
         product, activation = before(space, self.activation, len(x))
-        given = x, p["weight"], p.get("bias"), space.geometry, activation, product, mode.n_threads
-        convolution_forward(*given, columns=space.columns)
+        w, b = p["weight"], p.get("bias", space.none)
+        if space.direct:
+            _kernels.convolution.forward(x, w, b, product, *space.direct, CODES[activation], mode.n_threads)
+        else:
+            given = x, w, b, space.geometry, activation, product, mode.n_threads
+            convolution_forward(*given, columns=space.columns)
         return after(space, self.activation, len(x), mode)
 
     def backward(self, dy, p, g, space, mode, need_dx=True):

@@ -34,7 +34,7 @@ def convolution_output_size(size, kernel_size, stride=1, padding=0, dilation=1):
     Raises
     ------
     ValueError
-        If not one window fits.
+        If not one window fits, or a number is not a whole one of at least 1 (padding: 0).
 
     Examples
     --------
@@ -44,6 +44,13 @@ def convolution_output_size(size, kernel_size, stride=1, padding=0, dilation=1):
     >>> convolution_output_size(7, 2, stride=2, padding="same")
     4
     """
+    sizes = {"size": size, "kernel_size": kernel_size, "stride": stride, "dilation": dilation}
+    for name, value in sizes.items():
+        require_whole(value, name)
+    if isinstance(padding, str):
+        require_word(padding)
+    else:
+        require_whole(padding, "padding", 0)
     reach = dilation * (kernel_size - 1) + 1
     if padding == "same":
         return -(-size // stride)
@@ -96,13 +103,12 @@ class Geometry:
 
     def __post_init__(self):
         for name in ("kernel", "stride", "dilation"):
-            object.__setattr__(self, name, _pair(getattr(self, name), name, 1))
-        if isinstance(self.padding, str) and self.padding not in ("same", "valid"):
-            raise ValueError(f"padding={self.padding!r} is unknown; use 'same', 'valid', or a number of zeros.")
-        if not isinstance(self.padding, str):
-            object.__setattr__(self, "padding", _pair(self.padding, "padding", 0))
-        if not _is_whole(self.groups, 1):
-            raise ValueError(f"groups must be a whole number of at least 1, got {self.groups!r}.")
+            object.__setattr__(self, name, pair_of(getattr(self, name), name))
+        if isinstance(self.padding, str):
+            require_word(self.padding)
+        else:
+            object.__setattr__(self, "padding", pair_of(self.padding, "padding", 0))
+        require_whole(self.groups, "groups")
 
     @functools.lru_cache(maxsize=1024)  # noqa: B019 - asked for in every step, of few geometries
     def output(self, H, W):
@@ -185,7 +191,27 @@ def _tap(offset, size, windows, step, pad):
     return slice(first, last), slice(start, start + max(0, (last - first - 1) * step + 1) * (last > first), step)
 
 
-def _pair(value, name, least):
+def require_whole(value, name, least=1):
+    """Raise a ValueError unless a value is a whole number of at least so much."""
+    if not _is_whole(value, least):
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+
+
+def require_word(padding):
+    """Raise a ValueError unless a word says how to pad."""
+    if padding not in ("same", "valid"):
+        raise ValueError(f"padding={padding!r} is unknown; use 'same', 'valid', or a number of zeros.")
+
+
+def require_size(value):
+    """Return height and width as a tuple, or raise a ValueError unless they are two whole numbers of at least 1."""
+    if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(_is_whole(one, 1) for one in value)):
+        raise ValueError(f"size must be two whole numbers of at least 1, (height, width), got {value!r}.")
+    return tuple(int(one) for one in value)
+
+
+def pair_of(value, name, least=1):
+    """Return a number as two, or two as a tuple; raise a ValueError unless they are whole and large enough."""
     pair = (value, value) if isinstance(value, Integral) else value
     if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(_is_whole(one, least) for one in pair)):
         raise ValueError(f"{name} must be a whole number of at least {least}, or two of them, got {value!r}.")

@@ -22,7 +22,10 @@ from skml.network.activations import (
     activation_forward,
     as_rows,
     check_activation,
+    softmax_backward,
+    softmax_forward,
 )
+from skml.network.geometry import require_whole
 from skml.network.parameters import Spec, glorot_uniform, he_normal, he_uniform
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "Layer",
     "Linear",
     "Mode",
+    "Softmax",
     "Space",
     "dropout_backward",
     "dropout_forward",
@@ -236,6 +240,24 @@ class Layer:
         """
         raise NotImplementedError
 
+    def uses_blas(self, shape, dtype):
+        """Tell whether `forward` multiplies matrices with BLAS, whose threads, and the batch's size, show in the bits.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of a sample.
+        dtype : dtype
+            float32 or float64.
+
+        Returns
+        -------
+        uses_blas : bool
+            True, unless the layer knows better.
+        """
+        parts = self.parts(shape)
+        return not parts or any(part.uses_blas(at, dtype) for _, part, at in parts)
+
     def cost(self, shape):
         """Return the multiplications, each with an addition, that a sample takes.
 
@@ -253,6 +275,12 @@ class Layer:
 
 
 # ------------------------------------------------------------------------- products with an activation
+
+
+# As many columns a kernel multiplies by as fast as BLAS does, adding the bias while it is about it; and each row's bits
+# depend on that row alone. What else the kernel asks for: a row is a pixel.
+FEW_OUTPUTS = 32
+_PLAIN = ((1, 1), (0, 0), (1, 1), 1)
 
 
 def weight_init(init, activation):
@@ -302,7 +330,7 @@ def linear_forward(x, w, b=None, activation="identity", out=None, n_threads=1):
     out : ndarray of shape (..., n_out) or None, default=None
         Where to write.
     n_threads : int, default=1
-        How many threads the activation may use; the product has those of BLAS.
+        How many threads to use; a product of more than 32 columns has those of BLAS.
 
     Returns
     -------
@@ -317,10 +345,16 @@ def linear_forward(x, w, b=None, activation="identity", out=None, n_threads=1):
     array([[3., 0.]])
     """
     y = np.empty((*x.shape[:-1], w.shape[1]), dtype=x.dtype) if out is None else out
-    np.matmul(as_rows(x), w, out=as_rows(y))
+    rows, made, code = as_rows(x), as_rows(y), CODES[check_activation(activation)]
+    if w.shape[1] <= FEW_OUTPUTS and rows.size:
+        given = (array.reshape(1, 1, *array.shape) for array in (rows, w))
+        b = NONE[x.dtype] if b is None else b
+        _kernels.convolution.forward(*given, b, made.reshape(1, 1, *made.shape), *_PLAIN, code, n_threads)
+        return y
+    np.matmul(rows, w, out=made)
     if b is not None or activation != "identity":
         b = NONE[x.dtype] if b is None else b
-        _kernels.fused.bias_activation(as_rows(y), b, CODES[check_activation(activation)], n_threads)
+        _kernels.fused.bias_activation(made, b, code, n_threads)
     return y
 
 
@@ -386,7 +420,7 @@ class Linear(Layer):
     Raises
     ------
     ValueError
-        If there is no such activation.
+        If `n_out` is not a whole number of at least 1, or there is no such activation.
 
     Examples
     --------
@@ -402,6 +436,7 @@ class Linear(Layer):
     init: Callable | None = None
 
     def __post_init__(self):
+        require_whole(self.n_out, "n_out")
         check_activation(self.activation)
 
     def output_shape(self, shape):
@@ -429,6 +464,9 @@ class Linear(Layer):
         out = space.dx[: len(dy)], g["weight"], g.get("bias")
         return linear_backward(dz, space.x, p["weight"], out, need_dx)[0]
 
+    def uses_blas(self, shape, dtype):
+        return self.n_out > FEW_OUTPUTS
+
     def cost(self, shape):
         return math.prod(shape) * self.n_out
 
@@ -449,6 +487,9 @@ class Flatten(Layer):
 
     def output_shape(self, shape):
         return (math.prod(shape),)
+
+    def uses_blas(self, shape, dtype):
+        return False
 
     def workspace(self, shape, B, dtype):
         return Space(shape=tuple(shape))
@@ -486,6 +527,9 @@ class Activation(Layer):
     def __post_init__(self):
         check_activation(self.activation)
 
+    def uses_blas(self, shape, dtype):
+        return False
+
     def workspace(self, shape, B, dtype):
         return Space(y=np.empty((B, *shape), dtype=dtype), dx=np.empty((B, *shape), dtype=dtype))
 
@@ -497,6 +541,32 @@ class Activation(Layer):
         b = len(dy)
         known = space.x if self.activation in FROM_INPUT else space.y[:b]
         return activation_backward(dy, known, self.activation, space.dx[:b], mode.n_threads) if need_dx else None
+
+
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """Each row, or each pixel's channels, made a distribution, see :func:`softmax_forward`.
+
+    A network that learns with :class:`CrossEntropy` ends without it: that loss takes logits.
+
+    Examples
+    --------
+    >>> from skml.network import Softmax
+    >>> Softmax().output_shape((10,))
+    (10,)
+    """
+
+    def uses_blas(self, shape, dtype):
+        return False
+
+    def workspace(self, shape, B, dtype):
+        return Space(y=np.empty((B, *shape), dtype=dtype), dx=np.empty((B, *shape), dtype=dtype))
+
+    def forward(self, x, p, space, mode):
+        return softmax_forward(x, space.y[: len(x)])
+
+    def backward(self, dy, p, g, space, mode, need_dx=True):
+        return softmax_backward(dy, space.y[: len(dy)], space.dx[: len(dy)]) if need_dx else None
 
 
 def dropout_forward(x, rate, layer=0, out=None, mode=None):
@@ -591,6 +661,9 @@ class Dropout(Layer):
     def __post_init__(self):
         if not 0 <= self.rate < 1:
             raise ValueError(f"The rate of dropout must be at least 0 and below 1, got {self.rate!r}.")
+
+    def uses_blas(self, shape, dtype):
+        return False
 
     def workspace(self, shape, B, dtype):
         return Space(y=np.empty((B, *shape), dtype=dtype), dx=np.empty((B, *shape), dtype=dtype))
@@ -690,6 +763,11 @@ class Embedding(Layer):
     init : callable, default=he_normal
         The initialiser; it is told a fan_in of 2, so that `he_normal` draws from N(0, 1).
 
+    Raises
+    ------
+    ValueError
+        If a number is not a whole one of at least 1.
+
     Examples
     --------
     >>> from skml.network import Embedding
@@ -701,6 +779,10 @@ class Embedding(Layer):
     n_out: int
     init: Callable = he_normal
 
+    def __post_init__(self):
+        require_whole(self.n_codes, "n_codes")
+        require_whole(self.n_out, "n_out")
+
     def output_shape(self, shape):
         if len(shape) != 1:
             raise ValueError(f"Embedding takes rows of codes, not samples of shape {shape}.")
@@ -708,6 +790,9 @@ class Embedding(Layer):
 
     def specs(self, shape):
         return (Spec("weight", (self.n_codes, self.n_out), self.init, 2, self.n_out),)
+
+    def uses_blas(self, shape, dtype):
+        return False
 
     def workspace(self, shape, B, dtype):
         return Space(y=np.empty((B, *self.output_shape(shape)), dtype=dtype))

@@ -44,8 +44,8 @@ def cross_entropy(z, y, weights=None, *, smoothing=0.0, out=None, n_threads=1):
     ----------
     z : ndarray of shape (B, K), float32 or float64
         Logits.
-    y : ndarray of shape (B,), int32
-        Classes, 0 to K - 1.
+    y : ndarray of shape (B,), int
+        Classes, 0 to K - 1; int32 is taken as it is.
     weights : ndarray of shape (B,) or None, default=None
         Of the rows.
     smoothing : float, default=0.0
@@ -65,7 +65,7 @@ def cross_entropy(z, y, weights=None, *, smoothing=0.0, out=None, n_threads=1):
     Raises
     ------
     ValueError
-        If a class lies outside, or shapes disagree.
+        If a class lies outside or is no whole number, or shapes disagree.
 
     Examples
     --------
@@ -77,9 +77,20 @@ def cross_entropy(z, y, weights=None, *, smoothing=0.0, out=None, n_threads=1):
     """
     dz, losses = np.empty_like(z) if out is None else out, np.empty(len(z))
     arguments = _NONE, float(smoothing), _NONE, dz, losses, n_threads
-    _kernels.fused.softmax_cross_entropy(z, y, *arguments)
+    _kernels.fused.softmax_cross_entropy(z, _codes(y), *arguments)
     dz *= _shares(weights, len(z)).astype(z.dtype)[:, None]
     return losses, dz
+
+
+def _codes(y):
+    """Return classes as the kernel takes them."""
+    y = np.asarray(y)
+    if y.dtype == np.int32 and y.flags.c_contiguous:
+        return y
+    if y.dtype.kind not in "iu":
+        raise ValueError(f"Classes are whole numbers from 0 on, not of dtype {y.dtype}.")
+    # what an int32 cannot hold is too large for the kernel as well
+    return np.ascontiguousarray(np.clip(y, -1, 2**31 - 1), dtype=np.int32)
 
 
 def binary_cross_entropy(z, y, weights=None, *, out=None):

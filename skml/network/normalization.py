@@ -14,6 +14,7 @@ __all__ = [
     "LayerNormalization",
     "batch_normalization_backward",
     "batch_normalization_forward",
+    "batch_statistics",
     "layer_normalization_backward",
     "layer_normalization_forward",
 ]
@@ -76,6 +77,13 @@ def batch_statistics(x, eps, out=None, n_threads=1):
     -------
     mean, var, rstd : ndarray of shape (F,)
         Of the dtype of x.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skml.network import batch_statistics
+    >>> batch_statistics(np.array([[1.0], [3.0]]), eps=0.0)
+    (array([2.]), array([1.]), array([1.]))
     """
     mean, var, rstd = np.empty((3, x.shape[-1]), dtype=x.dtype) if out is None else out
     _kernels.fused.batch_norm_statistics(as_rows(x), mean, var, n_threads)
@@ -176,6 +184,9 @@ class BatchNormalization(Layer):
 
     def states(self, shape):
         return Spec("running_mean", (shape[-1],)), Spec("running_var", (shape[-1],), ones)
+
+    def uses_blas(self, shape, dtype):
+        return False
 
     def workspace(self, shape, B, dtype):
         buffers = outputs(shape, B, dtype, self.activation)
@@ -310,6 +321,9 @@ class LayerNormalization(Layer):
 
     def specs(self, shape):
         return Spec("gamma", (shape[-1],), ones), Spec("beta", (shape[-1],))
+
+    def uses_blas(self, shape, dtype):
+        return False
 
     def workspace(self, shape, B, dtype):
         y, dx = np.empty((B, *shape), dtype=dtype), np.empty((B, *shape), dtype=dtype)

@@ -190,12 +190,10 @@ class Adam:
         if self.largest_norm is not None:
             clip_gradient(g, self.largest_norm, n_threads)
         rate = self.learning_rate * factor
-        if self.weight_decay and not self._decoupled():
-            g += self.weight_decay * w
         # (m / c1) / (sqrt(v / c2) + epsilon) = (sqrt(c2) / c1) m / (sqrt(v) + sqrt(c2) epsilon)
         c1, root = 1 - self.beta1**t, math.sqrt(1 - self.beta2**t)
-        decay = rate * self.weight_decay if self._decoupled() else 0.0
-        settings = rate * root / c1, self.beta1, self.beta2, self.epsilon * root, decay
+        decay, penalty = (rate * self.weight_decay, 0.0) if self._decoupled() else (0.0, self.weight_decay)
+        settings = rate * root / c1, self.beta1, self.beta2, self.epsilon * root, decay, penalty
         _kernels.fused.adam(w, g, *moments, *settings, n_threads)
 
     def _decoupled(self):

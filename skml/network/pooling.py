@@ -40,7 +40,7 @@ def max_pooling_forward(x, geometry, kind="max", out=None, n_threads=1):
     kind : {"max", "min"}, default="max"
         Which.
     out : (ndarray, ndarray) or None, default=None
-        Where to write.
+        Where to write; an index of no images is left as it is.
     n_threads : int, default=1
         How many threads to use.
 
@@ -101,17 +101,19 @@ def max_pooling_backward(dy, index, geometry, out, n_threads=1):
     return out
 
 
-def average_pooling_forward(x, geometry, out=None):
+def average_pooling_forward(x, geometry, out=None, n_threads=1):
     """Take the mean of what of each window lies on the image.
 
     Parameters
     ----------
     x : ndarray of shape (B, H, W, C), float32 or float64
-        Images.
+        Images; C-contiguous.
     geometry : Geometry
-        Of the windows.
+        Of the windows, without dilation.
     out : ndarray of shape (B, OH, OW, C) or None, default=None
         Where to write.
+    n_threads : int, default=1
+        How many threads to use.
 
     Returns
     -------
@@ -125,26 +127,25 @@ def average_pooling_forward(x, geometry, out=None):
     >>> average_pooling_forward(np.arange(3.0).reshape(1, 1, 3, 1), Geometry((1, 2), stride=2, padding="same")).ravel()
     array([0.5, 2. ])
     """
-    H, W = x.shape[1:3]
-    y = np.empty((len(x), *geometry.output(H, W), x.shape[3]), dtype=x.dtype) if out is None else out
-    y[...] = 0
-    for _, _, windows, pixels in geometry.taps(H, W):
-        y[:, *windows] += x[:, *pixels]
-    y *= _shares(geometry, H, W, x.dtype)
-    return y
+    if out is None:
+        out = np.empty((len(x), *geometry.output(*x.shape[1:3]), x.shape[3]), dtype=x.dtype)
+    _kernels.pooling.average_pool(x, out, geometry.kernel, geometry.stride, geometry.pads(*x.shape[1:3]), n_threads)
+    return out
 
 
-def average_pooling_backward(dy, geometry, out):
+def average_pooling_backward(dy, geometry, out, n_threads=1):
     """Carry a gradient back through :func:`average_pooling_forward`: it is shared out evenly.
 
     Parameters
     ----------
     dy : ndarray of shape (B, OH, OW, C)
-        At the output.
+        At the output; C-contiguous.
     geometry : Geometry
         Of the windows.
     out : ndarray of shape (B, H, W, C)
-        Where to write.
+        Where to write; C-contiguous.
+    n_threads : int, default=1
+        How many threads to use.
 
     Returns
     -------
@@ -158,22 +159,9 @@ def average_pooling_backward(dy, geometry, out):
     >>> average_pooling_backward(np.ones((1, 1, 1, 1)), Geometry(2), np.empty((1, 2, 2, 1))).ravel()
     array([0.25, 0.25, 0.25, 0.25])
     """
-    H, W = out.shape[1:3]
-    shares = _shares(geometry, H, W, dy.dtype)
-    out[...] = 0
-    for sample, dx in zip(dy, out):  # one at a time: the product stays small
-        shared = sample * shares
-        for _, _, windows, pixels in geometry.taps(H, W):
-            dx[pixels] += shared[windows]
+    arguments = geometry.kernel, geometry.stride, geometry.pads(*out.shape[1:3])
+    _kernels.pooling.average_pool_backward(dy, out, *arguments, n_threads)
     return out
-
-
-def _shares(geometry, H, W, dtype):
-    """Return 1 / (pixels in each window), of shape (OH, OW, 1)."""
-    counts = np.zeros((*geometry.output(H, W), 1), dtype=dtype)
-    for _, _, windows, _ in geometry.taps(H, W):
-        counts[windows] += 1
-    return np.reciprocal(counts, out=counts)
 
 
 @dataclass(frozen=True)
@@ -237,10 +225,15 @@ class Pooling(Layer):
         H, W, C = image_shape(shape, "Pooling")
         return (*self.geometry().output(H, W), C)
 
+    def uses_blas(self, shape, dtype):
+        return False
+
     def workspace(self, shape, B, dtype):
         made, geometry = (B, *self.output_shape(shape)), self.geometry()
         index = np.empty(made, dtype=np.uint8) if self.kind in SIGNS else None
-        space = Space(dx=np.empty((B, *shape), dtype), y=np.empty(made, dtype), index=index, geometry=geometry)
+        numbers = geometry.kernel, geometry.stride, geometry.pads(*shape[:2]), SIGNS.get(self.kind)
+        buffers = {"dx": np.empty((B, *shape), dtype), "y": np.empty(made, dtype), "index": index}
+        space = Space(geometry=geometry, numbers=numbers, **buffers)
         if self.activation != "identity":
             space.dz = np.empty(made, dtype)
         return space
@@ -248,9 +241,9 @@ class Pooling(Layer):
     def forward(self, x, p, space, mode):
         y = space.y[: len(x)]
         if self.kind == "average":
-            average_pooling_forward(x, space.geometry, y)
+            average_pooling_forward(x, space.geometry, y, mode.n_threads)
         else:
-            max_pooling_forward(x, space.geometry, self.kind, (y, space.index[: len(x)]), mode.n_threads)
+            _kernels.pooling.max_pool(x, y, space.index[: len(x)], *space.numbers, mode.n_threads)
         return y if self.activation == "identity" else activation_forward(y, self.activation, y, mode.n_threads)
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
@@ -260,7 +253,7 @@ class Pooling(Layer):
         if self.activation != "identity":
             dy = activation_backward(dy, space.y[:b], self.activation, space.dz[:b], mode.n_threads)
         if self.kind == "average":
-            return average_pooling_backward(dy, space.geometry, dx)
+            return average_pooling_backward(dy, space.geometry, dx, mode.n_threads)
         return max_pooling_backward(dy, space.index[: len(dy)], space.geometry, dx, mode.n_threads)
 
 
@@ -373,6 +366,9 @@ class GlobalPooling(Layer):
 
     def output_shape(self, shape):
         return image_shape(shape, "GlobalPooling")[2:]
+
+    def uses_blas(self, shape, dtype):
+        return False
 
     def workspace(self, shape, B, dtype):
         made = (B, shape[2])

@@ -1,9 +1,11 @@
 """A program: a network for samples of one shape, with its parameters, gradients, states and buffers."""
 
+import math
+
 import numpy as np
 
-from skml.network.composition import format_table, network_table
-from skml.network.parameters import initialize
+from skml.network.composition import Sequential, format_table, network_table
+from skml.network.parameters import Parameters, initialize
 
 __all__ = ["Program"]
 
@@ -69,6 +71,75 @@ class Program:
         self.gradients = self.parameters.like()
         self._open()
 
+    def tree(self):
+        """Return parameters and states by layer, see :meth:`Parameters.tree`.
+
+        Returns
+        -------
+        tree : dict
+            Of views, and of such dicts.
+        """
+        return self._p
+
+    def with_parts(self, network, parameters, states, shape=None):
+        """Return a program of other layers or numbers, with buffers of its own.
+
+        Parameters
+        ----------
+        network : Layer
+            The layers.
+        parameters, states : Parameters
+            Theirs; they are not copied.
+        shape : tuple of int or None, default=None
+            Of a sample; None means the same as here.
+
+        Returns
+        -------
+        twin : Program
+            Of the same dtype.
+        """
+        shape = self.shape if shape is None else tuple(shape)
+        twin = type(self).__new__(type(self))
+        made = tuple(network.output_shape(shape))
+        twin.__setstate__(
+            {"network": network, "shape": shape, "output_shape": made, "parameters": parameters, "states": states}
+        )
+        return twin
+
+    def with_numbers(self, parameters, states):
+        """Return a program of the same layers with other numbers, and buffers of its own.
+
+        Parameters
+        ----------
+        parameters, states : ndarray of shape (n_parameters,) and (n_states,)
+            The numbers; they are not copied.
+
+        Returns
+        -------
+        twin : Program
+            The same network.
+        """
+        arrays = Parameters(self.parameters.shapes, parameters), Parameters(self.states.shapes, states)
+        return self.with_parts(self.network, *arrays)
+
+    def part(self, start, stop):
+        """Return the program of some of the layers of a :class:`Sequential`; it shares its numbers with the whole.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first layer, and the one after the last.
+
+        Returns
+        -------
+        part : Program
+            It takes what layer `start` is given, and gives what layer `stop` would be given.
+        """
+        layers = self.network.layers
+        shape = Sequential(layers[:start]).output_shape(self.shape)
+        arrays = (_part(of, start, stop) for of in (self.parameters, self.states))
+        return self.with_parts(Sequential(layers[start:stop]), *arrays, shape)
+
     def reserve(self, B):
         """Make room for batches of up to `B` samples; `forward` does so itself when it must.
 
@@ -131,6 +202,18 @@ class Program:
             See :func:`format_table`.
         """
         return format_table(network_table(self.network, self.shape))
+
+
+def _part(whole, start, stop):
+    """Return the arrays of the layers from `start` to before `stop`, named as if those were all; they lie in order."""
+    shapes, before = {}, 0
+    for name, shape in whole.shapes.items():
+        number, _, rest = name.partition(".")
+        if int(number) < start:
+            before += math.prod(shape)
+        elif int(number) < stop:
+            shapes[f"{int(number) - start}.{rest}"] = shape
+    return Parameters(shapes, whole.flat[before : before + sum(map(math.prod, shapes.values()))])
 
 
 def _merged(tree, other):

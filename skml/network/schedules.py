@@ -163,6 +163,6 @@ def schedule(name):
     """
     if callable(name):
         return name
-    if name not in SCHEDULES:
+    if not isinstance(name, str) or name not in SCHEDULES:
         raise ValueError(f"There is no schedule {name!r}; there are {', '.join(map(repr, SCHEDULES))}.")
     return SCHEDULES[name]

@@ -176,6 +176,34 @@ class Plan:
         total = self.max_iter * n_batches
         return total if self.max_steps is None else min(total, self.max_steps)
 
+    def factor(self, t, total):
+        """Return what the learning rate is multiplied with in a step.
+
+        Parameters
+        ----------
+        t : int
+            The number of the step, from 0.
+        total : int
+            How many there are.
+
+        Returns
+        -------
+        factor : float
+            The schedule's.
+
+        Raises
+        ------
+        ValueError
+            If that is no finite number of at least 0.
+        """
+        value = self.schedule(t, total)
+        if not (isinstance(value, Real) and 0 <= value < math.inf):
+            raise ValueError(
+                f"The schedule of the learning rate gave {value!r} for step {t} of {total}; what it gives must be a "
+                "finite number of at least 0."
+            )
+        return float(value)
+
 
 @dataclass(frozen=True)
 class Training:
@@ -489,7 +517,7 @@ def epoch(job, state):
             first, t = float(sums[0] / sums[1]) if first is None else first, t + 1
         figures = _validated(job)
     loss = float(sums[0] / sums[1])
-    metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * _factor(plan, t - 1, total)}
+    metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * plan.factor(t - 1, total)}
     if not _is_sound(job, buffer, metrics):
         worst = {name: -math.inf if name == "validation_score" else math.inf for name in metrics}
         return None, {name: value if math.isfinite(value) else worst[name] for name, value in metrics.items()}
@@ -533,7 +561,7 @@ def step(job, batch, moments, count):
     losses, dz = plan.loss(program.forward(x, mode), y, weights, plan.n_threads)
     program.backward(dz, mode)
     w, g = program.parameters.flat, program.gradients.flat
-    plan.optimizer.update(w, g, moments, t + 1, _factor(plan, t, total), plan.n_threads)
+    plan.optimizer.update(w, g, moments, t + 1, plan.factor(t, total), plan.n_threads)
     return (losses.sum(), len(losses)) if weights is None else (losses @ weights, weights.sum())
 
 
@@ -614,17 +642,6 @@ def _require_like(shown, x):
             f"augment must return an array of numbers of shape {x.shape}, as it is given; it returned "
             f"{type(shown).__name__} of shape {found.shape} and type {found.dtype}."
         )
-
-
-def _factor(plan, t, total):
-    """Return what the learning rate is multiplied with in step t."""
-    factor = plan.schedule(t, total)
-    if not (isinstance(factor, Real) and 0 <= factor < math.inf):
-        raise ValueError(
-            f"A schedule must return a finite number of at least 0 for each step; for step {t} of {total} it returned "
-            f"{factor!r}."
-        )
-    return factor
 
 
 def _is_sound(job, buffer, metrics):

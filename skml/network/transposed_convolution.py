@@ -19,9 +19,10 @@ from skml.network.convolution import (
     filter_specs,
     image_shape,
     input_gradient,
+    path_of,
     weight_gradients,
 )
-from skml.network.geometry import Geometry
+from skml.network.geometry import Geometry, require_size, require_whole
 from skml.network.layers import Layer, Space, after, before, outputs, undone
 
 __all__ = ["TransposedConvolution", "transposed_convolution_backward", "transposed_convolution_forward"]
@@ -198,7 +199,10 @@ class TransposedConvolution(Layer):
     init: Callable | None = None
 
     def __post_init__(self):
+        require_whole(self.filters, "filters")
         check_activation(self.activation)
+        if self.size is not None:
+            object.__setattr__(self, "size", require_size(self.size))
         self.geometry()
 
     def geometry(self):
@@ -222,6 +226,10 @@ class TransposedConvolution(Layer):
         # A pixel lies in K / stride^2 windows.
         fan_in = max(1, K * C // (self.groups * math.prod(geometry.stride)))
         return filter_specs(self, (F, C), (fan_in, K * F), self.filters)
+
+    def uses_blas(self, shape, dtype):
+        sizes = (*self.output_shape(shape), shape[2])
+        return path_of(self.geometry(), sizes, dtype) == "matmul"
 
     def workspace(self, shape, B, dtype):
         geometry, made = self.geometry(), self.output_shape(shape)

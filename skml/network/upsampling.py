@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skml.network.convolution import image_shape
+from skml.network.geometry import pair_of, require_size
 from skml.network.layers import Layer, Space
 
 __all__ = ["Upsampling", "interpolation_matrix", "upsampling_backward", "upsampling_forward"]
@@ -152,7 +153,7 @@ class Upsampling(Layer):
     Raises
     ------
     ValueError
-        If there is no such method.
+        If there is no such method, or a number is not a whole one of at least 1.
 
     Examples
     --------
@@ -168,8 +169,9 @@ class Upsampling(Layer):
     def __post_init__(self):
         if self.method not in ("nearest", "bilinear"):
             raise ValueError(f"method={self.method!r} of upsampling is unknown; there are nearest, bilinear.")
-        if min(np.ravel(self.size or self.factor)) < 1:
-            raise ValueError(f"Upsampling to {self.size or self.factor} leaves nothing.")
+        pair_of(self.factor, "factor")
+        if self.size is not None:
+            object.__setattr__(self, "size", require_size(self.size))
 
     def output_shape(self, shape):
         H, W, C = image_shape(shape, "Upsampling")

@@ -21,7 +21,7 @@ from skml.network.training import Job, Plan, split_rows, start_training, trainin
 from skml.vision.architectures import Body, body_layers, n_bytes
 from skml.vision.augmentation import AUGMENTATIONS, augmentation
 from skml.vision.images import as_shape, flat_rows, scale_images, shape_of_rows
-from skml.vision.running import Pool, threads_for, with_arrays, without_last
+from skml.vision.running import Pool, threads_for
 from skml.vision.validation import NONE, Rows, given_rows, of_validation, weighted_rows
 from skml.vision.weighting import Weighted, spread
 
@@ -208,7 +208,7 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
             raise self._refusal(f"dtype={self.dtype!r}; the last fit computed in {program.dtype}")
         if len(self._optimizer().moments(start.parameters[:0])) != len(start.moments):
             raise self._refusal(f"solver={self.solver!r}, which cannot take up the moments of the last fit's")
-        return with_arrays(program, start.parameters.copy(), start.states.copy()), start
+        return program.with_numbers(start.parameters.copy(), start.states.copy()), start
 
     def _batch(self, n):
         """Return how many of n distinct rows a batch holds."""
@@ -296,7 +296,7 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
             "n_iter_": state.n_iter,
             "n_parameters_": program.parameters.count,
             "n_steps_": state.n_steps,
-            "pool_": Pool(with_arrays(program, *state.model())),
+            "pool_": Pool(program.with_numbers(*state.model())),
             "training_": state,
         }
 
@@ -304,7 +304,7 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
 
     def _checked(self, X):
         """Return validated rows for a fitted network."""
-        check_is_fitted(self)
+        check_is_fitted(self, "pool_")
         X, _ = self._rows(X, reset=False)
         self.images_.warn_of_scale(X)
         return X
@@ -349,7 +349,7 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         return self._head(self._number(layer) + 1).outputs(X, self.images_, self._threads())
 
     def _head(self, k):
-        return Pool(without_last(self.pool_.program, k))
+        return Pool(self.pool_.program.part(0, k))
 
     def _number(self, layer):
         """Return the number of a layer that the user names."""
@@ -362,7 +362,7 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
     @property
     def _n_features_out(self):
         program = self.pool_.program
-        return without_last(program, len(program.network.layers) - 1).output_shape[0]
+        return program.part(0, len(program.network.layers) - 1).output_shape[0]
 
     def summary(self):
         """Return the table of layers, output shapes, parameters and multiply-adds.

@@ -14,7 +14,7 @@ from skml.network.composition import Sequential
 from skml.network.losses import Squared
 from skml.vision.architectures import Body, body_layers, with_head
 from skml.vision.base import BODY_CONSTRAINTS, TRAINING_CONSTRAINTS, BaseConvNet, Task
-from skml.vision.decoding import Codes, decoder_layers, without_first
+from skml.vision.decoding import Codes, decoder_layers
 from skml.vision.running import Pool
 from skml.vision.validation import HeldOut
 
@@ -337,7 +337,7 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
         check_is_fitted(self)
         program = self.pool_.program
         Z = validate_codes(X, self.n_components_, program.dtype)
-        decoder = Pool(without_first(program, self.n_encoder_layers_))
+        decoder = Pool(program.part(self.n_encoder_layers_, len(program.network.layers)))
         with np.errstate(over="ignore", invalid="ignore"):
             outputs = decoder.outputs(Z, Codes(), self._threads())
         return _unscaled(outputs, self.images_)

@@ -9,9 +9,7 @@ from skml.network.composition import Sequential
 from skml.network.convolution import Convolution
 from skml.network.layers import Layer, Linear, Space
 from skml.network.normalization import BatchNormalization
-from skml.network.parameters import Parameters
 from skml.network.upsampling import Upsampling
-from skml.vision.running import _program as made_of
 
 
 @dataclass(frozen=True)
@@ -105,32 +103,3 @@ def _convolved(filters, layer, normalization):
     if normalization is None:
         return [Convolution(filters, layer.kernel, activation=layer.activation)]
     return [Convolution(filters, layer.kernel, bias=False), BatchNormalization(normalization.activation)]
-
-
-def without_first(program, k):
-    """Return the program of the layers after the first k; it shares its numbers with the whole.
-
-    Parameters
-    ----------
-    program : Program
-        Of a :class:`Sequential`.
-    k : int
-        How many layers to leave out.
-
-    Returns
-    -------
-    tail : Program
-        It takes what layer k is given.
-    """
-    network = program.network
-    shape = Sequential(network.layers[:k]).output_shape(program.shape)
-    changed = {"network": Sequential(network.layers[k:]), "shape": tuple(shape)}
-    for name in ("parameters", "states"):
-        whole, shapes = getattr(program, name), {}
-        for key, size in whole.shapes.items():
-            number, _, rest = key.partition(".")
-            if int(number) >= k:
-                shapes[f"{int(number) - k}.{rest}"] = size
-        first = whole.count - sum(map(math.prod, shapes.values()))
-        changed[name] = Parameters(shapes, whole.flat[first:])  # they lie in the order of the layers
-    return made_of({**program.__getstate__(), **changed})

@@ -1,15 +1,20 @@
 """Running fitted networks: from rows to outputs, in batches, by any number of callers at once."""
 
+import math
+from contextlib import nullcontext
+
 import numpy as np
 
 from skml import _kernels
-from skml.network.composition import Sequential
+from skml.network.composition import network_table
+from skml.network.inference import for_inference
 from skml.network.layers import Mode
-from skml.network.parameters import Parameters
-from skml.network.program import Program
 
-# Rows at a time, and the most for which buffers are kept from call to call.
-BATCH, KEPT = 64, 1
+# The fewest and the most rows at a time; between them, as many as make so many numbers of a layer: those stay in the
+# cache until the next layer reads them.
+FEWEST, MOST, NUMBERS = 8, 64, 2**18
+# The most rows for which buffers are kept from call to call.
+KEPT = 8
 # Multiply-adds in a batch from which on several threads are worth waking up.
 WORTH = 2**22
 
@@ -19,55 +24,43 @@ def threads_for(n_threads, work):
     return n_threads if work >= WORTH else 1
 
 
-def with_arrays(program, parameters, states):
-    """Return a program with other numbers, and buffers of its own.
+class Runner:
+    """A program with room for its batches, for one caller at a time.
 
     Parameters
     ----------
     program : Program
-        What to run.
-    parameters, states : ndarray of shape (n_parameters,) and (n_states,)
-        The numbers; they are not copied.
-
-    Returns
-    -------
-    twin : Program
-        The same network.
+        To be run; its buffers must be its own.
     """
-    arrays = {"parameters": parameters, "states": states}
-    held = {name: Parameters(getattr(program, name).shapes, flat) for name, flat in arrays.items()}
-    return _program({**program.__getstate__(), **held})
 
+    def __init__(self, program):
+        self.program = program
+        largest = max((math.prod(row.output_shape) for row in network_table(program.network, program.shape)), default=1)
+        self.batch = max(FEWEST, min(MOST, NUMBERS // max(largest, 1)))
+        self.cost = program.network.cost(program.shape)
+        self.uses_blas = program.network.uses_blas(program.shape, program.dtype)
+        self.room = np.empty((0, *program.shape), dtype=program.dtype)
 
-def without_last(program, k):
-    """Return the program of the first k layers; it shares its numbers with the whole.
+    def twin(self):
+        """Return a runner of the same numbers with buffers of its own."""
+        program = self.program
+        return Runner(program.with_numbers(program.parameters.flat, program.states.flat))
 
-    Parameters
-    ----------
-    program : Program
-        Of a :class:`Sequential`.
-    k : int
-        How many layers to keep.
+    def mode(self, n, n_threads):
+        """Return how to run n rows."""
+        return Mode(n_threads=threads_for(n_threads, min(n, self.batch) * self.cost))
 
-    Returns
-    -------
-    head : Program
-        What it gives is what layer k would be given.
-    """
-    network = Sequential(program.network.layers[:k])
-    changed = {"network": network, "output_shape": tuple(network.output_shape(program.shape))}
-    for name in ("parameters", "states"):
-        whole = getattr(program, name)
-        shapes = {key: shape for key, shape in whole.shapes.items() if int(key.partition(".")[0]) < k}
-        size = sum(int(np.prod(shape)) for shape in shapes.values())
-        changed[name] = Parameters(shapes, whole.flat[:size])  # they lie in the order of the layers
-    return _program({**program.__getstate__(), **changed})
-
-
-def _program(state):
-    program = Program.__new__(Program)
-    program.__setstate__(state)
-    return program
+    def batches(self, X, prepare):
+        """Yield slices of rows, and those rows as the program takes them."""
+        if len(self.room) < min(len(X), self.batch):
+            self.room = np.empty((min(len(X), self.batch), *self.program.shape), dtype=self.program.dtype)
+        limited = _kernels.blas_threads(1) if self.uses_blas else nullcontext()
+        with np.errstate(over="ignore"), limited:
+            for start in range(0, len(X), self.batch):
+                rows = X[start : start + self.batch]
+                x = self.room[: len(rows)]
+                prepare(rows, x)
+                yield slice(start, start + len(rows)), x
 
 
 class Pool:
@@ -81,7 +74,7 @@ class Pool:
 
     def __init__(self, program):
         self.program = program
-        self.cost = program.network.cost(program.shape)
+        self.lean = None
         self.idle = []
         self.prepared = {}
 
@@ -111,11 +104,13 @@ class Pool:
         outputs : ndarray of shape (n, *output_shape)
             Of the network's dtype.
         """
-        program, mode = self._borrow(), self._mode(len(X), n_threads)
+        runner = self._borrow()
+        program, mode = runner.program, runner.mode(len(X), n_threads)
         outputs = np.empty((len(X), *program.output_shape), dtype=program.dtype)
-        for some, x in batches(X, self._preparation(X, images), program):
+        for some, x in runner.batches(X, self._preparation(X, images)):
             outputs[some] = program.forward(x, mode)
-        self._give_back(program, len(X))
+        if len(X) <= KEPT:
+            self.idle.append(runner)
         return outputs
 
     def gradients(self, X, images, slopes, n_threads=1):
@@ -137,9 +132,10 @@ class Pool:
         gradients : ndarray of shape (n, H, W, C)
             Of the network's dtype.
         """
-        program, mode = self._borrow(), self._mode(len(X), n_threads)
+        runner = Runner(self.program).twin()
+        program, mode = runner.program, runner.mode(len(X), n_threads)
         gradients = np.empty((len(X), *program.shape), dtype=program.dtype)
-        for some, x in batches(X, self._preparation(X, images), program):
+        for some, x in runner.batches(X, self._preparation(X, images)):
             program.forward(x, mode)
             gradients[some] = program.backward(slopes[some], mode, need_dx=True)
         return gradients
@@ -152,25 +148,11 @@ class Pool:
             self.prepared[X.dtype.char] = images, prepare
         return prepare
 
-    def _mode(self, n, n_threads):
-        return Mode(n_threads=threads_for(n_threads, min(n, BATCH) * self.cost))
-
     def _borrow(self):
+        """Return a runner that nobody else uses."""
         try:
             return self.idle.pop()
         except IndexError:
-            return with_arrays(self.program, self.program.parameters.flat, self.program.states.flat)
-
-    def _give_back(self, program, n):
-        if n <= KEPT:
-            self.idle.append(program)
-
-
-def batches(X, prepare, program):
-    """Yield slices of rows, and those rows as the program takes them."""
-    buffer = np.empty((min(len(X), BATCH), *program.shape), dtype=program.dtype)
-    with np.errstate(over="ignore"), _kernels.blas_threads(1):
-        for start in range(0, len(X), BATCH):
-            rows = X[start : start + BATCH]
-            prepare(rows, buffer[: len(rows)])
-            yield slice(start, start + len(rows)), buffer[: len(rows)]
+            if self.lean is None:  # if two callers come here at once, both make the same
+                self.lean = Runner(for_inference(self.program))
+            return self.lean.twin()

@@ -79,3 +79,21 @@ def test_same_pads_evenly_and_sees_all_of_it(kernel, stride):
 def test_what_is_no_geometry_is_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         Geometry(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"stride": 0}, "stride must be a whole number of at least 1, got 0"),
+        ({"dilation": 0}, "dilation must be a whole number"),
+        ({"kernel_size": 0}, "kernel_size must be a whole number"),
+        ({"size": 0}, "size must be a whole number"),
+        ({"size": 4.5}, "size must be a whole number"),
+        ({"padding": -1}, "padding must be a whole number of at least 0"),
+        ({"padding": "full"}, "padding='full' is unknown"),
+        ({"stride": 0, "padding": "same"}, "stride must be a whole number"),
+    ],
+)
+def test_sizes_of_nonsense_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        convolution_output_size(**{"size": 8, "kernel_size": 3, **arguments})

@@ -5,12 +5,16 @@ import pytest
 from _contract.gradients import Run, check_gradients, check_layer
 
 from skml.network import (
+    Convolution,
     Dropout,
     Embedding,
     Flatten,
     Layer,
     Linear,
     Mode,
+    Softmax,
+    TransposedConvolution,
+    Upsampling,
     dropout_backward,
     dropout_forward,
     embedding_forward,
@@ -128,3 +132,30 @@ def test_a_layer_of_ones_own_need_say_little():
     ):
         with pytest.raises(NotImplementedError):
             call()
+
+
+def test_softmax_is_the_pair(rng):
+    run = check_layer(Softmax(), (4, 3), rng)
+    assert np.allclose(run.forward(rng.normal(size=(2, 4, 3)), Mode()).sum(axis=-1), 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Linear(0), "n_out must be a whole number of at least 1, got 0"),
+        (lambda: Linear(2.5), "n_out must be a whole number of at least 1, got 2.5"),
+        (lambda: Linear(True), "n_out must be a whole number"),
+        (lambda: Embedding(0, 3), "n_codes must be a whole number"),
+        (lambda: Embedding(3, None), "n_out must be a whole number"),
+        (lambda: Convolution(0), "filters must be a whole number of at least 1, got 0"),
+        (lambda: TransposedConvolution("8"), "filters must be a whole number of at least 1, got '8'"),
+        (lambda: TransposedConvolution(8, size=13), r"size must be two whole numbers of at least 1, \(height, width\)"),
+        (lambda: Upsampling(size=13), r"size must be two whole numbers of at least 1, \(height, width\), got 13"),
+        (lambda: Upsampling(size=(0, 4)), "size must be two whole numbers"),
+        (lambda: Upsampling(0), "factor must be a whole number of at least 1"),
+        (lambda: Upsampling(1.5), "factor must be a whole number of at least 1"),
+    ],
+)
+def test_sizes_that_are_none_are_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()

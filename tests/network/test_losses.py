@@ -155,3 +155,18 @@ def test_links():
     np.testing.assert_allclose(BinaryCrossEntropy().link(z), [[0.5, 0.75]])
     assert Huber().link(z) is z
     assert [loss.n_outputs(5) for loss in (CrossEntropy(), BinaryCrossEntropy(), Squared(), Huber())] == [5] * 4
+
+
+def test_classes_may_be_of_any_whole_type(rng):
+    z, y = rng.normal(size=(B, K)), codes(rng)
+    expected = cross_entropy(z, y)
+    for dtype in (np.int64, np.int8, np.uint8, np.uint64):
+        for found, known in zip(cross_entropy(z, y.astype(dtype)), expected):
+            np.testing.assert_array_equal(found, known)
+    np.testing.assert_array_equal(cross_entropy(z, y.tolist())[1], expected[1])
+    np.testing.assert_array_equal(cross_entropy(z, np.repeat(y, 2)[::2])[1], expected[1])
+    for wrong in (2**40, K, -1, 2**32):
+        with pytest.raises(ValueError, match="outside 0 to 3"):
+            cross_entropy(z, np.append(y[1:].astype(np.int64), wrong))
+    with pytest.raises(ValueError, match="Classes are whole numbers from 0 on, not of dtype float64"):
+        cross_entropy(z, y.astype(float))

@@ -171,3 +171,19 @@ def test_a_program_learns(rng):
         program.backward(dz / 16, mode)
         program.parameters.flat[:] -= 0.03 * program.gradients.flat
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_parts_share_their_numbers_and_make_the_whole(rng):
+    program, x = made(), batch(rng, 4)
+    program.forward(x, TRAIN)
+    expected = program.forward(x, Mode()).copy()
+    n = len(program.network.layers)
+    for k in range(n + 1):
+        head, tail = program.part(0, k), program.part(k, n)
+        between = head.forward(x, Mode()).copy()
+        assert head.output_shape == tail.shape == between.shape[1:]
+        np.testing.assert_array_equal(tail.forward(between, Mode()), expected)
+        assert head.parameters.count + tail.parameters.count == program.parameters.count
+        assert np.shares_memory(program.part(0, n).parameters.flat, program.parameters.flat)
+    twin = program.with_numbers(0 * program.parameters.flat, program.states.flat)
+    assert not twin.forward(x, Mode()).any()

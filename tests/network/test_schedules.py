@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from skml.network import SCHEDULES, constant, cosine, one_cycle, schedule, stepwise
+from skml.network import SCHEDULES, Plan, Squared, constant, cosine, one_cycle, schedule, stepwise
 
 
 def test_values_by_hand():
@@ -35,3 +36,14 @@ def test_names():
     assert schedule(cosine) is cosine
     with pytest.raises(ValueError, match="no schedule 'linear'; there are 'constant', 'step'"):
         schedule("linear")
+    for other in (None, math.nan, ["constant"]):
+        with pytest.raises(ValueError, match="There is no schedule"):
+            schedule(other)
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -0.1, "0.1"])
+def test_a_schedule_that_gives_no_factor_is_refused(value):
+    plan = Plan(Squared(), schedule=lambda t, total: value)
+    with pytest.raises(ValueError, match="for step 3 of 10; what it gives must be a finite number of at least 0"):
+        plan.factor(3, 10)
+    assert Plan(Squared(), schedule=lambda t, total: np.float32(0.5)).factor(0, 1) == 0.5

@@ -17,6 +17,7 @@ from skml.network import (
     Pooling,
     Residual,
     Sequential,
+    Softmax,
     TransposedConvolution,
     Upsampling,
     convolution,
@@ -202,6 +203,11 @@ def test_layer_normalization(rng):
         return nn.functional.layer_norm(x.movedim(1, -1), (6,), p["gamma"], p["beta"]).movedim(-1, 1)
 
     compare(rng, LayerNormalization(), theirs, (4, 5, 6))
+
+
+@pytest.mark.parametrize("shape", [(7,), (4, 5, 6)])
+def test_the_softmax_layer(rng, shape):
+    compare(rng, Softmax(), lambda x, p: torch.softmax(x, 1), shape)
 
 
 def test_a_network(rng):

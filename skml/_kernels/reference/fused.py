@@ -93,11 +93,12 @@ def batch_norm_backward(dy, x, mean, rstd, gamma, dx, dgamma, dbeta, n_threads):
     dx[:] = gamma * rstd * (dy - of_dy / max(len(x), 1) - xh * of_dyx / max(len(x), 1))
 
 
-def adam(w, g, m, v, rate, beta1, beta2, eps, decay, n_threads):
-    """Take one step of Adam: w <- (1 - decay) w - rate m / (sqrt(v) + eps)."""
+def adam(w, g, m, v, rate, beta1, beta2, eps, decay, penalty, n_threads):
+    """Take one step of Adam: w <- (1 - decay) w - rate m / (sqrt(v) + eps), m and v those of g + penalty w."""
     _same(len(w) == len(g) == len(m) == len(v))
-    m[:] = beta1 * m + (1 - beta1) * g
-    v[:] = beta2 * v + (1 - beta2) * g * g
+    slope = g + penalty * w
+    m[:] = beta1 * m + (1 - beta1) * slope
+    v[:] = beta2 * v + (1 - beta2) * slope * slope
     w[:] = (1 - decay) * w - rate * m / (np.sqrt(v) + eps)
 
 

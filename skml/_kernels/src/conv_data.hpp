@@ -1,14 +1,15 @@
 // From positions to positions: the convolution itself, and its gradient at the data.
 #pragma once
-#include <cmath>
-
+#include "activations.hpp"
 #include "conv_depthwise.hpp"
 #include "conv_thin.hpp"
+#include "conv_winograd.hpp"
 
 namespace skml_convolution {
 
 // Slabs whose windows stay in the second-level cache, several for each thread; of few images one, for the weights' sake.
 template <class T> static inline void plan_data(Pass<T>& p, int n_threads) {
+    if (is_winograd(p)) return plan_tiles(p, n_threads);
     plan<T>(p, 4096, 65536, p.B >= 4 * n_threads && n_threads > 1 ? 4 * n_threads : n_threads);
 }
 
@@ -41,7 +42,17 @@ template <class T> static inline void pack_group(const Pass<T>& p, ptrdiff_t gro
     }
 }
 
+// How many numbers they take.
+template <class T> static inline ptrdiff_t panels_size(const Pass<T>& p) {
+    return (is_winograd(p) ? 16 * p.depth : p.taps() * p.groups) * p.group_columns();
+}
+
 template <class T> static inline void pack_weights(const Pass<T>& p) {
+    if (is_winograd(p)) {
+        std::memset(p.biases, 0, p.group_columns() * sizeof(T));
+        if (p.bias) std::memcpy(p.biases, p.bias, p.columns * sizeof(T));
+        return pack_tiles(p, [&](ptrdiff_t i, ptrdiff_t j) { return tap(p, i, j); });
+    }
     if (!is_depthwise(p)) {
         for (ptrdiff_t group = 0; group < p.groups; group++) pack_group(p, group);
         return;
@@ -52,12 +63,6 @@ template <class T> static inline void pack_weights(const Pass<T>& p) {
     for (ptrdiff_t i = 0; i < p.h.taps; i++)
         for (ptrdiff_t j = 0; j < p.w.taps; j++, to += p.groups)
             std::memcpy(to, tap(p, i, j), p.groups * sizeof(T));
-}
-
-template <class T> static inline T activated(T z, int activation) {
-    if (activation == gelu) return z * T(0.5) * (T(1) + std::erf(z * T(0.70710678118654752440)));
-    if (activation == tanh) return std::tanh(z);
-    return z < 0 ? std::exp(z) / (T(1) + std::exp(z)) : T(1) / (T(1) + std::exp(-z));
 }
 
 // Where a slab's positions are written, from its first.
@@ -93,23 +98,24 @@ template <class T> static inline void fill_slab(const Pass<T>& p, const Slab& s,
     else
         for (ptrdiff_t group = 0; group < p.groups; group++)
             fill_group(p, group, n, {window + group * p.depth, places, out + group * p.columns, outs, F});
-    if (p.activation > leaky_relu)
-        for (ptrdiff_t i = 0; i < n * F; i++) out[i] = activated(out[i], p.activation);
+    if (p.activation > leaky_relu) skml_fused::bias_rows<T>(out, nullptr, n, F, p.activation);  // while it is in the cache
 }
 
 // Bytes that one thread needs.
 template <class T> static inline ptrdiff_t data_space(const Pass<T>& p) {
+    if (is_winograd(p)) return tiles_space(p);
     return (p.in_place ? 0 : p.window_size * sizeof(T)) + p.positions() * (sizeof(int32_t) + sizeof(ptrdiff_t)) + 192;
 }
 
-// Computes slabs until none are left.
-template <class T> static inline void fill(const Pass<T>& p, char* space, int64_t* next) {
+// Computes slabs until `end`.
+template <class T> static inline void fill(const Pass<T>& p, char* space, int64_t* next, ptrdiff_t end) {
+    if (is_winograd(p)) return fill_tiles(p, space, next, end);
     const bool apart = p.h.out_step * p.w.out_step > 1;
     ptrdiff_t* outs = reinterpret_cast<ptrdiff_t*>(space);
     int32_t* places = reinterpret_cast<int32_t*>(outs + p.positions());
     T* window = reinterpret_cast<T*>((reinterpret_cast<std::uintptr_t>(places + p.positions()) + 63) / 64 * 64);
     ptrdiff_t rows = 0, cols = 0, images = 0;
-    for (ptrdiff_t i; (i = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < p.n_slabs;) {
+    for (ptrdiff_t i; (i = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < end;) {
         const Slab s = slab_of(p, i);
         if (s.rows != rows || s.cols != cols || s.images != images) {
             write_places(p, s, places);

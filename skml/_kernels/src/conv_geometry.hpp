@@ -44,7 +44,7 @@ template <class T> struct Pass {
     // planned
     bool in_place;                          // the source is read where it is
     ptrdiff_t images, rows, cols, n_slabs;  // of a slab; either several images, or rows of one, or columns of one row
-    ptrdiff_t window_w, window_size;
+    ptrdiff_t window_w, window_size, block;  // tiles of a slab of Winograd's
     int32_t *offsets, *places;  // of (tap, channel) and of a slab's positions, in a window
     T *panels, *biases;
 

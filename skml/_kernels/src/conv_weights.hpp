@@ -63,15 +63,16 @@ template <class T> static inline void add_slab(const Pass<T>& p, const Slab& s, 
         }
 }
 
-// Sums the slabs of chunks, n in all, until none are left. `space` and every chunk's sums start at whole cache lines.
-template <class T> static inline void add_some(const Pass<T>& p, ptrdiff_t n, char* space, T* sums, int64_t* next) {
+// Sums part `round` of `n_rounds` of the slabs of chunks, n in all, until none are left. `space` and every chunk's sums start at whole cache lines.
+template <class T> static inline void add_some(const Pass<T>& p, ptrdiff_t n, char* space, T* sums, int64_t* next, ptrdiff_t round, ptrdiff_t n_rounds) {
     T* panel = reinterpret_cast<T*>(space);
     T* window = panel + p.positions() * 2 * lanes<T>;
     int32_t* places = reinterpret_cast<int32_t*>(window + (p.in_place ? 0 : p.window_size));
     for (ptrdiff_t chunk; (chunk = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < n;) {
         T* own = sums + chunk * sums_size(p);
-        std::memset(own, 0, sums_size(p) * sizeof(T));
-        for (ptrdiff_t i = chunk * p.n_slabs / n; i < (chunk + 1) * p.n_slabs / n; i++) {
+        if (round == 0) std::memset(own, 0, sums_size(p) * sizeof(T));
+        const ptrdiff_t first = chunk * p.n_slabs / n, size = (chunk + 1) * p.n_slabs / n - first;
+        for (ptrdiff_t i = first + round * size / n_rounds; i < first + (round + 1) * size / n_rounds; i++) {
             const Slab s = slab_of(p, i);
             write_places(p, s, places);
             add_slab(p, s, window_of(p, s, window), places, panel, own);
