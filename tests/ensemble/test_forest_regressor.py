@@ -76,10 +76,12 @@ def test_several_features_and_outputs(rng):
 
 
 def test_quality_is_scikit_learns(rng):
-    X, y = data(rng, n=1500)
+    X = rng.uniform(-2, 2, size=(1500, 4))  # no row lies far out, where a single leaf would decide the score
+    y = X[:, 0] + X[:, 1] ** 2 + 0.3 * rng.normal(size=1500)
     ours = BaggingForestRegressor(n_estimators=50, random_state=0).fit(X[:1000], y[:1000])
     theirs = RandomForestRegressor(n_estimators=50, random_state=0).fit(X[:1000], y[:1000])
-    assert ours.score(X[1000:], y[1000:]) > theirs.score(X[1000:], y[1000:]) - 0.02
+    # Over seeds the difference is 0.000 with a standard deviation of 0.001.
+    assert ours.score(X[1000:], y[1000:]) > theirs.score(X[1000:], y[1000:]) - 0.01
 
 
 @pytest.mark.parametrize("max_bins", [2, 10, 255])
