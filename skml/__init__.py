@@ -7,8 +7,10 @@ __version__ = "0.1.0"
 # Public name -> the module that defines it. Nothing is imported before it is asked for.
 _HOMES = {
     "AdaBoost": "skml.ensemble",
+    "BPETokenizer": "skml.language",
     "BaggingForest": "skml.ensemble",
     "BaggingForestRegressor": "skml.ensemble",
+    "CharTokenizer": "skml.language",
     "ContentFilter": "skml.recommendation",
     "ConvAutoencoder": "skml.vision",
     "ConvClassifier": "skml.vision",
@@ -18,6 +20,8 @@ _HOMES = {
     "MatrixFactorization": "skml.recommendation",
     "NeighborhoodFilter": "skml.recommendation",
     "PCA": "skml.decomposition",
+    "QuantileTokenizer": "skml.language",
+    "WordTokenizer": "skml.language",
     "all_estimators": "skml.inspection",
     "show_versions": "skml.inspection",
 }
@@ -28,6 +32,7 @@ _PACKAGES = (
     "decomposition",
     "ensemble",
     "inspection",
+    "language",
     "recommendation",
     "vision",
 )

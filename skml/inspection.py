@@ -20,7 +20,7 @@ _KINDS = {
 
 
 def all_estimators(type_filter=None):
-    """Return every public estimator of skml.
+    """Return every public estimator of skml whose rows can be numbers; tokenizers, which take texts, are none.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def all_estimators(type_filter=None):
         raise ValueError(f"type_filter must be None or among {sorted(_KINDS)}, got {sorted(unknown)}.")
     public = ((name, getattr(skml, name)) for name in skml.__all__)
     classes = [(name, value) for name, value in public if isinstance(value, type) and issubclass(value, BaseEstimator)]
+    classes = [(name, value) for name, value in classes if not getattr(value, "_takes_texts", False)]
     if kinds is not None:
         mixins = tuple(_KINDS[kind] for kind in kinds)
         classes = [(name, value) for name, value in classes if issubclass(value, mixins)]
