@@ -29,7 +29,7 @@ def forward(inputs, codes, packed, bias, first, state, kept, before, cells, y, c
     _same(not codes.size or 0 <= codes.min() <= codes.max() < len(x))
     rows, w = (codes if len(codes) else np.arange(B * T).reshape(B, T)), packed[: H * G].reshape(H, G)
     for t in range(T if B and H else 0):
-        state *= _goes_on(first, t, B)
+        state[:, _starts(first, t, B)] = 0
         if len(kept):
             before[:, t], cells[:, t] = state[0], state[1] if cell == _LSTM else 0
         stored = _CELLS[cell](state[0] @ w, x[rows[:, t], :G], bias, state, activation)
@@ -50,7 +50,7 @@ def backward(dy, packed, first, dstate, kept, before, cells, cell, activation, n
         at_product, at_inputs = _BACK[cell](parts, before[:, t], cells[:, t] if cell == _LSTM else None, dstate, activation)
         kept[:, t] = np.concatenate(at_inputs, axis=1)
         dstate[0] += np.concatenate(at_product, axis=1) @ packed[: G * H].reshape(G, H)
-        dstate *= _goes_on(first, t, B)
+        dstate[:, _starts(first, t, B)] = 0
 
 
 def _plain(z, x, b, state, activation):
@@ -102,9 +102,9 @@ def _lstm_back(parts, before, cells, dstate, activation):
 _CELLS, _BACK = (_plain, _gru, _lstm), (_plain_back, _gru_back, _lstm_back)
 
 
-def _goes_on(first, t, B):
-    """Return 0 for rows that forget their state before moment t, and 1 for others."""
-    return (first[:, t] != t)[:, None] if len(first) else np.full((B, 1), t != 0)
+def _starts(first, t, B):
+    """Tell which rows forget their state before moment t."""
+    return first[:, t] == t if len(first) else np.full(B, t == 0)
 
 
 def _fit(state, kept, before, cells, first, shape, cell, activation, packed, n_threads):
