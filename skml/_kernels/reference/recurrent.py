@@ -31,7 +31,9 @@ def forward(inputs, codes, packed, bias, first, state, kept, before, cells, y, c
     for t in range(T if B and H else 0):
         state[:, _starts(first, t, B)] = 0
         if len(kept):
-            before[:, t], cells[:, t] = state[0], state[1] if cell == _LSTM else 0
+            before[:, t] = state[0]
+        if len(kept) and cell == _LSTM:
+            cells[:, t] = state[1]
         stored = _CELLS[cell](state[0] @ w, x[rows[:, t], :G], bias, state, activation)
         y[:, t] = state[0]
         if len(kept):
