@@ -12,6 +12,7 @@ _HOMES = {
     "Convolution": "skml.network.convolution",
     "CrossEntropy": "skml.network.losses",
     "Data": "skml.network.training",
+    "Decoder": "skml.network.decoding",
     "Dropout": "skml.network.layers",
     "Embedding": "skml.network.layers",
     "FeedForward": "skml.network.blocks",
