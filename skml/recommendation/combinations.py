@@ -2,8 +2,6 @@
 
 from numbers import Real
 
-import numpy as np
-
 from skml._sklearn import InvalidParameterError
 from skml.base import require_memory
 from skml.recommendation.solvers import auto_alphas
@@ -92,21 +90,6 @@ def check_size(estimator, ratings):
 
 def _has_equations(p):
     return p.constraint == "orthogonal" or (p.solver == "als" and (p.inner == "cholesky" or p.feedback == "implicit"))
-
-
-def check_range(ratings):
-    """Refuse weighted ratings whose sum of squares is no ordinary number of their type."""
-    if ratings.weights is None or not ratings.data.any():
-        return
-    with np.errstate(over="ignore", under="ignore"):
-        total = np.einsum("i,i,i->", ratings.weights, ratings.data, ratings.data, dtype=np.float64)
-    low, high = np.finfo(ratings.data.dtype).tiny, np.finfo(ratings.data.dtype).max
-    if not low <= total <= high:
-        size = "small" if total < low else "large"
-        raise ValueError(
-            f"Ratings and sample_weight are together too {size}: the weighted sum of squared ratings, {total:g}, "
-            f"leaves {ratings.data.dtype.name}. Bring weights nearer to 1."
-        )
 
 
 def _check_alpha(alpha):

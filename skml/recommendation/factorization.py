@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml._sklearn import Interval, StrOptions
 from skml.base import fitting, require_memory, run_steps, validate_codes, warn_caller
-from skml.recommendation.combinations import check_combination, check_range, check_size, resolved_alphas
+from skml.recommendation.combinations import check_combination, check_size, resolved_alphas
 from skml.recommendation.completion import is_complete
 from skml.recommendation.continuing import can_start, carried, seal_of, started, with_newcomers
 from skml.recommendation.descent import finite
@@ -371,8 +371,6 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _learn(self, context, ratings, extra):
         ratings, extra = self._with_attributes(self._confident(ratings), extra)
         check_size(self, ratings)
-        if not self._is_implicit:
-            check_range(ratings)
         settings = self._resolved(ratings, extra.old_users is not None)
         solver, side = make_solver(settings), [] if self._item_features is None else [self._item_features.matrix]
         kept, measure = (ratings, None) if not self.early_stopping else self._held_out(ratings, settings)

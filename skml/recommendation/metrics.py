@@ -400,7 +400,7 @@ def _compare(recommended, relevant, k, gains=None, *, or_none=False):
         n_users = relevant.shape[0]
     else:
         n_users = len(relevant)
-        users, items, gains = _flat(relevant, gains)
+        users, items, gains = _flat(relevant, gains, recommended)
     if n_users != len(recommended):
         raise ValueError(f"recommended has {len(recommended)} users (rows), relevant has {n_users}.")
     if missing(items).any():
@@ -453,25 +453,30 @@ def _rows(lists, name):
     return rows
 
 
-def _refuse_indicators(items, lengths):
-    """Refuse a dense matrix whose columns are items, which would be taken for ids: numbers of which 0 or 1 recurs."""
+def _refuse_indicators(items, lengths, recommended):
+    """Refuse a dense matrix whose columns are items, which would be taken for ids: numbers of which 0 or 1 recurs.
+
+    It has a column for each item that is recommended; where it has not, these are ids, of which some recur.
+    """
     if not (items.size and is_numeric(items)) or len(set(lengths.tolist())) > 1:
+        return
+    if items.dtype.kind != "b" and recommended.size and is_numeric(recommended) and (recommended >= lengths[0]).any():
         return
     rows = items.reshape(len(lengths), -1)
     if items.dtype.kind == "b" or any(((rows == value).sum(axis=1) > 1).any() for value in (0, 1)):
         raise ValueError(
             "relevant must hold the ids of each user's relevant items, and names 0 or 1 more than once. If it is a "
             "matrix of gains, whose columns are items, give it sparse, scipy.sparse.csr_array(relevant); columns are "
-            "then the items' codes."
+            "then the items' codes. If these are ids, name each once."
         )
 
 
-def _flat(relevant, gains):
+def _flat(relevant, gains, recommended):
     rows = [_ids(row, "relevant") for row in _rows(relevant, "relevant")]
     lengths = np.array([len(row) for row in rows], dtype=np.intp)
     users = np.repeat(np.arange(len(rows)), lengths)
     items = _ids(list(chain.from_iterable(row.tolist() for row in rows)), "relevant")
-    _refuse_indicators(items, lengths)
+    _refuse_indicators(items, lengths, recommended)
     if gains is None:
         return users, items, None
     given = [np.asarray(row, dtype=np.float64) for row in gains]

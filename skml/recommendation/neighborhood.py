@@ -411,7 +411,7 @@ class NeighborhoodFilter(BaseRecommender):
         if name != f"{self.kind}s":
             return super()._similar(codes, name, ids, vectors, asked)
         n, return_scores = asked
-        self._require_room(len(codes), n)
+        self._require_room(len(codes), n, ids)
         known = np.flatnonzero(codes >= 0)
         places = np.full((len(codes), n), -1, np.int32)
         scores = np.full(places.shape, np.nan, self._dtype)

@@ -99,6 +99,21 @@ class Ratings:
         return cls(matrix.indptr, matrix.indices, matrix.data, None, matrix.shape[1])
 
 
+def check_range(ratings):
+    """Refuse weighted ratings whose sum of squares is no ordinary number of their type."""
+    if ratings.weights is None or not ratings.data.any():
+        return
+    with np.errstate(over="ignore", under="ignore"):
+        total = np.einsum("i,i,i->", ratings.weights, ratings.data, ratings.data, dtype=np.float64)
+    low, high = np.finfo(ratings.data.dtype).tiny, np.finfo(ratings.data.dtype).max
+    if not low <= total <= high:
+        size = "small" if total < low else "large"
+        raise ValueError(
+            f"Ratings and sample_weight are together too {size}: the weighted sum of squared ratings, {total:g}, "
+            f"leaves {ratings.data.dtype.name}. Bring weights nearer to 1."
+        )
+
+
 def power_of_two(values):
     """Return the largest power of two that no value is beyond, to divide by without rounding; 1 where all are 0."""
     largest = np.max(np.abs(values), initial=0.0)

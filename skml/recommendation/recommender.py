@@ -40,7 +40,7 @@ from skml.recommendation.ranking import (
     ndcg_without,
     take_rows,
 )
-from skml.recommendation.ratings import Ratings
+from skml.recommendation.ratings import Ratings, check_range
 from skml.recommendation.tables import (
     DENSE_MATRIX,
     ITEMS,
@@ -183,6 +183,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             new = moved(ratings, user_places, item_places, shape)
             ratings = joined(moved(self._ratings, old_users, old_items, shape), new, self.duplicates)
         self.user_ids_, self.item_ids_, self._ratings, self._door = users, items, ratings, door
+        if not self._is_implicit:
+            check_range(ratings)
         self._mean_rating = float(np.average(ratings.data.astype(np.float64), weights=ratings.weights))
         return Extra(seen, side, old_users, old_items, new)
 
@@ -391,7 +393,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             seen, scorer, n_users = self._seen_by(codes), self._block_scorer(codes), len(codes)
         if not exclude_seen:
             seen = no_ratings(n_users, len(self.item_ids_), self._dtype)
-        self._require_room(n_users, n)
+        self._require_room(n_users, n, self.item_ids_)
         items, scores = best_items(scorer, n_users, n, seen, chosen, self._n_threads)
         if histories is None and self.handle_unknown == "nan":
             items[codes < 0], scores[codes < 0] = -1, np.nan
@@ -496,7 +498,7 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _similar(self, codes, name, ids, vectors, asked):
         n, return_scores = asked
-        self._require_room(len(codes), n)
+        self._require_room(len(codes), n, ids)
         places, cosines = closest_rows(vectors(), codes, n, self._n_threads)
         similar = named(places, ids)
         return (similar, cosines.astype(self._dtype, copy=False)) if return_scores else similar
@@ -561,9 +563,11 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self._refuse_unknown(codes, name, column)
         return codes
 
-    def _require_room(self, n_asked, n):
-        """Refuse answers that would not fit: ids and scores of n for each, and a copy while they are made."""
-        require_memory(40 * n_asked * int(n), f"n={n:,} answers for each of {n_asked:,}")
+    def _require_room(self, n_asked, n, ids):
+        """Refuse answers that would not fit: codes (twice), whether there are any, scores, and ids."""
+        copies = 2 if n > len(ids) else 1  # where some are lacking
+        each = 9 + self._dtype.itemsize + copies * ids.dtype.itemsize
+        require_memory(each * n_asked * int(n), f"n={n:,} answers for each of {n_asked:,}")
 
     def _with_columns_of(self, X, method, advice):
         """Return the estimator whose columns interactions must have; after a matrix None, and they must be two."""

@@ -12,6 +12,7 @@ baseline leaves of them.
 """
 
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,13 +20,14 @@ import scipy.sparse as sp
 from skml import _kernels
 from skml.base import Step, require_memory
 from skml.recommendation.similarity import gram
-from skml.recommendation.slices import threads_for
+from skml.recommendation.slices import threads_for, work_slices
 
 _WORK_PER_CALL = 5e7  # entries of the Gram matrix, per thread: below half a second
 _WORK_PER_PAIR = 100  # multiplications for an item and another, about
-_ITEMS_PER_CALL = 8  # per thread
+_SECONDS_PER_CALL = 0.1  # about; a call looks through the whole Gram matrix first, so few items should not share it
 _STEPS = 100  # about
 _ITEMS_PER_STEP = (4, 256)  # at least and at most
+_PAIRS_AT_ONCE = 1e7  # are counted
 _MOST = 1024  # of the weights that are swept together
 
 
@@ -78,11 +80,12 @@ def slim_steps(ratings, net, n_threads=1):
     n, blocks = ratings.n_columns, ()
     _require_room(ratings)
     products = gram(ratings, n_threads)
+    squares, pace = products.diagonal(), _Pace()
     size = int(np.clip(-(-n // _STEPS), *_ITEMS_PER_STEP))
     n_threads = threads_for(_WORK_PER_PAIR * size * n, n_threads)
     for start in range(0, n, size):
         targets = np.arange(start, min(start + size, n), dtype=np.int32)
-        W, metrics = _solved(products, targets, net, n_threads)
+        W, metrics = _solved(products, squares, targets, net, n_threads, pace)
         blocks = (*blocks, sp.csr_array(W.astype(ratings.data.dtype)))
         yield Step(blocks, metrics, last=bool(targets[-1] == n - 1))
 
@@ -110,17 +113,46 @@ def slim_weights(blocks, n_items):
 
 
 def _require_room(ratings):
-    """Refuse a Gram matrix that would not fit, by the most entries that it can have."""
+    """Refuse a Gram matrix that would not fit; it is counted only if the most entries that it can have do not."""
     pairs = float((np.diff(ratings.indptr).astype(np.float64) ** 2).sum())
-    most = int(min(pairs, float(ratings.n_columns) ** 2))
-    require_memory(12 * most, f"The products of {ratings.n_columns:,} items")
-    if most > np.iinfo(np.int32).max:
-        raise ValueError(f"SLIM of {ratings.n_columns:,} items may need {most:,} products, more than 32 bits count.")
+    try:
+        _check_products(int(min(pairs, float(ratings.n_columns) ** 2)), ratings.n_columns)
+    except (MemoryError, ValueError):
+        _check_products(count_products(ratings), ratings.n_columns)
 
 
-def _solved(products, targets, net, n_threads):
+def _check_products(n, n_items):
+    require_memory(24 * n, f"The products of {n_items:,} items")  # in parts, and then as one
+    if n > np.iinfo(np.int32).max:
+        raise ValueError(f"SLIM of {n_items:,} items needs {n:,} products, more than 32 bits count.")
+
+
+def count_products(ratings):
+    """Return how many pairs of items have a user in common, each item with itself included."""
+    shape = ratings.n_rows, ratings.n_columns
+    known = sp.csr_array((np.ones(len(ratings.data), bool), ratings.indices, ratings.indptr), shape=shape)
+    turned = known.T.tocsr()
+    work = np.add.reduceat(np.append(np.diff(known.indptr)[turned.indices], 0.0), turned.indptr[:-1])
+    work = np.where(np.diff(turned.indptr) > 0, work, 0.0)
+    return sum((turned[rows] @ known).nnz for rows in work_slices(work, _PAIRS_AT_ONCE))
+
+
+@dataclass
+class _Pace:
+    """How many items per thread a call solves, by the time that the last one took; it shows in no bit."""
+
+    n_items: int = 8
+
+    def see(self, seconds):
+        if seconds < _SECONDS_PER_CALL / 2:
+            self.n_items = min(2 * self.n_items, _ITEMS_PER_STEP[1])
+        elif seconds > 2 * _SECONDS_PER_CALL:
+            self.n_items = max(self.n_items // 2, 1)
+
+
+def _solved(products, squares, targets, net, n_threads, pace):
     """Return the weights of the targets, a row each, and the figures of their minimisation."""
-    G = (products.indptr, products.indices, products.data, products.diagonal())
+    G = (products.indptr, products.indices, products.data, squares)
     plan = (net.l1, net.l2, net.nonnegative, net.tol, net.max_iter)  # in the kernel's order
     start = products[targets].toarray()
     W, Q, n, most = np.zeros_like(start), start.copy(), start.shape[1], min(_MOST, start.shape[1])
@@ -128,10 +160,11 @@ def _solved(products, targets, net, n_threads):
     room = np.empty((n_threads, n + most * (most + 2))), np.empty((n_threads, n), dtype=np.int32)
     going = np.arange(len(targets))
     while len(going):
-        now = going[: _ITEMS_PER_CALL * n_threads]
+        now, begun = going[: pace.n_items * n_threads], perf_counter()
         state = [part[now] for part in (W, Q, done, n_sweeps)]
         work = _WORK_PER_CALL * n_threads / len(now)
         _kernels.slim.descend_columns(*G, targets[now], *plan, work, most, *state, *room, n_threads)
+        pace.see(perf_counter() - begun)
         W[now], Q[now], done[now], n_sweeps[now] = state
         going = going[(done[going] == 0) & (n_sweeps[going] < net.max_iter)]
     return W, {"objective": _objective(G[3][targets], start, W, Q, net), "n_sweeps": n_sweeps.max()}

@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from skml import MatrixFactorization, base
 from skml._sklearn import InvalidParameterError
-from skml.recommendation import als, interactions, solvers
+from skml.base import Step
+from skml.recommendation import als, descent, interactions, solvers
 from skml.recommendation.noise import noise_deviation
 from skml.recommendation.ratings import Ratings
 
@@ -142,9 +143,15 @@ def test_the_error_of_confidences_counts_all_pairs(rng):
 
 
 def test_solvers_agree_at_the_minimum(rng):
+    # Of limited rank there are several minima. One of lower rank than allowed is that of the convex problem, the least
+    # of all (Haeffele & Vidal 2015); at this penalty, twice which is above the singular values of the noise, it is so.
     R = drawn(rng, noise=0.5)
-    params = {"alpha": 2.0, "max_iter": 3000, "tol": 1e-13, "fit_bias": False}
-    ends = [model_of(solver, **params).fit(R).history_["objective"][-1] for solver in ("als", "ccd", "svd")]
+    params = {"alpha": 4.0, "max_iter": 3000, "tol": 1e-13, "fit_bias": False, "n_components": 8}
+    models = [model_of(solver, **params).fit(R) for solver in ("als", "ccd", "svd")]
+    for model in models:
+        sizes = np.linalg.svd(model.user_factors_ @ model.components_, compute_uv=False)
+        assert sizes[7] < 1e-3 * sizes[0]
+    ends = [model.history_["objective"][-1] for model in models]
     np.testing.assert_allclose(ends, ends[0], rtol=1e-6)
 
 
@@ -481,6 +488,39 @@ def test_only_new_codes_are_folded_in(rng, monkeypatch):
     assert seen == [10]
 
 
+@pytest.mark.parametrize("kind", ["als-cg", "sgd", "svd", "ccd"])
+def test_what_goes_on_is_kept_where_it_is_asked_for(rng, kind):
+    R = drawn(rng, noise=1.0)
+    params = {"learning_rate": "invscaling", "tol": None}
+    plain, warm = (model_of(kind, max_iter=4, warm_start=warm, **params).fit(R) for warm in (False, True))
+    assert len(pickle.dumps(plain)) < len(pickle.dumps(warm))
+    assert_same_fit(plain, warm)
+    # At its end it is left as it is, and beyond that it is a new fit from these factors.
+    plain.set_params(warm_start=True)
+    for _ in range(2):
+        assert_same_fit(plain.fit(R), warm)
+    plain.set_params(max_iter=9).fit(R)
+    assert plain.n_iter_ == 9
+    fresh = model_of(kind, max_iter=9, **params).fit(R)
+    assert not np.array_equal(plain.item_factors_, fresh.item_factors_)
+    assert plain.history_["objective"][0] < fresh.history_["objective"][0]
+    # One that was stopped before its end goes on as if it had not been.
+    cut = model_of(kind, max_iter=9, **params).set_callbacks(Cut(4)).fit(R)
+    assert cut.n_iter_ == 4
+    resumed = pickle.loads(pickle.dumps(cut.set_callbacks())).set_params(warm_start=True).fit(R)
+    assert_same_fit(resumed, fresh)
+
+
+@each_explicit
+def test_a_fit_that_has_ended_has_ended(rng, kind):
+    R = drawn(rng)
+    model = model_of(kind, warm_start=True, tol=0.9).fit(R)  # as early as can be
+    factors, n_iter = model.item_factors_.copy(), model.n_iter_
+    for _ in range(2):
+        assert model.fit(R).n_iter_ == n_iter
+        np.testing.assert_array_equal(model.item_factors_, factors)
+
+
 UNITS = {**EXPLICIT, "als-cg-unbiased": {"inner": "cg", "fit_bias": False}}
 
 
@@ -500,6 +540,47 @@ def test_in_other_units_the_model_is_the_same(rng, kind, dtype):
             np.testing.assert_array_equal(found.user_factors_, model.user_factors_ * dtype(np.sqrt(c)))
     if not single:
         np.testing.assert_allclose(model_of(kind, UNITS).fit(X, y * 1e13).predict(X) / 1e13, said, rtol=1e-9)
+
+
+@pytest.mark.parametrize("inner", ["cholesky", "cg"])
+@pytest.mark.parametrize("fit_bias", [False, True])
+def test_in_other_units_a_hybrid_is_the_same(rng, inner, fit_bias):
+    X, y, table, _ = hybrid_data(rng)
+    # The penalty of attributes is told in units of the ratings.
+    params = {"n_components": 4, "random_state": 0, "inner": inner, "fit_bias": fit_bias, "max_iter": 20, "tol": None}
+    cold = [[0, 31], [1, 34]]
+    answers = []
+    for c in (1.0, 4.0**-150, 4.0**150):
+        alpha = {"users": c, "items": c, "biases": 1.0, "attributes": c}
+        model = MatrixFactorization(**params, alpha=alpha)
+        # Biases are in the units of ratings, factors in their roots, so that their penalty is not.
+        if fit_bias:
+            model.set_params(alpha={**alpha, "attributes": 1e-3 * c})
+        answers.append(model.fit(X, y * c, item_features=table).predict(cold) / c)
+    if not fit_bias:
+        np.testing.assert_array_equal(answers[1], answers[0])
+        np.testing.assert_array_equal(answers[2], answers[0])
+    for found in answers:
+        assert np.isfinite(found).all() and found.any()
+
+
+@pytest.mark.parametrize("kind", ["als", "als-cg", "sgd", "ccd", "svd"])
+def test_ratings_and_weights_that_together_leave_their_type_are_refused(rng, kind):
+    X, y = interactions(drawn(rng))
+    X = X.astype(np.int32)
+    for dtype, size, weight, words in (
+        (np.float32, 1e8, 1e24, "too large: .* leaves float32"),
+        (np.float64, 1e140, 1e200, "too large: .* leaves float64"),
+        (np.float64, 1e-140, 1e-290, "too small: .* leaves float64"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model_of(kind).fit(X, (y * size).astype(dtype), sample_weight=np.full(len(y), weight))
+
+
+def test_an_objective_that_is_not_finite_is_told():
+    steps = (Step(None, {"objective": value}) for value in (1.0, np.nan))
+    with pytest.raises(ValueError, match="beyond float32.* use float64"):
+        list(descent.finite(steps, np.dtype(np.float32)))
 
 
 @pytest.mark.parametrize("kind", ["als", "sgd", "ccd", "svd", "als-weighted"])
@@ -572,8 +653,7 @@ def test_early_stopping_of_rankings(rng, kind):
     np.testing.assert_array_equal(shorter.item_factors_, model.item_factors_)  # and keeps the best
 
 
-@pytest.mark.parametrize("solver", ["als", "sgd", "ccd"])
-@pytest.mark.parametrize("n_components", [10**6, 10**9])
+@pytest.mark.parametrize(("solver", "n_components"), [("als", 10**6), ("als", 10**9), ("sgd", 10**9), ("ccd", 10**9)])
 def test_factors_that_have_no_room_are_refused(solver, n_components):
     X = np.column_stack([np.arange(60), np.arange(60) % 30])
     with pytest.raises(MemoryError, match="components would take"):

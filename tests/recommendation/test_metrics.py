@@ -154,6 +154,14 @@ def test_an_item_recommended_twice_counts_once():
     assert ndcg_at_k([[1, 1]], [[1, 2]], 2) == pytest.approx(1 / (1 + 1 / np.log2(3)))
 
 
+def test_ids_that_recur_are_ids_where_no_matrix_could_be_meant():
+    assert ndcg_at_k([[0, 1], [5, 2]], [[0, 0], [1, 1]], 2, average=False).tolist() == [1, 0]  # no column is item 5's
+    assert recall_at_k([["a", "b"]], [["a", "a"]], 2) == 1
+    for call in (ndcg_at_k, recall_at_k):
+        with pytest.raises(ValueError, match="name each once"):
+            call([[0, 1], [1, 2]], [[0, 1, 1], [1, 0, 0]], 2)
+
+
 def test_coverage():
     assert coverage([[0, 1], [1, 2]], 4) == 0.75
     assert coverage([["a", "b"], ["b", "b"]], ["a", "b", "c", "d"]) == 0.5

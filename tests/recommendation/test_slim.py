@@ -115,6 +115,26 @@ def test_what_is_learned_so_far_is_a_model(R, monkeypatch):
     assert not partly[5:].any()
 
 
+def test_products_are_counted_where_they_might_not_fit(R, monkeypatch):
+    ratings = ratings_of(R)
+    n = module.count_products(ratings)
+    assert n == np.count_nonzero((R != 0).T.astype(int) @ (R != 0))
+    asked = []
+
+    def refuse(n_bytes, purpose):
+        asked.append(n_bytes)
+        if n_bytes > 24 * room:
+            raise MemoryError(purpose)
+
+    monkeypatch.setattr(module, "require_memory", refuse)
+    room = n
+    learned(ratings)  # the bound is refused, the count is not
+    assert asked[-1] == 24 * n <= asked[0]
+    room = n - 1
+    with pytest.raises(MemoryError, match="products of 14 items"):
+        learned(ratings)
+
+
 def test_float32_and_predictions(R):
     ratings = ratings_of(R, dtype=np.float32)
     similar = learned(ratings)[0]
