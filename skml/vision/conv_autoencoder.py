@@ -37,64 +37,71 @@ class ConvAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseCon
     filters : int or sequence of int, default=(16, 32)
         Of each convolution of the encoder. The decoder has as many, in reverse, and one more, which makes the channels
         of the image.
-    kernel_size : int, (int, int) or sequence of such, default=3
-        Of all convolutions, or of each; signals have the width alone.
-    stride : int, (int, int) or sequence of such, default=2
-        Of the encoder's convolutions, all or each.
+    kernel_size : int or sequence, default=3
+        Of all convolutions, or a sequence with an entry for each: a number, or a pair (height, width). For signals
+        numbers mean the length.
+    stride : int or sequence, default=2
+        The steps of the encoder's convolutions; as `kernel_size`.
     padding : {"same", "valid"} or int, default="same"
         Of the encoder's convolutions; the decoder's have "same".
     pool : {"max", "average", "min"}, sequence of such, or None, default=None
         What follows each convolution of the encoder. A largest number forgets where it was found: with "max" images
         come back less sharp than with a stride.
-    pool_size : int, (int, int) or sequence of such, default=2
-        Of the windows.
+    pool_size : int or sequence, default=2
+        Windows of the pooling, and the steps between them; as `kernel_size`.
     hidden_layer_sizes : int or sequence of int, default=()
         Sizes of linear layers between the convolutions and the code, on either side.
-    activation : {"identity", "relu", "leaky_relu", "gelu", "tanh", "sigmoid"}, default="relu"
+    activation : {"relu", "leaky_relu", "gelu", "tanh", "sigmoid", "identity"}, default="relu"
         After every layer but those that end encoder and decoder, and the decoder's that makes images of codes.
     normalization : {"batch"} or None, default=None
-        Of the convolutions. Its statistics know no sample weights.
+        Whether convolutions are followed by batch normalisation. (Its statistics know no weights: with it a row of
+        weight 2 is not quite two rows.)
     upsampling : {"nearest", "bilinear"}, default="nearest"
         How the decoder makes images larger. A convolution follows, so that no checkerboard shows [2]_.
     denoise : float, default=0.0
         Deviation of the noise in what the encoder is shown while training, against which it learns to give the clean
         image: in deviations of a channel, for uint8 images in units of the whole range.
     image_shape : int, sequence of int or None, default=None
-        (height, width, channels) of an image, (length, channels) of a signal. None: as X says, and of flat rows a
-        square grey image if their length is a square number, else a signal.
+        What a flat row is: (height, width, channels), always in this order; for signals (length, channels) or the
+        length alone. None: square and grey if the number of features is a square, else a signal of one channel.
     data_format : {"channels_last", "channels_first"}, default="channels_last"
-        How the numbers of an image are ordered.
+        Whether the numbers of X come pixel by pixel or channel by channel.
     solver : {"adam", "adamw", "sgd"}, default="adam"
         The optimizer; "sgd" has Nesterov's momentum of 0.9.
     learning_rate_init : float, default=0.002
         The learning rate, before the schedule's factor.
     learning_rate : {"constant", "step", "cosine", "one_cycle"} or callable, default="constant"
-        The schedule; a function gets (step, number of steps).
+        The schedule over all steps, see :func:`skml.network.schedule`; a function of the step and their number gives
+        the factor.
     batch_size : int or "auto", default="auto"
-        Distinct images in a mini-batch; "auto" is a sixteenth of them, but at least 8 and at most 64.
+        Distinct rows in a step; "auto" is a sixteenth of them, but at least 8 and at most 64. More than there are means
+        all.
     max_iter : int, default=20
-        At most so many epochs, those of earlier fits with `warm_start` included.
+        Epochs, those of earlier fits with `warm_start` included.
     max_steps : int or None, default=None
-        At most so many updates.
+        Steps, likewise; whichever ends first.
     weight_decay : float, default=0.0
-        What times the weights is added to their gradient; "adamw" takes it away from the weights themselves.
+        What times the weights is added to their gradient; for "adamw" the weights decay on their own.
     early_stopping : bool, default=False
-        Whether to set rows aside, to stop when they are no longer reconstructed better, and to keep the best weights.
+        Whether to stop when the loss of rows set aside, or given as `X_val`, has not improved for
+        `n_iter_no_change` epochs, and to keep the best epoch's weights.
     validation_fraction : float, default=0.1
-        The share of distinct rows to set aside.
+        The share of the distinct rows to set aside.
     n_iter_no_change : int, default=10
-        Epochs in a row without an improvement after which to stop early.
+        Epochs in a row without an improvement after which to stop; used with `early_stopping`.
     tol : float, default=1e-4
-        What counts as an improvement, of the loss.
+        What counts as an improvement; used with `early_stopping`.
     dtype : {"float32", "float64"} or None, default=None
-        Of the network; None means that of X, and float32 for uint8.
+        What to compute in. None takes float32 for float32 and uint8 data, and float64 for all else.
+        A fit that goes on computes in what the last one did.
     random_state : int, RandomState instance or None, default=None
         Draws the first weights, the batches, the noise and the rows set aside. Neither the order of the rows nor
         writing a weight as copies changes a draw.
     n_jobs : int or None, default=None
-        Threads; None means all, as for the kernels of scikit-learn. No result depends on it.
+        Threads to use; None means as many as OpenMP may. No result depends on it.
     warm_start : bool, default=False
-        Whether `fit` goes on from where the last one stopped, up to `max_iter` epochs in all.
+        Whether `fit` goes on from where the last one stopped, up to `max_iter` epochs and `max_steps` steps in all.
+        With a constant learning rate, a fit that was cut off and goes on gives the bits of the uninterrupted one.
 
     Attributes
     ----------

@@ -58,11 +58,12 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         Layers of :mod:`skml.network` instead of those that the parameters above (`image_shape` and `data_format`
         aside) describe; the last linear layer is added to them.
     solver : {"adam", "adamw", "sgd"}, default="adam"
-        "sgd" has Nesterov's momentum of 0.9.
+        The optimizer; "sgd" has Nesterov's momentum of 0.9.
     learning_rate_init : float, default=0.001
         The learning rate, before the schedule's factor.
     learning_rate : {"constant", "step", "cosine", "one_cycle"} or callable, default="constant"
-        The schedule over all steps; see :func:`skml.network.schedule`.
+        The schedule over all steps, see :func:`skml.network.schedule`; a function of the step and their number gives
+        the factor.
     batch_size : int or "auto", default="auto"
         Distinct rows in a step; "auto" is a sixteenth of them, but at least 8 and at most 64. More than there are means
         all.
@@ -81,12 +82,13 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
     label_smoothing : float, default=0.0
         The share of each target that is spread over all classes; of several labels, over yes and no.
     early_stopping : bool, default=False
-        Whether to set rows aside, stop when the accuracy on them has not improved for `n_iter_no_change` epochs, and
-        keep the best epoch's weights.
+        Whether to stop when the accuracy on rows set aside, or given as `X_val`, has not improved for
+        `n_iter_no_change` epochs, and to keep the best epoch's weights. The rows weigh as in training, by
+        `class_weight` too.
     validation_fraction : float, default=0.1
         The share of the distinct rows, of each class, to set aside.
     n_iter_no_change : int, default=10
-        Used with `early_stopping`.
+        Epochs in a row without an improvement after which to stop; used with `early_stopping`.
     tol : float, default=1e-4
         What counts as an improvement; used with `early_stopping`.
     dtype : {"float32", "float64"} or None, default=None

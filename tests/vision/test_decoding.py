@@ -1,7 +1,11 @@
 """Decoders: the way of an encoder in reverse, to exactly the size that an image had."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from skml.network import Convolution, Linear, Mode, Program, Sequential, Upsampling
 from skml.vision.architectures import Body, body_layers, with_head
@@ -29,6 +33,34 @@ def test_images_come_back_in_their_size(shape, settings):
     encoder, decoder = made(shape, **settings)
     assert Sequential(encoder).output_shape(shape) == (3,)
     assert Sequential(decoder).output_shape((3,)) == shape
+
+
+SIDES = st.tuples(*[st.integers(1, 3)] * 2) | st.integers(1, 4)
+
+
+@settings(deadline=None, derandomize=True, max_examples=150)
+@given(
+    st.tuples(st.integers(1, 17), st.integers(1, 17), st.integers(1, 3)),
+    st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    SIDES,
+    SIDES,
+    st.sampled_from(["same", "valid", 0, 1, 2]),
+    st.sampled_from([None, "max", "average"]),
+    st.sampled_from(["nearest", "bilinear"]),
+)
+def test_any_network_that_leaves_something_gives_images_back_in_their_size(
+    shape, filters, kernel, stride, padding, pool, method
+):
+    body = Body(filters=filters, kernel_size=[kernel] * len(filters), stride=[stride] * len(filters), padding=padding)
+    try:
+        layers = body_layers(replace(body, pool=pool), shape)
+    except ValueError as refusal:
+        assert padding != "same"
+        assert "does not fit an axis" in str(refusal)
+        return
+    encoder = with_head(layers, shape, 3).layers
+    whole = Program(Sequential([*encoder, *decoder_layers(layers, shape, (), method)]), shape, np.float64, seed=0)
+    assert whole.forward(np.ones((2, *shape)), Mode()).shape == (2, *shape)
 
 
 def test_a_valid_border_is_made_up_for():
