@@ -1,10 +1,12 @@
 """Optimizers: steps computed by hand, clipping, and minima that are found."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from skml import _kernels
 from skml.network import SGD, Adam, AdamW, clip_gradient
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -49,6 +51,19 @@ def test_steps_of_adam_by_hand():
     # the penalty is part of the gradient, so the first step is as long as ever
     assert two_steps(Adam(0.5, weight_decay=0.1), 1.0, 2.0) == pytest.approx(0.5)
     assert two_steps(Adam(0.5, epsilon=2.0), 1.0, 2.0) == pytest.approx(1 - 0.5 * 2 / 4)
+
+
+@pytest.mark.skipif(_kernels.LEVEL == "reference", reason="twins allocate")
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, Adam(0.1, weight_decay=0.1)], ids=repr)
+def test_a_step_allocates_nothing(rng, optimizer):
+    w, g = rng.normal(size=(2, 100_000))
+    moments = optimizer.moments(w)
+    tracemalloc.start()
+    try:
+        optimizer.update(w, g, moments, 1)
+        assert tracemalloc.get_traced_memory()[1] < 10_000
+    finally:
+        tracemalloc.stop()
 
 
 @each_dtype

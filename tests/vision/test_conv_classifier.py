@@ -228,8 +228,11 @@ def test_warm_start_goes_on_where_it_stopped(rng):
     assert classifier.n_steps_ == 13
     classifier.set_params(warm_start=True, max_steps=None).fit(X, y)
     np.testing.assert_array_equal(classifier.predict_proba(X), whole.predict_proba(X))
-    done = classifier.fit(X, y)
-    assert done.n_iter_ == 6 or done.n_steps_ == whole.n_steps_
+    assert (classifier.n_iter_, classifier.n_steps_) == (whole.n_iter_, whole.n_steps_)
+    before = classifier.predict_proba(X)
+    classifier.fit(X, y)  # nothing is left to do
+    assert (classifier.n_iter_, classifier.n_steps_) == (whole.n_iter_, whole.n_steps_)
+    np.testing.assert_array_equal(classifier.predict_proba(X), before)
 
 
 def test_warm_start_refuses_another_network(rng):
