@@ -2,10 +2,10 @@
 
 import json
 import unicodedata
+from pydoc_data import topics
 
 import numpy as np
 import pytest
-from pydoc_data import topics
 
 from skml import BPETokenizer
 from skml.language import bpe
@@ -13,7 +13,8 @@ from skml.language import bpe
 theirs = pytest.importorskip("tokenizers")
 
 TEXT = "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
-MANY = "abc efg 's't're've'm'll'd \t\n\r\x1c\u0085\u00a0\u2003\u3000\u200b0123٣½²ⅷéñ\u0301日本語テスト🙂👩‍👧🇩🇪-_.,!?АбвΑβγשלוםสวัสดี"
+MANY = "abc efg 's't're've'm'll'd \t\n\r\x1c\u0085\u00a0\u2003\u3000\u200b0123٣½²ⅷéñ\u0301-_.,!?"
+MANY += "日本語テスト🙂👩\u200d👧🇩🇪АбвΑβγשלוםสวัสดี"
 
 
 def trained(texts, size, special=()):
@@ -84,21 +85,17 @@ def test_our_files_give_the_same_tokens_there(rng, tmp_path):
     assert [other.decode(ours.encode(text).tolist()) for text in texts] == texts
 
 
-def test_merges_in_any_order_give_the_same_tokens(rng):
+def test_merges_in_any_order_give_the_same_tokens(rng, tmp_path):
     # a file may rank a merge before those that it needs
     other = trained(many_languages(rng, 100), 500)
     content = json.loads(other.to_str())
     merges = content["model"]["merges"]
     content["model"]["merges"] = [merges[i] for i in rng.permutation(len(merges))]
     shuffled = theirs.Tokenizer.from_str(json.dumps(content))
-    ours = BPETokenizer._loaded(*bpe_files_of(content), None)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(content))
+    ours = BPETokenizer.from_json(path)
     assert_same_tokens(ours, shuffled, [*many_languages(rng, 300), "ab" * 200, "日本" * 100])
-
-
-def bpe_files_of(content):
-    from skml.language import bpe_files
-
-    return bpe_files._from_whole(content)
 
 
 def test_every_character_is_in_the_same_piece_as_there():
