@@ -13,7 +13,7 @@ import numpy as np
 from skml import _kernels
 from skml.network.activations import CODES
 from skml.network.layers import Layer, Space, embedding_forward
-from skml.network.parameters import Spec, he_normal, he_uniform
+from skml.network.parameters import Spec, he_normal, he_uniform, zeros
 
 __all__ = [
     "Cell",
@@ -321,18 +321,18 @@ class _Recurrent(Layer):
 
     def _weights(self, C):
         H, width = self.n_hidden, self._kind.n_gates * self.n_hidden
-        # U(-1 / sqrt(H), 1 / sqrt(H)): the bound of he_uniform is sqrt(6 / fan_in)
-        weights = (("weight_ih", (C, width)), ("weight_hh", (H, width)))
-        first = Spec("bias_ih", (width,), forgetful) if self.cell == "lstm" else Spec("bias_ih", (width,))
-        return *(Spec(name, shape, he_uniform, 6 * H, width) for name, shape in weights), first, Spec("bias_hh", (width,))
+        fans = 6 * H, width  # U(-1 / sqrt(H), 1 / sqrt(H)): the bound of he_uniform is sqrt(6 / fan_in)
+        weights = [Spec(f"weight_{at}", (n, width), he_uniform, *fans) for at, n in (("ih", C), ("hh", H))]
+        first = Spec("bias_ih", (width,), forgetful if self.cell == "lstm" else zeros)
+        return *weights, first, Spec("bias_hh", (width,))
 
     def states(self, shape):
         return (Spec("carried", (self._kind.n_states, self.carry, self.n_hidden)),) if self.carry else ()
 
     def _space(self, B, T, dtype, **others):
-        state = (self._kind.n_states, B, self.n_hidden)
+        carried = np.zeros((self._kind.n_states, B, self.n_hidden), dtype=dtype)
         trail = Trail(self._kind, (B, T, self.n_hidden), dtype)
-        return Space(trail=trail, carried=np.zeros(state, dtype=dtype), state=np.zeros(math.prod(state), dtype=dtype), **others)
+        return Space(trail=trail, carried=carried, state=np.empty(carried.size, dtype=dtype), **others)
 
     def _through(self, inputs, codes, p, space, mode, b):
         """Run the cell over the leading b rows, from the state that they had, and keep that which they come to."""

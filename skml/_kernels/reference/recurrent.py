@@ -49,7 +49,8 @@ def backward(dy, packed, first, dstate, kept, before, cells, cell, activation, n
     for t in reversed(range(T if B and H else 0)):
         dstate[0] += dy[:, t]
         parts = np.split(kept[:, t], kept.shape[2] // H, axis=1)
-        at_product, at_inputs = _BACK[cell](parts, before[:, t], cells[:, t] if cell == _LSTM else None, dstate, activation)
+        c = cells[:, t] if cell == _LSTM else None
+        at_product, at_inputs = _BACK[cell](parts, before[:, t], c, dstate, activation)
         kept[:, t] = np.concatenate(at_inputs, axis=1)
         dstate[0] += np.concatenate(at_product, axis=1) @ packed[: G * H].reshape(G, H)
         dstate[:, _starts(first, t, B)] = 0
@@ -62,7 +63,8 @@ def _plain(z, x, b, state, activation):
 
 def _gru(z, x, b, state, activation):
     """h <- (1 - u) n + u h with n = tanh(x_n + b_n + r m), m = z_n + b_m."""
-    (z_r, z_u, z_n), (x_r, x_u, x_n), (b_r, b_u, b_n, b_m) = (np.split(a, k, axis=-1) for a, k in ((z, 3), (x, 3), (b, 4)))
+    (z_r, z_u, z_n), (x_r, x_u, x_n) = np.split(z, 3, axis=1), np.split(x, 3, axis=1)
+    b_r, b_u, b_n, b_m = np.split(b, 4)
     r, u, m = expit(z_r + x_r + b_r), expit(z_u + x_u + b_u), z_n + b_m
     n = np.tanh(x_n + b_n + r * m)
     state[0] = (1 - u) * n + u * state[0]
