@@ -139,7 +139,7 @@ def _by_chunk(values, T, n_chunks):
 
 @dataclass(frozen=True)
 class StreamOrder:
-    """An order for ``Data`` that shuffles whole streams, each staying in its place of the batch to its end.
+    """What ``Data(arrange=...)`` needs to shuffle whole streams, each staying in its place of the batch to its end.
 
     The rows are laid as :func:`stream_windows` lays them, maybe several such sets of streams one after the other.
 
