@@ -32,7 +32,7 @@ cdef extern from "decoding.hpp" namespace "skml_decoding" nogil:
 include "checks.pxi"
 
 cdef enum:
-    ALONE = 500000  # multiplications for which a second thread doesn't pay
+    ALONE = 130000  # multiplications for which a second thread doesn't pay
     ROWS = 128  # of logits that one thread takes at a time
 
 cdef struct Sizes:
