@@ -14,7 +14,7 @@ import numpy as np
 from _bench import compare, row
 
 from skml._kernels import blas_threads
-from skml.network import AdamW, Mode, Program, cross_entropy, transformer
+from skml.network import AdamW, Decoder, Mode, Program, cross_entropy, transformer
 
 try:
     import torch
@@ -22,7 +22,7 @@ try:
 except ModuleNotFoundError:
     torch = None
 
-THREADS, V = int(os.environ.get("SKML_THREADS", "2")), 65
+THREADS, V, N_NEW = int(os.environ.get("SKML_THREADS", "2")), 65, 256
 # layers, heads, channels, moments, sequences
 CASES = {"4 x 128 x 64": (4, 4, 128, 64, 12), "6 x 256 x 256": (6, 8, 256, 256, 8)}
 
@@ -185,6 +185,53 @@ def memory():
     for name in CASES:
         found = [float(subprocess.check_output([sys.executable, __file__, "peak", what, name])) for what in ("ours", "peer")]
         row(f"{name}: MB of a step", *found, found[0] / found[1])
+
+
+# -------------------------------------------------------------------------------------------- decoding
+
+
+def decoding():
+    """Print tokens per second of greedy decoding with the cache, and of loops that read all from the start."""
+    for name, (n_layers, n_heads, width, _, _) in CASES.items():
+        case = n_layers, n_heads, width, N_NEW, 1
+        program = program_of(case)
+        loops = {"ours": lambda: without_cache(program)}
+        if torch is not None:
+            torch.set_num_threads(THREADS)
+            model = peer_of(program, case)
+            loops["torch's"] = lambda: peer_without_cache(model)
+        for whose, loop in loops.items():
+            mine, theirs, ratio = compare(lambda: with_cache(program), loop, repeat=3)
+            row(f"{name}: decoding, {whose} loop", N_NEW / mine, N_NEW / theirs, ratio)
+
+
+def with_cache(program):
+    """Return tokens that follow the first one."""
+    decoder, token = Decoder(program.network, program.parameters, B=1), np.zeros(1, dtype=np.int32)
+    found = []
+    for _ in range(N_NEW):
+        token = decoder.step(token, THREADS).argmax(axis=1)
+        found.append(int(token[0]))
+    return found
+
+
+def without_cache(program):
+    """Return the same, with the whole sequence as input of each."""
+    tokens, mode = np.zeros((1, N_NEW + 1), dtype=np.int32), Mode(n_threads=THREADS)
+    p = program.parameters.tree()
+    for t in range(1, N_NEW + 1):
+        space = program.network.workspace((t,), 1, program.dtype)
+        tokens[0, t] = program.network.forward(tokens[:, :t].copy(), p, space, mode)[0, -1].argmax()
+    return tokens[0, 1:].tolist()
+
+
+def peer_without_cache(model):
+    """Return the same, in torch."""
+    tokens = torch.zeros((1, N_NEW + 1), dtype=torch.int64)
+    with torch.inference_mode():
+        for t in range(1, N_NEW + 1):
+            tokens[0, t] = model(tokens[:, :t])[0, -1].argmax()
+    return tokens[0, 1:].tolist()
 
 
 def main(wanted):

@@ -11,6 +11,7 @@ using skml_attention::vector_bytes;
 using skml_fused::sum_of;
 
 constexpr int vectors = 4;  // of a strip of columns
+constexpr ptrdiff_t ahead = 16;  // rows that are asked for early: the processor does not foresee such strides itself
 template <class T> static inline ptrdiff_t strip_of(const T*) { return vectors * lanes<T>; }
 
 template <class T> struct Product {
@@ -20,11 +21,16 @@ template <class T> struct Product {
     bool gelu;
 };
 
-template <class T> static inline void finish(const Product<T>& p, ptrdiff_t row, ptrdiff_t c, T sum) {
-    if (p.b) sum += p.b[c];
-    if (p.gelu) sum *= skml_fused::below(sum, skml_fused::exponential(T(-0.5) * sum * sum));
-    if (p.add) sum += p.add[row * p.M + c];
-    p.y[row * p.M + c] = sum;
+// Some sums of a row and what comes after them.
+template <class T> static inline void finish(const Product<T>& p, ptrdiff_t row, ptrdiff_t c, const T* sums, ptrdiff_t n) {
+    T* y = p.y + row * p.M + c;
+    const T* add = p.add ? p.add + row * p.M + c : nullptr;
+#pragma GCC ivdep
+    for (ptrdiff_t i = 0; i < n; i++) {
+        T sum = p.b ? sums[i] + p.b[c + i] : sums[i];
+        if (p.gelu) sum *= skml_fused::below(sum, skml_fused::exponential(T(-0.5) * sum * sum));
+        y[i] = add ? sum + add[i] : sum;
+    }
 }
 
 // R rows and a whole strip of columns; sums are taken in the order of k, so that their bits don't depend on R.
@@ -35,6 +41,7 @@ template <class T, int R> static inline void rows_of_strip(const Product<T>& p, 
     const T* w = p.w + c;
     for (ptrdiff_t k = 0; k < p.K; k++, w += p.M) {
         vector right[vectors];
+        for (int v = 0; v < vectors; v++) __builtin_prefetch(w + ahead * p.M + v * lanes<T>);
         for (int v = 0; v < vectors; v++) right[v] = *reinterpret_cast<const anywhere*>(w + v * lanes<T>);
         for (int r = 0; r < R; r++)
             for (int v = 0; v < vectors; v++) sum[r][v] += p.x[(row + r) * p.K + k] * right[v];
@@ -42,7 +49,7 @@ template <class T, int R> static inline void rows_of_strip(const Product<T>& p, 
     for (int r = 0; r < R; r++) {
         T flat[vectors * lanes<T>];
         std::memcpy(flat, sum[r], sizeof flat);
-        for (int i = 0; i < vectors * lanes<T>; i++) finish(p, row + r, c + i, flat[i]);
+        finish(p, row + r, c, flat, vectors * lanes<T>);
     }
 }
 
@@ -53,12 +60,12 @@ template <class T> static inline void strip_product(const Product<T>& p, ptrdiff
         for (; row < p.B; row++) rows_of_strip<T, 1>(p, row, c);
         return;
     }
-    for (ptrdiff_t row = 0; row < p.B; row++)
-        for (ptrdiff_t at = c; at < p.M; at++) {
-            T sum = 0;
-            for (ptrdiff_t k = 0; k < p.K; k++) sum += p.x[row * p.K + k] * p.w[k * p.M + at];
-            finish(p, row, at, sum);
-        }
+    for (ptrdiff_t row = 0; row < p.B; row++) {
+        T sums[vectors * lanes<T>] = {};
+        for (ptrdiff_t k = 0; k < p.K; k++)
+            for (ptrdiff_t i = 0; i < p.M - c; i++) sums[i] += p.x[row * p.K + k] * p.w[k * p.M + c + i];
+        finish(p, row, c, sums, p.M - c);
+    }
 }
 
 // y = x w^T for some rows of w (V, C).
