@@ -1,0 +1,40 @@
+"""Twin of dense.pyx: products and what comes after them in plain NumPy."""
+
+import numpy as np
+from scipy.special import erf
+
+
+def multiply(x, w, transposed, b, add, y, h, n_threads):
+    """Write y = x w + b + add, and h = gelu(y) if asked for; only one of add and h."""
+    w = w.T if transposed else w
+    _same(x.shape[1] == len(w), y.shape == (len(x), w.shape[1]), b.shape in ((0,), y.shape[1:]))
+    _same(add.shape == y.shape or not add.size, h.shape == y.shape or not h.size, not (add.size and h.size))
+    _same(x.shape[1] > 0 or not y.size, not np.shares_memory(add, y))
+    y[:] = x @ w + (b if b.size else 0) + (add if add.size else 0)
+    if h.size:
+        h[:] = y * _below(y)
+
+
+def through_gelu(dy, w, z, dz, h, n_threads):
+    """Write dz = (dy w^T) gelu'(z), and h = gelu(z) once more."""
+    _same(dy.shape[1] == w.shape[1] > 0 or not z.size, z.shape == dz.shape == h.shape == (len(dy), len(w)))
+    dz[:] = dy @ w.T * (_below(z) + z * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
+    h[:] = z * _below(z)
+
+
+def gradients(x, dy, dw, db, n_threads):
+    """Write dw = x^T dy, and the sums of the columns of dy."""
+    _same(len(x) == len(dy), dw.shape == (x.shape[1], dy.shape[1]), db.shape in ((0,), dy.shape[1:]))
+    dw[:] = x.T @ dy
+    db[:] = dy.sum(axis=0, dtype=np.float64) if db.size else 0
+
+
+def _below(z):
+    """Return the normal distribution's P(Z <= z)."""
+    return 0.5 * (1 + erf(z / np.sqrt(z.dtype.type(2))))
+
+
+def _same(*conditions):
+    """Raise unless all hold."""
+    if not all(conditions):
+        raise ValueError("The arguments disagree in shape, or a number lies outside its range.")
