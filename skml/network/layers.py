@@ -6,7 +6,7 @@ from :class:`~skml.network.parameters.Parameters`, its buffers from a :class:`Sp
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
@@ -55,6 +55,9 @@ class Mode:
         What chance depends on, along with the number of the layer and the place of the element: nothing else.
     n_threads : int, default=1
         How many threads kernels may use; no result depends on it.
+    first : ndarray of shape (b, T), int32, or None, default=None
+        Where in its row the document of each moment begins, for layers of sequences; None means at 0. A number below 0
+        says that it began before the row.
 
     Examples
     --------
@@ -67,6 +70,7 @@ class Mode:
     seed: int = 0
     step: int = 0
     n_threads: int = 1
+    first: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 class Space(SimpleNamespace):

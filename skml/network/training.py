@@ -47,6 +47,9 @@ class Data:
         Of the rows; those of weight 0 are left out.
     prepare : callable or None, default=None
         ``prepare(rows_of_X, out)`` writes a batch to `out`, the network's dtype; None copies the numbers.
+    order : callable or None, default=None
+        ``order(rows, generator)`` gives the order in which an epoch takes the rows, where a plan shuffles; None draws
+        any. Rows that follow each other, such as parts of a long text, need one: see :class:`StreamOrder`.
 
     Examples
     --------
@@ -60,6 +63,7 @@ class Data:
     y: np.ndarray | None = None
     weights: np.ndarray | None = None
     prepare: Callable | None = None
+    order: Callable | None = None
 
     def rows(self):
         """Return the numbers of the rows that count.
@@ -452,7 +456,7 @@ def epoch(job, state):
     program, plan = job.program, job.plan
     program.parameters.flat[:], program.states.flat[:] = state.parameters, state.states
     moments = tuple(moment.copy() for moment in state.moments)
-    rows = _order(job.data.rows(), plan, state)
+    rows = _order(job.data, plan, state)
     starts = range(0, len(rows), plan.batch_size)
     done = state.n_batches if state.n_batches < len(starts) else 0  # an epoch of fewer batches than that starts anew
     total, t, buffer, sums = plan.total(len(starts)), state.n_steps, _buffer(job), np.zeros(2)
@@ -562,8 +566,12 @@ def _generator(use, seed, number):
     return np.random.default_rng([seed, use, number])
 
 
-def _order(rows, plan, state):
-    return _generator(_SHUFFLE, state.seed, state.n_epochs).permutation(rows) if plan.shuffle else rows
+def _order(data, plan, state):
+    rows = data.rows()
+    if not plan.shuffle:
+        return rows
+    generator = _generator(_SHUFFLE, state.seed, state.n_epochs)
+    return generator.permutation(rows) if data.order is None else data.order(rows, generator)
 
 
 def _augmented(batch, plan, seed, t):
