@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skml import _kernels
+from skml.language.recurrent_network import RecurrentCells
 from skml.network.layers import Mode
 from skml.network.parameters import Parameters
 from skml.network.program import Program
@@ -33,7 +34,7 @@ class Piece:
     states: np.ndarray
 
 
-def twin(program, network, shape):
+def twin(program, network, shape, parameters=None):
     """Return a program of another network with the same parameters, for samples of another shape.
 
     Parameters
@@ -44,6 +45,8 @@ def twin(program, network, shape):
         What needs the same arrays.
     shape : tuple of int
         Of a sample.
+    parameters : ndarray of shape (n_parameters,) or None, default=None
+        Other numbers; they are not copied.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def twin(program, network, shape):
             "network": network,
             "shape": tuple(shape),
             "output_shape": tuple(network.output_shape(shape)),
-            "parameters": Parameters(shapes, program.parameters.flat),
+            "parameters": Parameters(shapes, program.parameters.flat if parameters is None else parameters),
             "states": Parameters(states, flat),
         }
     )
@@ -119,9 +122,6 @@ class Reader:
 
     def __init__(self, program):
         self.program = program
-
-    def __getstate__(self):
-        return dict(vars(self))
 
     @property
     def n_parameters(self):
@@ -238,14 +238,18 @@ class StateReader(Reader):
     ----------
     program : Program
         Of a :class:`RecurrentNetwork`.
-    cells : RecurrentCells
-        The layers, prepared.
     """
 
-    def __init__(self, program, cells):
+    def __init__(self, program):
         super().__init__(program)
-        self.cells = cells
+        self.cells = RecurrentCells(program.network, program.parameters.tree())
         self.width = program.network.n_hidden
+
+    def __getstate__(self):
+        return {"program": self.program}  # the cells are made of it
+
+    def __setstate__(self, state):
+        self.__init__(**state)
 
     def pieces(self, sequences, n_threads=1, only_last=False):
         """Yield the states of documents; as of :class:`WindowReader`."""
@@ -264,7 +268,7 @@ class StateReader(Reader):
                 part = sequences[i][start : start + step]
                 row[: len(part)] = part
             states = [np.ascontiguousarray(state[:, :b]) for state in states]
-            h = self.cells.read(tokens, states, n_threads)
+            h = self.cells.read(tokens, states, n_threads=n_threads)
             at = start + np.arange(tokens.shape[1])
             wanted = at == lengths[:b, None] - 1 if only_last else at < lengths[:b, None]
             row, where = np.nonzero(wanted)

@@ -183,7 +183,7 @@ class RecurrentCells:
         """Return the states before the first moment, an array for each layer."""
         return [step.start(B) for step in self.steps]
 
-    def read(self, tokens, states, n_threads=1):
+    def read(self, tokens, states, first=None, n_threads=1):
         """Read tokens and return the last layer's states after each.
 
         Parameters
@@ -192,6 +192,8 @@ class RecurrentCells:
             What comes next in each row.
         states : list of ndarray of shape (S, B, H)
             Of the layers; they are replaced.
+        first : ndarray of shape (B, T), int32, or None, default=None
+            Where a row's document begins, which forgets its state there; None means before.
         n_threads : int, default=1
             How many threads to use; the result does not depend on it, nor on what other rows hold.
 
@@ -200,7 +202,7 @@ class RecurrentCells:
         h : ndarray of shape (B, T, H)
             The states.
         """
-        h, first = None, np.full(tokens.shape, -1, dtype=np.int32)
+        h, first = None, np.full(tokens.shape, -1, dtype=np.int32) if first is None else first
         for step, state in zip(self.steps, states):
             h = self._read(tokens, h, (step, state, first), n_threads)
         return h
