@@ -265,7 +265,9 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
     def _data(self, corpus, length, rows):
         coder = corpus.coder
-        windows, order = self._windows(stream_of(corpus.sequences, corpus.weights, coder.start, coder.end), length, rows)
+        windows, order = self._windows(
+            stream_of(corpus.sequences, corpus.weights, coder.start, coder.end), length, rows
+        )
         return replace(training_data(windows), order=order)
 
     def _run(self, context, job, start, attributes, seen, history):
@@ -299,7 +301,8 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
     def _asked(self, X):
         """Return what functions of the core are given to answer about X."""
-        return self.reader_, self._read(X)[1], self.coder_
+        _, sequences = self._read(X)
+        return self.reader_, sequences, self.coder_
 
     def _log_probabilities(self, sequences):
         with _kernels.blas_threads(1):

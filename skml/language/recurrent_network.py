@@ -218,5 +218,7 @@ class RecurrentCells:
             _kernels.matrices.multiply(_flat(h), step.inputs, inputs, False, n_threads)
         y = np.empty((B, T, H), dtype=dtype)
         kept = none, none, none, y
-        _kernels.recurrent.forward(inputs, codes, step.packed, step.bias, first, state, *kept, *self.cell.settings, n_threads)
+        _kernels.recurrent.forward(
+            inputs, codes, step.packed, step.bias, first, state, *kept, *self.cell.settings, n_threads
+        )
         return y

@@ -170,5 +170,3 @@ def _pieces(request, sequences, alone):
         fresh = [one.fresh() for one in continuations]
         fresh = fresh if k == 1 else [fresh[i : i + k] for i in range(0, len(fresh), k)]
         yield fresh[0] if alone else fresh
-
-
