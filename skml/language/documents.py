@@ -1,6 +1,6 @@
 """Documents: what a row of X is, as sequences of tokens, and the canonical order of documents.
 
-A document is a string, a row of integers or a row of numbers. :class:`Coder` knows how the documents of a fit were read.
+A document is a string, a row of integers or a row of numbers. :class:`Coder` knows how those of a fit were read.
 """
 
 import hashlib

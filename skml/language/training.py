@@ -47,7 +47,7 @@ class TokenLoss:
     """
 
     def __call__(self, z, y, weights, n_threads=1):
-        """Return the mean loss of each window's tokens, and the gradient of the mean of all, which takes the place of z."""
+        """Return the mean loss of each window's tokens, and the gradient of that of all, which takes the place of z."""
         rows, w = z.reshape(-1, z.shape[-1]), y["weight"]
         total = w.sum()
         shares = (w / total if total > 0 else w).ravel()

@@ -229,8 +229,8 @@ class TransformerLanguageModel(BaseLanguageModel):
             )
         if self.position == "rotary" and self.embedding_size // self.n_heads % 2:
             raise ValueError(
-                f"position='rotary' turns pairs of numbers, but a head has {self.embedding_size // self.n_heads}, an odd "
-                "one: change embedding_size or n_heads."
+                f"position='rotary' turns pairs of numbers, but a head has {self.embedding_size // self.n_heads}: "
+                "change embedding_size or n_heads."
             )
         if self.stride is not None and self.stride > self.context_length:
             raise ValueError(f"stride={self.stride} is more than context_length={self.context_length}.")
