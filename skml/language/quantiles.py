@@ -23,7 +23,7 @@ def quantile_bins(values, n_bins):
     centers : ndarray of shape (n_found,), float64
         The median value of each bin, the lower one of two.
     """
-    distinct, counts = np.unique(values.astype(np.float64), return_counts=True)
+    distinct, counts = np.unique(values.astype(np.float64) + 0.0, return_counts=True)  # of zeros there is one
     at_most = np.cumsum(counts)
     if len(distinct) <= n_bins:
         return _between(distinct[:-1], distinct[1:]), distinct
@@ -43,7 +43,7 @@ def _between(low, high):
 
 def uniform_bins(values, n_bins):
     """Return bins of equal width from the least to the largest value; see :func:`quantile_bins`."""
-    low, high = float(values.min()), float(values.max())
+    low, high = float(values.min()) + 0.0, float(values.max()) + 0.0
     if low == high:
         return np.empty(0), np.array([low])
     marks = np.linspace(low / 2, high / 2, 2 * n_bins + 1) * 2  # halves, so that no difference is infinite

@@ -167,12 +167,13 @@ class Tokenizer(TransformerMixin, BaseEstimator):
 
 def _special_names(given):
     """Return the four names of special tokens, None where there is none."""
-    names = (*(given or ()), *[None] * len(ROLES))[: max(len(ROLES), len(given or ()))]
-    if len(names) > len(ROLES) or not all(name is None or (isinstance(name, str) and name) for name in names):
+    names = () if given is None else given
+    fine = isinstance(names, (tuple, list)) and len(names) <= len(ROLES)
+    if not fine or not all(name is None or (isinstance(name, str) and name) for name in names):
         raise InvalidParameterError(
             f"special_tokens must be up to four strings or None, for {', '.join(ROLES)}, got {given!r}."
         )
-    return names
+    return (*names, *[None] * (len(ROLES) - len(names)))
 
 
 def _most_frequent(counts, size, min_frequency):
