@@ -37,7 +37,7 @@ def multiply(
     _same((k, right.shape[0]), "The columns of left and the rows of right")
     _same((m, out.shape[0]), "The rows of left and out")
     _same((n, out.shape[1]), "The columns of right and out")
-    if n > 1 and out.strides[1] != sizeof(floating):
+    if m > 0 and n > 1 and out.strides[1] != sizeof(floating):
         raise ValueError("The rows of out must be contiguous.")
     if k == 0 and not add:
         out[:, :] = 0

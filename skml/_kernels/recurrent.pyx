@@ -109,11 +109,11 @@ def forward(
         arrays += [("first", first.shape, (B, T))]
     _check(cell, activation, (H, GH), tuple(arrays), packed.shape[0])
     _check_threads(n_threads)
-    if inputs.shape[1] < GH or (GH > 1 and inputs.strides[1] != sizeof(floating)):
+    if inputs.shape[1] < GH or (inputs.shape[0] > 0 and GH > 1 and inputs.strides[1] != sizeof(floating)):
         raise ValueError(f"inputs need contiguous rows of at least {GH} numbers, got {inputs.shape[1]}.")
     if codes.shape[0]:
         _check_indices(np.asarray(codes).reshape(-1), "codes", 0, inputs.shape[0])
-    elif inputs.shape[0] != B * T:
+    elif B > 0 and inputs.shape[0] != B * T:
         raise ValueError(f"There are {inputs.shape[0]} rows of inputs, expected {B * T}.")
     if B == 0 or T == 0 or H == 0:
         return

@@ -58,7 +58,7 @@ def sum_rows(
     _same((N, codes.shape[0]), "rows and codes")
     _same((F, out.shape[1]), "The columns of rows and out")
     _check_indices(codes, "codes", 0, out.shape[0])
-    if F > 1 and rows.strides[1] != sizeof(floating):
+    if N > 0 and F > 1 and rows.strides[1] != sizeof(floating):
         raise ValueError("Each of the rows must be contiguous.")
     out[:, :] = 0
     if N == 0 or F == 0:

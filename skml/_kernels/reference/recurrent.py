@@ -24,14 +24,16 @@ def forward(inputs, codes, packed, bias, first, state, kept, before, cells, y, c
     B, T, H = y.shape
     G, x = (1, 3, 4)[cell] * H if cell in range(3) else 0, inputs
     _fit(state, kept, before, cells, first, y.shape, cell, activation, packed, n_threads)
-    _same(len(bias) == (4 if cell else 1) * H, x.shape[1] >= G, G < 2 or x.strides[1] == x.itemsize)
-    _same(codes.shape == (B, T) if len(codes) else len(x) == B * T)
+    _same(len(bias) == (4 if cell else 1) * H, x.shape[1] >= G, G < 2 or not x.size or x.strides[1] == x.itemsize)
+    _same(not B or (codes.shape == (B, T) if len(codes) else len(x) == B * T))
     _same(not codes.size or 0 <= codes.min() <= codes.max() < len(x))
     rows, w = (codes if len(codes) else np.arange(B * T).reshape(B, T)), packed[: H * G].reshape(H, G)
     for t in range(T if B and H else 0):
         state[:, _starts(first, t, B)] = 0
         if len(kept):
-            before[:, t], cells[:, t] = state[0], state[1] if cell == _LSTM else 0
+            before[:, t] = state[0]
+        if len(kept) and cell == _LSTM:
+            cells[:, t] = state[1]
         stored = _CELLS[cell](state[0] @ w, x[rows[:, t], :G], bias, state, activation)
         y[:, t] = state[0]
         if len(kept):

@@ -21,7 +21,7 @@ def sum_rows(rows, codes, out, n_threads):
     """Write for each code the sum of its rows, in their order."""
     _same(len(rows) == len(codes), rows.shape[1] == out.shape[1], n_threads >= 1)
     _same(not len(codes) or 0 <= codes.min() <= codes.max() < len(out))
-    _same(rows.shape[1] < 2 or rows.strides[1] == rows.itemsize)
+    _same(rows.shape[1] < 2 or not rows.size or rows.strides[1] == rows.itemsize)
     out[:] = 0
     np.add.at(out, codes, rows)
 

@@ -18,7 +18,7 @@ constexpr int vector_bytes = 32, ROWS = 6;
 #else
 constexpr int vector_bytes = 16, ROWS = 6;
 #endif
-constexpr ptrdiff_t DEPTH = 256, BLOCK = 8 * ROWS, COLUMNS = 2048;  // of what is packed at a time
+constexpr ptrdiff_t DEPTH = 512, BLOCK = 8 * ROWS, COLUMNS = 1024;  // of what is packed at a time
 
 template <class T> constexpr int LANES = vector_bytes / static_cast<int>(sizeof(T));
 template <class T> constexpr int WIDTH = 2 * LANES<T>;
@@ -110,6 +110,15 @@ static inline void turn_all(const T* from, ptrdiff_t from_step, ptrdiff_t n, ptr
         for (ptrdiff_t k = 0; k < depth; k++) to[k * to_step + p] = from[p * from_step + k];
 }
 
+// Writes `depth` runs of at most N numbers one after the other.
+template <class T, int N>
+static inline void copy_runs(const T* from, ptrdiff_t step, ptrdiff_t depth, ptrdiff_t n, T* __restrict to) {
+    if (n == N)
+        for (ptrdiff_t k = 0; k < depth; k++) std::memcpy(to + k * N, from + k * step, N * sizeof(T));
+    else
+        for (ptrdiff_t k = 0; k < depth; k++) std::memcpy(to + k * N, from + k * step, n * sizeof(T));
+}
+
 // Writes columns 0 to WIDTH of some rows one row after the other; zeros beyond the last column.
 template <class T>
 static inline void pack_panel(const T* from, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t depth, ptrdiff_t columns,
@@ -117,7 +126,7 @@ static inline void pack_panel(const T* from, ptrdiff_t row_step, ptrdiff_t colum
     if (columns < WIDTH<T>) std::fill(to, to + depth * WIDTH<T>, T(0));
     columns = std::min<ptrdiff_t>(columns, WIDTH<T>);
     if (column_step == 1)
-        for (ptrdiff_t k = 0; k < depth; k++) std::memcpy(to + k * WIDTH<T>, from + k * row_step, columns * sizeof(T));
+        copy_runs<T, WIDTH<T>>(from, row_step, depth, columns, to);
     else if (row_step == 1)
         turn_all(from, column_step, columns, depth, to, WIDTH<T>);
     else
@@ -133,7 +142,7 @@ static inline void pack_rows(const T* from, ptrdiff_t row_step, ptrdiff_t step, 
         const ptrdiff_t n = std::min<ptrdiff_t>(ROWS, rows - i);
         const T* corner = from + i * row_step;
         if (row_step == 1)
-            for (ptrdiff_t k = 0; k < depth; k++) std::memcpy(to + k * ROWS, corner + k * step, n * sizeof(T));
+            copy_runs<T, ROWS>(corner, step, depth, n, to);
         else if (step == 1)
             turn_all(corner, row_step, n, depth, to, ROWS);
         else
