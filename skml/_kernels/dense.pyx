@@ -14,6 +14,7 @@ cdef extern from "dense.hpp" namespace "skml_dense" nogil:
     void finish_rows[T](T*, const T*, const T*, Py_ssize_t, Py_ssize_t) noexcept
     void gelu_rows[T](T*, const T*, T*, Py_ssize_t, Py_ssize_t) noexcept
     void gelu_slopes[T](const T*, T*, T*, Py_ssize_t) noexcept
+    void add_parts[T](T*, const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void column_sums[T](const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*) noexcept
 
 include "checks.pxi"
@@ -122,10 +123,11 @@ def gradients(
     const floating[:, ::1] dy,  # in: (N, M)
     floating[:, ::1] dw,  # out: (K, M)
     floating[::1] db,  # out: (M,), or empty
+    floating[:, ::1] space,  # scratch: (at most 3, at least K M): with it the rows are summed in so many parts and one
     int n_threads,
 ):
     """Write dw = x^T dy, and the sums of the columns of dy."""
-    cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], size = max(x.shape[1], dy.shape[1]), i, at, n
+    cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], i
     _check_threads(n_threads)
     _fits(N, K, M)
     _same((N, dy.shape[0]), "The rows of x and dy")
@@ -133,21 +135,45 @@ def gradients(
     _same((M, dw.shape[1]), "The columns of dy and dw")
     if db.shape[0]:
         _same((M, db.shape[0]), "The columns of dy and db")
+    if space.shape[0] > 3 or (space.shape[0] and space.shape[1] < K * M):
+        raise ValueError(f"space must have at most 3 rows, of at least {K * M} numbers.")
     if N == 0 or K * M == 0:
-        np.asarray(dw)[:], np.asarray(db)[:] = 0, 0
-        if N == 0:
-            return
-    # the longer side in four parts, or in more if those are wide
-    cdef Py_ssize_t parts = 4 * ((size + 1023) // 1024), step
-    step = (size + parts - 1) // parts
-    if K * M:
-        for i in prange((size + step - 1) // step, nogil=True, num_threads=n_threads, schedule="static"):
-            at = i * step
-            n = min(step, size - at)
-            if M > K:
-                _gemm(b"N", b"T", n, K, N, &dy[0, at], M, &x[0, 0], K, &dw[0, at], M)
-            else:
-                _gemm(b"N", b"T", M, n, N, &dy[0, 0], M, &x[0, at], K, &dw[at, 0], M)
+        np.asarray(dw)[:] = 0
+        np.asarray(db)[:] = np.asarray(dy).sum(axis=0) if db.shape[0] else 0
+        return
+    cdef Py_ssize_t parts = min(space.shape[0] + 1, max(<Py_ssize_t> 1, N // 64))
+    if parts == 1:
+        _side_by_side(x, dy, dw, n_threads)
+    else:
+        _part_by_part(x, dy, dw, space, parts, n_threads)
     if db.shape[0]:
         for i in prange((M + STRIP - 1) // STRIP, nogil=True, num_threads=n_threads, schedule="static"):
             column_sums(&dy[0, i * STRIP], N, M, min(<Py_ssize_t> STRIP, M - i * STRIP), &db[i * STRIP])
+
+
+cdef void _part_by_part(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw,
+                        floating[:, ::1] space, Py_ssize_t parts, int n_threads) noexcept:
+    """Write dw as a sum over parts of the rows: BLAS is fastest with whole matrices, and a thread has met its rows."""
+    cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], step = (N + parts - 1) // parts, i, at
+    cdef Py_ssize_t size = K * M, piece = (K * M + 15) // 16
+    for i in prange(parts, nogil=True, num_threads=n_threads, schedule="static"):
+        at = i * step
+        _gemm(b"N", b"T", M, K, min(step, N - at), &dy[at, 0], M, &x[at, 0], K, &space[i - 1, 0] if i else &dw[0, 0], M)
+    for i in prange((size + piece - 1) // piece, nogil=True, num_threads=n_threads, schedule="static"):
+        at = i * piece
+        add_parts(&dw[0, 0] + at, &space[0, 0] + at, space.shape[1], parts - 1, min(piece, size - at))
+
+
+cdef void _side_by_side(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw,
+                        int n_threads) noexcept:
+    """Write dw in pieces of its longer side: in four, or in more if those are wide."""
+    cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], size = max(x.shape[1], dy.shape[1]), i, at, n
+    cdef Py_ssize_t parts = 4 * ((size + 1023) // 1024), step
+    step = (size + parts - 1) // parts
+    for i in prange((size + step - 1) // step, nogil=True, num_threads=n_threads, schedule="static"):
+        at = i * step
+        n = min(step, size - at)
+        if M > K:
+            _gemm(b"N", b"T", n, K, N, &dy[0, at], M, &x[0, 0], K, &dw[0, at], M)
+        else:
+            _gemm(b"N", b"T", M, n, N, &dy[0, 0], M, &x[0, at], K, &dw[at, 0], M)

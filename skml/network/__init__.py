@@ -13,6 +13,7 @@ _HOMES = {
     "Convolution": "skml.network.convolution",
     "CrossEntropy": "skml.network.losses",
     "Data": "skml.network.training",
+    "Decoder": "skml.network.decoding",
     "Dropout": "skml.network.layers",
     "EmbeddedRecurrent": "skml.network.recurrent",
     "Embedding": "skml.network.layers",

@@ -33,6 +33,13 @@ template <class T> static inline void gelu_slopes(const T* __restrict z, T* __re
     }
 }
 
+// total += part_0 + part_1 + ...
+template <class T>
+static inline void add_parts(T* __restrict total, const T* __restrict part, ptrdiff_t stride, ptrdiff_t parts, ptrdiff_t n) {
+    for (ptrdiff_t p = 0; p < parts; p++, part += stride)
+        for (ptrdiff_t i = 0; i < n; i++) total[i] += part[i];
+}
+
 constexpr ptrdiff_t strip = 64, run = 256;
 
 // Sums of a strip of at most 64 columns; so many rows are summed up in T, and these sums in double precision.
