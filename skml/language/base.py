@@ -1,5 +1,6 @@
 """What the language models share: documents come in, a network is trained on their tokens, scores them and writes."""
 
+import copy
 import functools
 import math
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from skml._sklearn import HasMethods, Interval, StrOptions
 from skml.base import Run, fit_task, fitting, require_memory, run_steps, validate_weights
 from skml.language.decoding import Settings, as_stops
 from skml.language.documents import distinct_documents, learn_coder, read_rows
+from skml.language.fine_tuning import LAYERS, tuning_optimizer
 from skml.language.scoring import POOLINGS, next_probabilities, pooled_states, token_log_probabilities
 from skml.language.training import TokenLoss, training_data
 from skml.language.windows import stream_of
@@ -147,8 +149,74 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         """
         return self._learn(X, y, sample_weight, hasattr(self, "reader_"), self._one_epoch, again=True)
 
-    def _learn(self, X, y, sample_weight, goes_on, plan_of, again=False):
-        rows = read_rows(self, X, reset=not (again and goes_on))
+    def fine_tune(self, X, y=None, sample_weight=None, *, layers="all", learning_rate=None, max_iter=None, rank=8):
+        """Return a new model that has been trained on with other documents; this one stays as it is.
+
+        Parameters
+        ----------
+        X : iterable of str, or array-like of shape (n_documents, n_columns)
+            Documents of the same kind as those of :meth:`fit`; tokens stay the same.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_documents,), default=None
+            Non-negative weights; weight k equals k copies of the document.
+        layers : {"all", "last", "head", "lora"}, default="all"
+            What may change: everything; the last layer and what makes logits of it; the latter alone, which with tied
+            embeddings includes these; or the matrices of all layers, by a product of two matrices of rank `rank` [1]_.
+        learning_rate : float or None, default=None
+            The rate that the schedule starts from; None means `learning_rate_init`.
+        max_iter : int or None, default=None
+            Epochs; None means `max_iter`.
+        rank : int, default=8
+            Of the change with "lora".
+
+        Returns
+        -------
+        tuned : object
+            The fitted new estimator. Its ``history_`` and ``n_iter_`` are those of the fine-tuning.
+
+        Raises
+        ------
+        ValueError
+            If X is unusable as for :meth:`fit`, or a parameter makes no sense.
+
+        References
+        ----------
+        .. [1] E. J. Hu et al. (2022). LoRA: low-rank adaptation of large language models. ICLR.
+        """
+        check_is_fitted(self)
+        _check_tuning(layers, learning_rate, max_iter, rank)
+        tuned = copy.copy(self)
+        epochs = self.max_iter if max_iter is None else max_iter
+        rate = self.learning_rate_init if learning_rate is None else learning_rate
+        return tuned._tune(X, sample_weight, layers, rank, {"max_iter": epochs, "learning_rate": rate})
+
+    @fitting
+    def _tune(self, X, sample_weight, layers, rank, given):
+        optimizer, parameters = replace(self._optimizer(), learning_rate=given["learning_rate"]), self._parameters()
+        if layers != "all":
+            seed = self.training_.seed
+            names = [name for name in parameters if self._may_change(name, layers)]
+            lora = rank if layers == "lora" else None
+            optimizer = tuning_optimizer(optimizer, parameters, names, lora, seed)
+        w = parameters.flat
+        start = replace(self.training_.again(), parameters=w, moments=optimizer.moments(w), n_steps=0, n_epochs=0)
+        self.training_, self.history_ = start, {}
+
+        def plan_of(start):
+            return replace(self._plan(start), optimizer=optimizer, max_iter=given["max_iter"], max_steps=None)
+
+        self._learn(X, None, sample_weight, True, plan_of, tuning=True)
+        fresh = self._optimizer().moments(self.training_.parameters)  # those of another optimizer mean nothing to it
+        self.training_ = replace(self.training_, moments=fresh)
+        return self
+
+    def _parameters(self):
+        """Return the parameters of the fitted network by name."""
+        return self.reader_.program.parameters
+
+    def _learn(self, X, y, sample_weight, goes_on, plan_of, again=False, tuning=False):
+        rows = read_rows(self, X, reset=not ((again or tuning) and goes_on))
         weights = validate_weights(sample_weight, np.empty((len(rows), 1)))
         seen = {"X": X, "y": y, "sample_weight": weights}
         corpus = self._corpus(rows, weights, goes_on)
@@ -548,6 +616,17 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _check_tuning(layers, learning_rate, max_iter, rank):
+    if layers not in LAYERS:
+        raise ValueError(f"layers must be one of {', '.join(map(repr, LAYERS))}, got {layers!r}.")
+    for name, value in (("max_iter", max_iter), ("rank", rank)):
+        whole = isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+        if not whole and not (name == "max_iter" and value is None):
+            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
+    if learning_rate is not None and not (isinstance(learning_rate, Real) and 0 < learning_rate < math.inf):
+        raise ValueError(f"learning_rate must be a number above 0 or None, got {learning_rate!r}.")
 
 
 def _without_states(network):

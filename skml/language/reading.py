@@ -3,12 +3,14 @@
 B: rows, T: moments, V: tokens, C: numbers of a state. What is said about a document does not depend on the others.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from skml import _kernels
 from skml.language.recurrent_network import RecurrentCells
+from skml.network.attention import attention_weights
 from skml.network.layers import Mode
 from skml.network.parameters import Parameters
 from skml.network.program import Program
@@ -55,15 +57,17 @@ def twin(program, network, shape, parameters=None):
     """
     shapes = {spec.name: spec.shape for spec in network.specs(shape)}
     states = {spec.name: spec.shape for spec in network.states(shape)}
-    flat = np.zeros(sum(int(np.prod(one)) for one in states.values()), dtype=program.dtype)
+    own = np.zeros(sum(math.prod(shape) for shape in states.values()), dtype=program.dtype)
+    flat = program.parameters.flat if parameters is None else parameters
+    size = sum(math.prod(shape) for shape in shapes.values())  # a head that isn't needed is the last
     found = Program.__new__(Program)
     found.__setstate__(
         {
             "network": network,
             "shape": tuple(shape),
             "output_shape": tuple(network.output_shape(shape)),
-            "parameters": Parameters(shapes, program.parameters.flat if parameters is None else parameters),
-            "states": Parameters(states, flat),
+            "parameters": Parameters(shapes, flat[:size]),
+            "states": Parameters(states, own),
         }
     )
     return found
@@ -229,6 +233,29 @@ class WindowReader(Reader):
         z = np.empty((len(states), len(w)), dtype=states.dtype)
         _kernels.matrices.multiply(np.ascontiguousarray(states), w.T, z, False, n_threads)
         return z
+
+    def attention(self, ids, layer):
+        """Return how much each token looks at each other in a block.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (n,), int32
+            What is read; of more than a window the last one.
+        layer : int
+            The number of the block.
+
+        Returns
+        -------
+        weights : ndarray of shape (H, n, n)
+            Of each head; rows add up to 1.
+        """
+        tokens = ids[None, window_start(len(ids), self.length, self.stride) :]
+        program = twin(self.program, self._headless(), tokens.shape[1:])
+        program.forward(tokens, Mode())
+        inner = program._space.parts[layer].parts[0].inner
+        first = np.zeros(tokens.shape, dtype=np.int32)
+        heads = self.program.network.blocks[layer].attention.n_heads
+        return attention_weights(inner.qkv[:1], first, heads, inner.angles)[0]
 
 
 class StateReader(Reader):

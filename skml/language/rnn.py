@@ -232,6 +232,14 @@ class RNNLanguageModel(BaseLanguageModel):
         windows = lanes(stream, T, B)
         return windows, StreamOrder(len(windows) // B, B)
 
+    def _may_change(self, name, layers):
+        """Tell whether fine-tuning of some layers changes a parameter."""
+        last, network = name.startswith(f"{self.reader_.program.network.n_layers - 1}."), self.reader_.program.network
+        if layers == "lora":
+            return ".weight_" in name
+        head = name.startswith("head.") or (layers == "head" and network.tied and name == "0.embedding")
+        return head or (layers == "last" and last)
+
     def _reader(self, program, parameters):
         return StateReader(twin(program, replace(program.network, carry=0), (2, 1), parameters))
 

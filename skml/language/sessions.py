@@ -5,7 +5,8 @@ B: rows, T: moments, V: tokens. What is said of a row does not depend on the oth
 
 import numpy as np
 
-from skml.language.reading import MOMENTS, StateReader
+from skml.language.reading import MOMENTS, StateReader, WindowReader, window_start
+from skml.network.decoding import Decoder
 
 
 class Recurrence:
@@ -78,7 +79,53 @@ class Rereading:
         self.rows = [np.append(ids, np.int32(token)) for ids, token in zip(self.rows, tokens)]
 
 
-_CACHED = {StateReader: Recurrence}
+class Attention:
+    """Rows of a transformer, each with the keys and values of its window.
+
+    Parameters
+    ----------
+    reader : WindowReader
+        The network.
+    rows, n_threads
+        As of :class:`Recurrence`.
+    """
+
+    def __init__(self, reader, rows, n_threads=1):
+        self.reader, self.rows, self.n_threads = reader, list(rows), n_threads
+        self._open()
+
+    def _open(self):
+        """Read the windows that the rows have now."""
+        length, stride = self.reader.length, self.reader.stride
+        parts = [ids[window_start(len(ids), length, stride) :] for ids in self.rows]
+        n_padding = np.array([max(map(len, parts)) - len(part) for part in parts])
+        tokens = np.zeros((len(parts), max(map(len, parts))), dtype=np.int32)
+        for out, part, empty in zip(tokens, parts, n_padding):
+            out[empty:] = part
+        program = self.reader.program
+        self.decoder = Decoder(program.network, program.parameters, len(parts))
+        self.z = self.decoder.feed(tokens, n_padding, self.n_threads)
+
+    def logits(self):
+        """Return the logits of the next token of each row, an array of shape (B, V)."""
+        return self.z
+
+    def select(self, rows):
+        """Keep some rows, in an order that may name a row several times."""
+        self.rows, self.z = [self.rows[i] for i in rows], self.z[rows]
+        self.decoder.select(np.asarray(rows))
+
+    def write(self, tokens):
+        """Add a token to each row; where a window is full, all begin anew."""
+        tokens = np.asarray(tokens, dtype=np.int32)
+        self.rows = [np.append(ids, token) for ids, token in zip(self.rows, tokens)]
+        if self.decoder.n_seen == self.decoder.capacity:
+            self._open()
+        else:
+            self.z = self.decoder.step(tokens, self.n_threads)
+
+
+_CACHED = {StateReader: Recurrence, WindowReader: Attention}
 
 
 def open_session(reader, rows, use_cache, n_threads=1):

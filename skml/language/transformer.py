@@ -2,9 +2,11 @@
 
 from numbers import Integral, Real
 
+from skml import _kernels
 from skml._sklearn import Interval, StrOptions
 from skml.language.base import POSITIVE, TRAINING_CONSTRAINTS, BaseLanguageModel
 from skml.language.reading import WindowReader, twin
+from skml.language.scoring import begun
 from skml.language.windows import packed, padded
 from skml.network.blocks import transformer
 
@@ -247,6 +249,42 @@ class TransformerLanguageModel(BaseLanguageModel):
 
     def _windows(self, stream, T, B):
         return (padded if self.batching == "pad" else packed)(stream, T), None
+
+    def _may_change(self, name, layers):
+        """Tell whether fine-tuning of some layers changes a parameter."""
+        network = self.reader_.program.network
+        if layers == "lora":
+            return name.startswith("h.") and name.endswith((".c_attn.weight", ".c_proj.weight", ".c_fc.weight"))
+        head = name.startswith(("ln_f.", "lm_head.")) or (layers == "head" and network.tied and name == "wte.weight")
+        return head or (layers == "last" and name.startswith(f"h.{len(network.blocks) - 1}."))
+
+    def attention_weights(self, X, layer=-1):
+        """Return how much each token looks at each one before it.
+
+        Parameters
+        ----------
+        X : iterable of str, or array-like of shape (n_documents, n_columns)
+            Documents, as for :meth:`fit`.
+        layer : int, default=-1
+            The block, from the end if negative.
+
+        Returns
+        -------
+        weights : list of ndarray of shape (n_heads, n_tokens + 1, n_tokens + 1)
+            Of each document, the token that begins it included; rows add up to 1. Of a document that is longer than the
+            context, of its last window.
+
+        Raises
+        ------
+        ValueError
+            If there is no such block.
+        """
+        _, sequences = self._read(X)
+        n = len(self.reader_.program.network.blocks)
+        if not isinstance(layer, Integral) or not -n <= layer < n:
+            raise ValueError(f"layer={layer!r} is none of 0 to {n - 1}.")
+        with _kernels.blas_threads(1):
+            return [self.reader_.attention(ids, layer) for ids in begun(sequences, self.coder_)]
 
     def _reader(self, program, parameters):
         stride = max(1, self.context_length // 2) if self.stride is None else self.stride

@@ -74,8 +74,21 @@ VARIANTS = {
     ],
     "RNNLanguageModel": [
         {"cell": "lstm", "tie_embeddings": True, "n_layers": 2, "hidden_size": 16, "dropout": 0.2, "max_iter": 5},
-        {"cell": "rnn", "activation": "relu", "batching": "pad", "sequence_length": 4, "pooling": "mean", "max_iter": 5},
-        {"early_stopping": True, "validation_fraction": 0.3, "weight_decay": 0.01, "pooling": "attention", "max_iter": 5},
+        {
+            "cell": "rnn",
+            "activation": "relu",
+            "batching": "pad",
+            "sequence_length": 4,
+            "pooling": "mean",
+            "max_iter": 5,
+        },
+        {
+            "early_stopping": True,
+            "validation_fraction": 0.3,
+            "weight_decay": 0.01,
+            "pooling": "attention",
+            "max_iter": 5,
+        },
     ],
     "TransformerLanguageModel": [
         {"position": "rotary", "norm": "rms", "batching": "pad", "context_length": 5, "dropout": 0.2, "max_iter": 5},
