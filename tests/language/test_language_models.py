@@ -73,7 +73,7 @@ def test_an_epoch_by_hand_is_an_epoch(cls):
         parts.partial_fit(SAUCES)
     assert_same_model(parts, whole, SAUCES)
     assert len(parts.history_["loss"]) == 3
-    with pytest.raises(ValueError, match="cannot go on|rows of numbers"):
+    with pytest.raises(ValueError, match="fitted on texts"):
         parts.partial_fit(np.ones((3, 3)))
 
 
