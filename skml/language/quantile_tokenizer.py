@@ -23,7 +23,7 @@ class QuantileTokenizer(Tokenizer):
         The largest number of bins. Where there are fewer different numbers, each has a bin of its own.
     strategy : {"quantile", "uniform"}, default="quantile"
         Whether bins hold equally many numbers, or are equally wide.
-    special_tokens : tuple of str or None, default=("<start>", "<end>", "<pad>", "<unk>")
+    special_tokens : tuple of str or None, default=('<start>', '<end>', '<pad>', '<unk>')
         The tokens for start, end, padding and missing numbers (NaN), in this order, which get the first ids; None, or
         leaving off the last ones, means that there is none.
 

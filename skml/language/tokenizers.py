@@ -205,7 +205,7 @@ class CharTokenizer(Tokenizer):
         The largest number of tokens, special ones included; the most frequent characters are kept. None keeps all.
     min_frequency : int, default=1
         How often a character must occur.
-    special_tokens : tuple of str or None, default=("<start>", "<end>", "<pad>", "<unk>")
+    special_tokens : tuple of str or None, default=('<start>', '<end>', '<pad>', '<unk>')
         The tokens for start, end, padding and unknown characters, in this order, which get the first ids; None, or
         leaving off the last ones, means that there is none.
 
@@ -288,10 +288,10 @@ class WordTokenizer(Tokenizer):
         How often a word must occur.
     lowercase : bool, default=False
         Whether to make all letters small.
-    token_pattern : str, default=r"\w+|[^\w\s]"
+    token_pattern : str, default="\w+|[^\w\s]"
         The regular expression that finds words; by default letters and digits that follow each other, and any other
         sign alone. If it has a group, that is the word.
-    special_tokens : tuple of str or None, default=("<start>", "<end>", "<pad>", "<unk>")
+    special_tokens : tuple of str or None, default=('<start>', '<end>', '<pad>', '<unk>')
         The tokens for start, end, padding and unknown words, in this order, which get the first ids; None, or leaving
         off the last ones, means that there is none.
 
@@ -392,7 +392,7 @@ class BPETokenizer(Tokenizer):
         The largest number of tokens: special ones, the 256 bytes, and merges.
     min_frequency : int, default=2
         How often a pair of tokens must occur to be merged.
-    special_tokens : tuple of str or None, default=("<start>", "<end>", "<pad>")
+    special_tokens : tuple of str or None, default=('<start>', '<end>', '<pad>')
         The tokens for start, end and padding, in this order, which get the first ids; None, or leaving off the last
         ones, means that there is none. (A fourth would be for the unknown, of which there is none.)
     n_jobs : int or None, default=None
