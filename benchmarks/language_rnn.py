@@ -27,7 +27,7 @@ except ModuleNotFoundError:
 THREADS = int(os.environ.get("SKML_THREADS", "2"))
 CLOCK = time.process_time if THREADS == 1 else time.perf_counter
 B, T, H, V = 32, 64, 256, 65
-CELLS = ("rnn", "gru", "lstm")
+CELLS = sys.argv[1:] or ("rnn", "gru", "lstm")
 
 
 def program_of(cell):

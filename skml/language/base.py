@@ -333,10 +333,10 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
     def _data(self, corpus, length, rows):
         coder = corpus.coder
-        windows, order = self._windows(
+        windows, arrange = self._windows(
             stream_of(corpus.sequences, corpus.weights, coder.start, coder.end), length, rows
         )
-        return replace(training_data(windows), order=order)
+        return replace(training_data(windows), arrange=arrange)
 
     def _run(self, context, job, start, attributes, seen, history):
         if training_outcome(start, job.plan) is not None:

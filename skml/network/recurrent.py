@@ -4,7 +4,6 @@ B: batch, T: time, C: channels, H: hidden units, V: codes; G gates (1, 3, 4), K 
 S arrays of state (1, 1, 2) of the three cells. The order of the gates and the two biases are those of torch.nn.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ import numpy as np
 from skml import _kernels
 from skml.network.activations import CODES
 from skml.network.layers import Layer, Space, embedding_forward
-from skml.network.parameters import Spec, he_normal, he_uniform
+from skml.network.parameters import Spec, he_normal, he_uniform, zeros
 
 __all__ = [
     "Cell",
@@ -307,63 +306,68 @@ def forgetful(generator, shape, fan_in, fan_out, dtype):
 # ------------------------------------------------------------------------------------------------ layers
 
 
-class _Recurrent(Layer):
-    """What both layers share: weights, the state that is carried on, and the way through the cell."""
+def _cell_of(layer):
+    """Return the cell of a layer; raise a ValueError if its settings are wrong."""
+    if layer.n_hidden < 1 or layer.carry < 0:
+        given = f"{layer.n_hidden} and {layer.carry}"
+        raise ValueError(f"n_hidden must be at least 1 and carry at least 0, got {given}.")
+    return Cell(layer.cell, layer.activation)
 
-    @property
-    def _kind(self):
-        return Cell(self.cell, self.activation)
 
-    def __post_init__(self):
-        if self.n_hidden < 1 or self.carry < 0:
-            raise ValueError(f"n_hidden must be at least 1 and carry at least 0, got {self.n_hidden} and {self.carry}.")
-        Cell(self.cell, self.activation)  # says what is wrong with them
+def _weights(layer, C):
+    """Return what is trained of a cell with C inputs."""
+    width = _cell_of(layer).n_gates * layer.n_hidden
+    # U(-1 / sqrt(H), 1 / sqrt(H)): the bound of he_uniform is sqrt(6 / fan_in)
+    fans = 6 * layer.n_hidden, width
+    weights = [Spec(f"weight_{at}", (n, width), he_uniform, *fans) for at, n in (("ih", C), ("hh", layer.n_hidden))]
+    first = Spec("bias_ih", (width,), forgetful if layer.cell == "lstm" else zeros)
+    return *weights, first, Spec("bias_hh", (width,))
 
-    def _weights(self, C):
-        H, width = self.n_hidden, self._kind.n_gates * self.n_hidden
-        # U(-1 / sqrt(H), 1 / sqrt(H)): the bound of he_uniform is sqrt(6 / fan_in)
-        weights = (("weight_ih", (C, width)), ("weight_hh", (H, width)))
-        first = Spec("bias_ih", (width,), forgetful) if self.cell == "lstm" else Spec("bias_ih", (width,))
-        return *(Spec(name, shape, he_uniform, 6 * H, width) for name, shape in weights), first, Spec("bias_hh", (width,))
 
-    def states(self, shape):
-        return (Spec("carried", (self._kind.n_states, self.carry, self.n_hidden)),) if self.carry else ()
+def _carried(layer):
+    """Return the states that a training carries from batch to batch."""
+    cell = _cell_of(layer)
+    return (Spec("carried", (cell.n_states, layer.carry, layer.n_hidden)),) if layer.carry else ()
 
-    def _space(self, B, T, dtype, **others):
-        state = (self._kind.n_states, B, self.n_hidden)
-        trail = Trail(self._kind, (B, T, self.n_hidden), dtype)
-        return Space(trail=trail, carried=np.zeros(state, dtype=dtype), state=np.zeros(math.prod(state), dtype=dtype), **others)
 
-    def _through(self, inputs, codes, p, space, mode, b):
-        """Run the cell over the leading b rows, from the state that they had, and keep that which they come to."""
-        kept = p["carried"] if self.carry and mode.train else space.carried
-        if b > kept.shape[1]:
-            raise ValueError(f"The layer carries the states of {kept.shape[1]} rows, but the batch has {b}.")
-        state = self._buffer(space, b)
-        state[...] = kept[:, :b]
-        trail = space.trail.head(b)
-        bias = _joined(p["bias_ih"], p["bias_hh"], self._kind)
-        options = {"codes": codes, "first": mode.first, "n_threads": mode.n_threads}
-        y = recurrent_forward(inputs, p["weight_hh"], bias, trail, state, **options)
-        kept[:, :b] = state
-        return y
+def _space(layer, B, T, dtype, **others):
+    cell, H = _cell_of(layer), layer.n_hidden
+    carried = np.zeros((cell.n_states, B, H), dtype=dtype)
+    return Space(trail=Trail(cell, (B, T, H), dtype), carried=carried, state=np.empty_like(carried).ravel(), **others)
 
-    def _back(self, dy, p, g, space, mode):
-        """Carry a gradient back to the products with the input; those of the weights are written but W_ih's."""
-        trail, dstate = space.trail.head(len(dy)), self._buffer(space, len(dy))
-        dstate[...] = 0  # where a sequence is cut, nothing comes back
-        options = {"first": mode.first, "out": g["weight_hh"], "n_threads": mode.n_threads}
-        dinputs, _, dbias = recurrent_backward(dy, p["weight_hh"], trail, dstate, **options)
-        _part(dbias, self._kind, g)
-        return dinputs
 
-    def _buffer(self, space, b):
-        shape = (self._kind.n_states, b, self.n_hidden)
-        return space.state[: math.prod(shape)].reshape(shape)
+def _through(layer, inputs, p, space, mode, b, codes=None):
+    """Run the cell over b rows, from the states that they had, and keep those which they come to."""
+    kept = p["carried"] if layer.carry and mode.train else space.carried
+    if b > kept.shape[1]:
+        raise ValueError(f"The layer carries the states of {kept.shape[1]} rows, but the batch has {b}.")
+    trail, state = space.trail.head(b), _buffer(space, b)
+    state[...] = kept[:, :b]
+    bias = _joined(p["bias_ih"], p["bias_hh"], trail.cell)
+    options = {"codes": codes, "first": mode.first, "n_threads": mode.n_threads}
+    y = recurrent_forward(inputs, p["weight_hh"], bias, trail, state, **options)
+    kept[:, :b] = state
+    return y
+
+
+def _back(dy, p, g, space, mode):
+    """Carry a gradient back to the products with the input; those of the weights are written but W_ih's."""
+    trail, dstate = space.trail.head(len(dy)), _buffer(space, len(dy))
+    dstate[...] = 0  # where a sequence is cut, nothing comes back
+    options = {"first": mode.first, "out": g["weight_hh"], "n_threads": mode.n_threads}
+    dinputs, _, dbias = recurrent_backward(dy, p["weight_hh"], trail, dstate, **options)
+    _part(dbias, trail.cell, g)
+    return dinputs
+
+
+def _buffer(space, b):
+    """Return room for the states of b rows side by side."""
+    n_states, _, H = space.carried.shape
+    return space.state[: n_states * b * H].reshape(n_states, b, H)
 
 
 @dataclass(frozen=True)
-class Recurrent(_Recurrent):
+class Recurrent(Layer):
     """A recurrent cell over rows of vectors: (T, C) -> (T, H), the state after each moment.
 
     ``mode.first`` tells where documents begin: there the state is forgotten. A document that began before its row goes
@@ -400,25 +404,31 @@ class Recurrent(_Recurrent):
     activation: str = "tanh"
     carry: int = 0
 
+    def __post_init__(self):
+        _cell_of(self)
+
     def output_shape(self, shape):
         if len(shape) != 2:
             raise ValueError(f"Recurrent takes rows of vectors, not samples of shape {shape}.")
         return shape[0], self.n_hidden
 
     def specs(self, shape):
-        return self._weights(shape[1])
+        return _weights(self, shape[1])
+
+    def states(self, shape):
+        return _carried(self)
 
     def workspace(self, shape, B, dtype):
-        return self._space(B, shape[0], dtype, dx=np.empty((B, *shape), dtype=dtype))
+        return _space(self, B, shape[0], dtype, dx=np.empty((B, *shape), dtype=dtype))
 
     def forward(self, x, p, space, mode):
         space.x = x
         inputs = space.trail.head(len(x)).inputs()
         _kernels.matrices.multiply(_flat(x), p["weight_ih"], inputs, False, mode.n_threads)
-        return self._through(inputs, None, p, space, mode, len(x))
+        return _through(self, inputs, p, space, mode, len(x))
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
-        d = self._back(dy, p, g, space, mode)
+        d = _back(dy, p, g, space, mode)
         _kernels.matrices.multiply(_flat(space.x).T, d, g["weight_ih"], False, mode.n_threads)
         if not need_dx:
             return None
@@ -427,11 +437,11 @@ class Recurrent(_Recurrent):
         return dx
 
     def cost(self, shape):
-        return shape[0] * (shape[1] + self.n_hidden) * self._kind.n_gates * self.n_hidden
+        return shape[0] * (shape[1] + self.n_hidden) * _cell_of(self).n_gates * self.n_hidden
 
 
 @dataclass(frozen=True)
-class EmbeddedRecurrent(_Recurrent):
+class EmbeddedRecurrent(Layer):
     """An embedding and a recurrent cell in one: rows of codes (T,) -> (T, H).
 
     The same as ``Embedding`` and :class:`Recurrent` one after the other. But where there are fewer codes than moments
@@ -442,7 +452,9 @@ class EmbeddedRecurrent(_Recurrent):
     ----------
     n_codes, n_embedding, n_hidden : int
         V, C and H.
-    cell, activation, carry
+    cell, activation : str, default="lstm", "tanh"
+        As of :class:`Recurrent`.
+    carry : int, default=0
         As of :class:`Recurrent`.
     init : callable, default=he_normal
         The initialiser of the vectors, as of ``Embedding``.
@@ -469,6 +481,9 @@ class EmbeddedRecurrent(_Recurrent):
     carry: int = 0
     init: Callable = he_normal
 
+    def __post_init__(self):
+        _cell_of(self)
+
     def output_shape(self, shape):
         if len(shape) != 1:
             raise ValueError(f"EmbeddedRecurrent takes rows of codes, not samples of shape {shape}.")
@@ -476,16 +491,19 @@ class EmbeddedRecurrent(_Recurrent):
 
     def specs(self, shape):
         vectors = Spec("embedding", (self.n_codes, self.n_embedding), self.init, 2, self.n_embedding)
-        return vectors, *self._weights(self.n_embedding)
+        return vectors, *_weights(self, self.n_embedding)
 
     def _by_code(self, b, T):
         return self.n_codes <= b * T
 
+    def states(self, shape):
+        return _carried(self)
+
     def workspace(self, shape, B, dtype):
-        (T,), width = shape, self._kind.n_gates * self.n_hidden
+        (T,), width = shape, _cell_of(self).n_gates * self.n_hidden
         table = np.empty((self.n_codes, width) if self._by_code(B, T) else (0, width), dtype=dtype)
         vectors = np.empty((0 if self._by_code(B, T) else B, T, self.n_embedding), dtype=dtype)
-        return self._space(B, T, dtype, codes=np.empty((B, T), dtype=np.int32), table=table, vectors=vectors)
+        return _space(self, B, T, dtype, codes=np.empty((B, T), dtype=np.int32), table=table, vectors=vectors)
 
     def forward(self, x, p, space, mode):
         codes = space.codes[: len(x)]
@@ -493,11 +511,11 @@ class EmbeddedRecurrent(_Recurrent):
         if self._by_code(*codes.shape):
             # e_k W_ih for each code k, not for each moment
             _kernels.matrices.multiply(p["embedding"], p["weight_ih"], space.table, False, mode.n_threads)
-            return self._through(space.table, codes, p, space, mode, len(x))
+            return _through(self, space.table, p, space, mode, len(x), codes)
         vectors = embedding_forward(codes, p["embedding"], self._vectors(space, len(x)))
         inputs = space.trail.head(len(x)).inputs()
         _kernels.matrices.multiply(_flat(vectors), p["weight_ih"], inputs, False, mode.n_threads)
-        return self._through(inputs, None, p, space, mode, len(x))
+        return _through(self, inputs, p, space, mode, len(x))
 
     def _vectors(self, space, b):
         """Return room for the vectors of a batch; one that is much smaller than the space allows needs its own."""
@@ -506,7 +524,7 @@ class EmbeddedRecurrent(_Recurrent):
         return space.vectors[:b]
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
-        d, codes = self._back(dy, p, g, space, mode), space.codes[: len(dy)]
+        d, codes = _back(dy, p, g, space, mode), space.codes[: len(dy)]
         by_code, n = self._by_code(*codes.shape), mode.n_threads
         if by_code:
             _kernels.tokens.sum_rows(d, codes.reshape(-1), space.table, n)
@@ -518,7 +536,7 @@ class EmbeddedRecurrent(_Recurrent):
             _kernels.tokens.sum_rows(dvectors, codes.reshape(-1), g["embedding"], n)
 
     def cost(self, shape):
-        return shape[0] * (self.n_embedding + self.n_hidden) * self._kind.n_gates * self.n_hidden
+        return shape[0] * (self.n_embedding + self.n_hidden) * _cell_of(self).n_gates * self.n_hidden
 
 
 def _flat(x):

@@ -120,12 +120,12 @@ def stream_windows(ids, T, batch_size, starts=(0,)):
     """
     n_chunks = (len(ids) - 1) // (T * batch_size)
     if n_chunks < 1:
-        raise ValueError(f"{len(ids)} codes are too few for {batch_size} streams of rows of {T} and the code that follows.")
+        raise ValueError(f"{len(ids)} codes are too few for {batch_size} streams of rows of {T}, and the code after.")
     n, length = n_chunks * T * batch_size, n_chunks * T
     begins = np.zeros(len(ids), dtype=bool)
     begins[np.asarray(starts, dtype=np.int64)] = True
     following = np.where(begins[1 : n + 1], -1, ids[1 : n + 1])
-    begins[: n : length] = True  # nothing is known of what was before a stream
+    begins[:n:length] = True  # nothing is known of what was before a stream
     places = np.arange(n)
     first = np.maximum.accumulate(np.where(begins[:n], places, 0)) - places // T * T
     rows = [_by_chunk(part, T, n_chunks) for part in (ids[:n], first, following)]
@@ -139,7 +139,7 @@ def _by_chunk(values, T, n_chunks):
 
 @dataclass(frozen=True)
 class StreamOrder:
-    """An order for ``Data`` that shuffles whole streams, each staying in its place of the batch to its end.
+    """What ``Data(arrange=...)`` needs to shuffle whole streams, each staying in its place of the batch to its end.
 
     The rows are laid as :func:`stream_windows` lays them, maybe several such sets of streams one after the other.
 
@@ -170,7 +170,8 @@ class StreamOrder:
     def __call__(self, rows, generator):
         """Return the rows in the order of an epoch."""
         if len(rows) % (self.n_chunks * self.batch_size):
-            raise ValueError(f"{len(rows)} rows are no whole sets of {self.batch_size} streams of {self.n_chunks} rows.")
+            sets = f"sets of {self.batch_size} streams of {self.n_chunks} rows"
+            raise ValueError(f"{len(rows)} rows are no whole {sets}.")
         streams = rows.reshape(-1, self.n_chunks, self.batch_size).swapaxes(0, 1).reshape(self.n_chunks, -1)
         streams = streams[:, generator.permutation(streams.shape[1])]
         return streams.reshape(self.n_chunks, -1, self.batch_size).swapaxes(0, 1).ravel()

@@ -47,8 +47,8 @@ class Data:
         Of the rows; those of weight 0 are left out.
     prepare : callable or None, default=None
         ``prepare(rows_of_X, out)`` writes a batch to `out`, the network's dtype; None copies the numbers.
-    order : callable or None, default=None
-        ``order(rows, generator)`` gives the order in which an epoch takes the rows, where a plan shuffles; None draws
+    arrange : callable or None, default=None
+        ``arrange(rows, generator)`` gives the order in which an epoch takes the rows, where a plan shuffles; None draws
         any. Rows that follow each other, such as parts of a long text, need one: see :class:`StreamOrder`.
 
     Examples
@@ -63,7 +63,7 @@ class Data:
     y: np.ndarray | None = None
     weights: np.ndarray | None = None
     prepare: Callable | None = None
-    order: Callable | None = None
+    arrange: Callable | None = None
 
     def rows(self):
         """Return the numbers of the rows that count.
@@ -571,7 +571,7 @@ def _order(data, plan, state):
     if not plan.shuffle:
         return rows
     generator = _generator(_SHUFFLE, state.seed, state.n_epochs)
-    return generator.permutation(rows) if data.order is None else data.order(rows, generator)
+    return generator.permutation(rows) if data.arrange is None else data.arrange(rows, generator)
 
 
 def _augmented(batch, plan, seed, t):

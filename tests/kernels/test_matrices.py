@@ -1,4 +1,4 @@
-"""Products of matrices: compiled equals twin for any sizes, strides and number of threads; wrong arguments are refused."""
+"""Products of matrices: compiled equals twin for any sizes, strides and threads; wrong arguments are refused."""
 
 import numpy as np
 import pytest

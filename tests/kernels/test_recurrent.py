@@ -1,4 +1,4 @@
-"""Recurrent cells: compiled equals twin, forward and backward, for any number of threads; wrong arguments are refused."""
+"""Recurrent cells: compiled equals twin, forward and backward, for any threads; wrong arguments are refused."""
 
 import numpy as np
 import pytest
@@ -129,8 +129,14 @@ def test_wrong_arguments_are_refused(module, cell):
     cells = np.zeros(sizes) if cell == 2 else np.zeros((B, 0, 0))
     inputs, state, kept = np.zeros((2, G * H)), np.zeros((S, B, H)), np.zeros((B, T, K * H))
     good = [inputs, codes, packed, np.zeros(K * H), codes, state, kept, y.copy(), cells, y, cell, 4, 1]
-    bad = [(0, inputs[:, :-1].copy()), (1, codes + 2), (1, codes - 1), (1, codes[:2].copy()), (2, packed[: H * H * G - 1])]
-    bad += [(3, np.zeros(K * H + 1)), (4, codes[:, :3].copy()), (5, state[:, :2].copy()), (6, kept[:, :3].copy())]
+    bad = [(0, inputs[:, :-1].copy()), (1, codes + 2), (1, codes - 1), (1, codes[:2].copy())]
+    bad += [
+        (2, packed[: H * H * G - 1]),
+        (3, np.zeros(K * H + 1)),
+        (4, codes[:, :3].copy()),
+        (5, state[:, :2].copy()),
+        (6, kept[:, :3].copy()),
+    ]
     bad += [(6, kept[..., :-1].copy()), (7, y[:2].copy()), (9, y[..., :4].copy()), (10, 3), (10, -1), (11, 3), (12, 0)]
     bad += [(1, NONE)]  # then there are too few inputs
     refused(module.forward, good, [*bad, *([(8, cells[:, :2].copy())] if cell == 2 else [])])

@@ -143,7 +143,7 @@ def test_rows_in_parts_are_the_rows_in_one_piece(rng, cell, train):
     first = np.zeros((3, 4), np.int32)
     ours = [parts.forward(x[:, :4].copy(), Mode(train=train, first=first)).copy()]
     kept = parts.states.flat.copy()
-    parts.forward(x[:, 4:].copy(), Mode(train=not train, first=first))  # training and validation don't disturb each other
+    parts.forward(x[:, 4:].copy(), Mode(train=not train, first=first))  # which disturbs nothing
     if train:
         assert np.array_equal(parts.states.flat, kept)
         assert kept.any()
@@ -190,25 +190,24 @@ def test_bits_do_not_depend_on_threads(rng):
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("n_codes", [20, 5000])
+@pytest.mark.parametrize("n_codes", [20, 9000])
 def test_a_step_allocates_little(rng, cell, n_codes):
-    """Once warm, a step makes no array of (B, T, H) or (B, T, V): only such as weights have."""
-    B, T, H = 16, 64, 32
-    network = Sequences(Sequential([EmbeddedRecurrent(n_codes, 16, H, cell), Linear(n_codes)]))
+    """Once warm, a step makes no array of (B, T, H), and less than that in all: V is larger than H."""
+    B, T, H, V = 64, 128, 32, 100
+    network = Sequences(Sequential([EmbeddedRecurrent(n_codes, 16, H, cell), Linear(V)]))
     program = Program(network, (T, 2))
     plan = Plan(SequenceCrossEntropy(), Adam())
     job, moments = Job(program, None, plan), plan.optimizer.moments(program.parameters.flat)
     x = np.zeros((B, T, 2), np.float32)
     x[..., 0] = rng.integers(n_codes, size=(B, T))
-    y = rng.integers(n_codes, size=(B, T)).astype(np.int32)
+    y = rng.integers(V, size=(B, T)).astype(np.int32)
     for t in range(2):
         step(job, (x, y, None), moments, (0, t, 9))
     tracemalloc.start()
     step(job, (x, y, None), moments, (0, 2, 9))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    of_kernels = 4 * (512 * (64 + min(1024, max(n_codes, 4 * H))) + 2 * 64 * 512) + 4 * 2 * B * 7 * H  # packed parts
-    assert peak < of_kernels + 40 * B * T + 40_000  # some numbers per token: weights, losses, comparisons
+    assert peak < 4 * B * T * H
 
 
 @pytest.mark.parametrize(

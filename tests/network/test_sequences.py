@@ -140,7 +140,7 @@ def stream_job(rng, max_iter=3, max_steps=None, B=4, T=6, **others):
     network = Sequences(Sequential([EmbeddedRecurrent(5, 4, 6, "gru", carry=B), Linear(5)]))
     plan = Plan(SequenceCrossEntropy(), Adam(1e-2), batch_size=B, max_iter=max_iter, max_steps=max_steps)
     order = StreamOrder(n_chunks, B)
-    return Job(Program(network, (T, 2), seed=1), Data(X, y, order=order), plan, **others)
+    return Job(Program(network, (T, 2), seed=1), Data(X, y, arrange=order), plan, **others)
 
 
 def run_to_the_end(job, start=None):
@@ -177,7 +177,7 @@ def test_a_state_that_is_carried_remembers_what_no_row_holds(rng):
     x[-B:, :, 1] = -4
     network = Sequences(Sequential([EmbeddedRecurrent(3, 4, 8, "rnn", carry=B), Linear(3)]))
     plan = Plan(SequenceCrossEntropy(), Adam(2e-2), batch_size=B, max_iter=150)
-    job = Job(Program(network, (T, 2), seed=0), Data(x, y, order=StreamOrder(n_chunks, B)), plan)
+    job = Job(Program(network, (T, 2), seed=0), Data(x, y, arrange=StreamOrder(n_chunks, B)), plan)
     state = run_to_the_end(job)
     job.program.parameters.flat[:] = state.parameters
     loss, score = evaluate(job, job.data)
@@ -195,6 +195,6 @@ def test_other_data_are_shuffled_as_before(rng):
         program = Program(Linear(2), (3,), np.float64)
         return run_to_the_end(Job(program, Data(X, y, **others), Plan(CrossEntropy(), SGD(), batch_size=4, max_iter=2)))
 
-    anew = trained(order=lambda rows, generator: generator.permutation(rows))
+    anew = trained(arrange=lambda rows, generator: generator.permutation(rows))
     assert np.array_equal(trained().parameters, anew.parameters)
-    assert not np.array_equal(trained().parameters, trained(order=lambda rows, generator: rows).parameters)
+    assert not np.array_equal(trained().parameters, trained(arrange=lambda rows, generator: rows).parameters)

@@ -22,22 +22,18 @@ def pack(w, packed):
 def forward(inputs, codes, packed, bias, first, state, kept, before, cells, y, cell, activation, n_threads):
     """Run a recurrent cell over sequences."""
     B, T, H = y.shape
-    G, x = (1, 3, 4)[cell] * H if cell in range(3) else 0, inputs
+    G, rows = (1, 3, 4)[cell] * H if cell in range(3) else 0, codes if len(codes) else np.arange(B * T).reshape(B, T)
     _fit(state, kept, before, cells, first, y.shape, cell, activation, packed, n_threads)
-    _same(len(bias) == (4 if cell else 1) * H, x.shape[1] >= G, G < 2 or not x.size or x.strides[1] == x.itemsize)
-    _same(not B or (codes.shape == (B, T) if len(codes) else len(x) == B * T))
-    _same(not codes.size or 0 <= codes.min() <= codes.max() < len(x))
-    rows, w = (codes if len(codes) else np.arange(B * T).reshape(B, T)), packed[: H * G].reshape(H, G)
+    _fit_inputs(inputs, codes, bias, y.shape, cell)
+    w = packed[: H * G].reshape(H, G)
     for t in range(T if B and H else 0):
         state[:, _starts(first, t, B)] = 0
-        if len(kept):
-            before[:, t] = state[0]
-        if len(kept) and cell == _LSTM:
-            cells[:, t] = state[1]
-        stored = _CELLS[cell](state[0] @ w, x[rows[:, t], :G], bias, state, activation)
+        h_and_c = state.copy()
+        stored = _CELLS[cell](state[0] @ w, inputs[rows[:, t], :G], bias, state, activation)
         y[:, t] = state[0]
-        if len(kept):
-            kept[:, t] = np.concatenate(stored, axis=1)
+        for there, now in ((kept, np.concatenate(stored, axis=1)), (before, h_and_c[0]), (cells, h_and_c[-1])):
+            if there.size:
+                there[:, t] = now
 
 
 def backward(dy, packed, first, dstate, kept, before, cells, cell, activation, n_threads):
@@ -49,7 +45,8 @@ def backward(dy, packed, first, dstate, kept, before, cells, cell, activation, n
     for t in reversed(range(T if B and H else 0)):
         dstate[0] += dy[:, t]
         parts = np.split(kept[:, t], kept.shape[2] // H, axis=1)
-        at_product, at_inputs = _BACK[cell](parts, before[:, t], cells[:, t] if cell == _LSTM else None, dstate, activation)
+        c = cells[:, t] if cell == _LSTM else None
+        at_product, at_inputs = _BACK[cell](parts, before[:, t], c, dstate, activation)
         kept[:, t] = np.concatenate(at_inputs, axis=1)
         dstate[0] += np.concatenate(at_product, axis=1) @ packed[: G * H].reshape(G, H)
         dstate[:, _starts(first, t, B)] = 0
@@ -62,7 +59,8 @@ def _plain(z, x, b, state, activation):
 
 def _gru(z, x, b, state, activation):
     """h <- (1 - u) n + u h with n = tanh(x_n + b_n + r m), m = z_n + b_m."""
-    (z_r, z_u, z_n), (x_r, x_u, x_n), (b_r, b_u, b_n, b_m) = (np.split(a, k, axis=-1) for a, k in ((z, 3), (x, 3), (b, 4)))
+    (z_r, z_u, z_n), (x_r, x_u, x_n) = np.split(z, 3, axis=1), np.split(x, 3, axis=1)
+    b_r, b_u, b_n, b_m = np.split(b, 4)
     r, u, m = expit(z_r + x_r + b_r), expit(z_u + x_u + b_u), z_n + b_m
     n = np.tanh(x_n + b_n + r * m)
     state[0] = (1 - u) * n + u * state[0]
@@ -116,6 +114,16 @@ def _fit(state, kept, before, cells, first, shape, cell, activation, packed, n_t
     _same(state.shape == (1 + (cell == _LSTM), B, H), len(packed) >= (1, 3, 4)[cell] * H * H)
     _same(not len(kept) or (kept.shape == (B, T, (4 if cell else 1) * H) and before.shape == shape))
     _same(not len(kept) or cell != _LSTM or cells.shape == shape, not len(first) or first.shape == (B, T))
+
+
+def _fit_inputs(inputs, codes, bias, shape, cell):
+    """Raise unless there are inputs and biases for all gates."""
+    (B, T, H), n = shape, len(inputs)
+    G = (1, 3, 4)[cell] * H
+    _same(len(bias) == (4 if cell else 1) * H, inputs.shape[1] >= G)
+    _same(G < 2 or not inputs.size or inputs.strides[1] == inputs.itemsize)
+    _same(not B or (codes.shape == (B, T) if len(codes) else n == B * T))
+    _same(not codes.size or 0 <= codes.min() <= codes.max() < n)
 
 
 def _same(*conditions):
