@@ -12,7 +12,7 @@ import warnings
 FOLDER = pathlib.Path(__file__).resolve().parent
 STOPS = (
     *("tour_pca", "tour_linear_autoencoder", "tour_kmeans", "tour_forest", "tour_adaboost"),
-    *("tour_recommendation", "tour_vision"),
+    *("tour_recommendation", "tour_vision", "tour_language"),
 )
 
 

@@ -21,6 +21,8 @@ _HOMES = {
     "NeighborhoodFilter": "skml.recommendation",
     "PCA": "skml.decomposition",
     "QuantileTokenizer": "skml.language",
+    "RNNLanguageModel": "skml.language",
+    "TransformerLanguageModel": "skml.language",
     "WordTokenizer": "skml.language",
     "all_estimators": "skml.inspection",
     "show_versions": "skml.inspection",

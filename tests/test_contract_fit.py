@@ -111,6 +111,8 @@ ITERATIVE = {
         {"n_components": 2, "solver": "sgd", "tol": None, "max_iter": 5},
     ],
     "PCA": [{"svd_solver": "em", "n_components": 2}],
+    "RNNLanguageModel": [{"max_iter": 4}, {"max_iter": 4, "early_stopping": True, "validation_fraction": 0.3}],
+    "TransformerLanguageModel": [{"max_iter": 4}, {"max_iter": 4, "batching": "pad", "dropout": 0.1}],
 }
 iterative = pytest.mark.parametrize(
     ("cls", "params"),

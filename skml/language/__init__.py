@@ -6,7 +6,9 @@ _HOMES = {
     "BPETokenizer": "skml.language.tokenizers",
     "CharTokenizer": "skml.language.tokenizers",
     "QuantileTokenizer": "skml.language.quantile_tokenizer",
+    "RNNLanguageModel": "skml.language.rnn",
     "Tokenizer": "skml.language.tokenizers",
+    "TransformerLanguageModel": "skml.language.transformer",
     "WordTokenizer": "skml.language.tokenizers",
     "pad_sequences": "skml.language.padding",
 }

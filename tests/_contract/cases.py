@@ -72,6 +72,29 @@ VARIANTS = {
         {"feedback": "implicit", "kind": "user", "metric": "jaccard"},
         {"feedback": "implicit", "solver": "ease"},
     ],
+    "RNNLanguageModel": [
+        {"cell": "lstm", "tie_embeddings": True, "n_layers": 2, "hidden_size": 16, "dropout": 0.2, "max_iter": 5},
+        {
+            "cell": "rnn",
+            "activation": "relu",
+            "batching": "pad",
+            "sequence_length": 4,
+            "pooling": "mean",
+            "max_iter": 5,
+        },
+        {
+            "early_stopping": True,
+            "validation_fraction": 0.3,
+            "weight_decay": 0.01,
+            "pooling": "attention",
+            "max_iter": 5,
+        },
+    ],
+    "TransformerLanguageModel": [
+        {"position": "rotary", "norm": "rms", "batching": "pad", "context_length": 5, "dropout": 0.2, "max_iter": 5},
+        {"position": "sinusoidal", "norm_position": "post", "tie_embeddings": False, "pooling": "mean", "max_iter": 5},
+        {"early_stopping": True, "validation_fraction": 0.3, "learning_rate": "cosine", "max_iter": 5},
+    ],
     "MatrixFactorization": [
         {"n_components": 3, "inner": "cg", "weighted_alpha": True, "alpha": 0.2, "tol": 1e-2},
         {"n_components": 3, "init": "svd", "fit_bias": False, "alpha": {"users": 0.5, "items": 1.0}, "tol": 1e-2},

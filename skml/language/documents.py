@@ -1,0 +1,356 @@
+"""Documents: what a row of X is, as sequences of tokens, and the canonical order of documents.
+
+A document is a string, a row of integers or a row of numbers. :class:`Coder` knows how those of a fit were read.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from skml._rows import distinct_rows
+from skml.base import validate_X
+from skml.language.quantile_tokenizer import QuantileTokenizer
+from skml.language.texts import check_documents
+from skml.language.tokenizers import BPETokenizer, CharTokenizer, WordTokenizer
+
+PADDING = -1
+# One token begins and ends documents.
+_BOUND = "<end>"
+_SPECIAL = (_BOUND, _BOUND, None, "<unk>")
+_TOKENIZERS = {
+    "char": lambda: CharTokenizer(special_tokens=_SPECIAL),
+    "word": lambda: WordTokenizer(special_tokens=_SPECIAL),
+    "bpe": lambda: BPETokenizer(special_tokens=_SPECIAL[:2]),
+}
+_MOST_BINS, _LEAST_BINS, _PER_BIN = 256, 16, 16
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Documents as they were given, checked.
+
+    Attributes
+    ----------
+    kind : {"texts", "integers", "numbers"}
+        What they are.
+    values : list of str, or ndarray of shape (n_documents, n_columns), float32 or float64
+        The documents.
+    """
+
+    kind: str
+    values: object
+
+    def __len__(self):
+        return len(self.values)
+
+    def take(self, index):
+        """Return some of the documents."""
+        if self.kind == "texts":
+            return Rows(self.kind, [self.values[i] for i in index])
+        return Rows(self.kind, self.values[index])
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+def read_rows(estimator, X, *, reset):
+    """Return what a user gives as documents, checked.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose number and names of features are set or compared, where X is two-dimensional.
+    X : iterable of str, or array-like of shape (n_documents, n_columns)
+        Texts, integers or numbers.
+    reset : bool
+        Whether X defines what documents are (fit), or is compared with that.
+
+    Returns
+    -------
+    rows : Rows
+        The documents.
+
+    Raises
+    ------
+    ValueError
+        If there are none, a number is NaN or infinite, or X is neither.
+    TypeError
+        If one of the texts is no string.
+    """
+    if isinstance(X, (str, bytes)) or hasattr(X, "__next__"):
+        X = check_documents(X)
+    if holds_texts(X):
+        return Rows("texts", _texts(estimator, X, reset))
+    kind = "integers" if holds_integers(X) else "numbers"
+    known = getattr(estimator, "coder_", None)
+    if not reset and known is not None and known.kind == "texts":
+        raise ValueError(f"{type(estimator).__name__} was fitted on texts; X must be a list of strings.")
+    return Rows(kind, validate_X(estimator, X, reset=reset, order="C"))
+
+
+def _texts(estimator, X, reset):
+    documents = check_documents(X)
+    if not documents:
+        raise ValueError("X holds no documents; at least one is needed.")
+    known = getattr(estimator, "coder_", None)
+    if not reset and known is not None and known.kind != "texts":
+        raise ValueError(f"{type(estimator).__name__} was fitted on rows of numbers, but X holds texts.")
+    if reset:
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(estimator).pop(name, None)
+    return documents
+
+
+def holds_texts(X):
+    """Tell whether X is one-dimensional and meant to hold strings; nothing is said about each of them yet."""
+    if X is None or hasattr(X, "columns") or getattr(X, "ndim", 1) != 1 or not hasattr(X, "__iter__"):
+        return False
+    if getattr(getattr(X, "dtype", None), "kind", "O") not in "OUTS":
+        return False
+    if not isinstance(X, (list, tuple)) and not hasattr(X, "dtype"):
+        return True  # a set, a dictionary and so on, of which check_documents has an opinion
+    return len(X) == 0 and not hasattr(X, "dtype") or any(isinstance(one, (str, bytes)) for one in X)
+
+
+def holds_integers(X):
+    """Tell whether the type of X says that its numbers are integers."""
+    dtypes = getattr(X, "dtypes", None)
+    if dtypes is None:
+        dtype = getattr(X, "dtype", None)
+        dtypes = [_array_dtype(X) if dtype is None else dtype]
+    return all(_is_integer(dtype) for dtype in np.atleast_1d(np.asarray(dtypes, dtype=object)))
+
+
+def _is_integer(dtype):
+    asks = getattr(dtype, "is_integer", None)  # polars
+    return bool(asks()) if callable(asks) else getattr(dtype, "kind", "") in tuple("iub")
+
+
+def _array_dtype(X):
+    try:
+        return np.asarray(X).dtype
+    except (ValueError, TypeError):
+        return None
+
+
+# ------------------------------------------------------------------------------------- the canonical order
+
+
+def distinct_documents(rows, weights):
+    """Return a representative of each group of equal documents, in an order that content alone decides.
+
+    Parameters
+    ----------
+    rows : Rows
+        The documents.
+    weights : ndarray of shape (n_documents,) or None
+        Those of weight 0 are left out; None means 1 everywhere.
+
+    Returns
+    -------
+    index : ndarray of shape (n_distinct,), int
+        One document of each group.
+    merged : ndarray of shape (n_distinct,), float64
+        The sum of the group's weights.
+    """
+    if rows.kind != "texts":
+        return distinct_rows(rows.values, weights)
+    groups = {}
+    for i, text in enumerate(rows.values):
+        if weights is None or weights[i] > 0:
+            groups.setdefault(text, []).append(i)
+    order = sorted(groups, key=lambda text: (_digest(text), text))
+    w = np.ones(len(rows)) if weights is None else weights
+    index = np.array([groups[text][0] for text in order], dtype=np.int64)
+    # sorted, so that the sum doesn't depend on the order of the rows
+    return index, np.array([math.fsum(w[i] for i in groups[text]) for text in order])
+
+
+def _digest(text):
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+# -------------------------------------------------------------------------------------------------- codes
+
+
+@dataclass(frozen=True)
+class Coder:
+    """How documents become sequences of tokens.
+
+    Attributes
+    ----------
+    kind : {"texts", "integers", "numbers"}
+        What documents are.
+    tokenizer : object or None
+        Fitted; None stands for integers that are tokens already.
+    n_tokens : int
+        How many tokens there are, those that begin and end documents included.
+    start, end : int
+        The tokens that do.
+    padded : bool, default=False
+        Whether -1 is padding in rows of integers.
+    """
+
+    kind: str
+    tokenizer: object
+    n_tokens: int
+    start: int
+    end: int
+    padded: bool = False
+
+    def encode(self, rows):
+        """Return the tokens of each document.
+
+        Parameters
+        ----------
+        rows : Rows
+            The documents.
+
+        Returns
+        -------
+        sequences : list of ndarray of shape (n,), int32
+            Without the tokens that begin and end them.
+
+        Raises
+        ------
+        ValueError
+            If there is no token for something in them.
+        """
+        if self.kind == "texts":
+            return self.tokenizer.transform(rows.values)
+        values = rows.values
+        if self.tokenizer is None:
+            ids = self._checked(rows)
+        else:
+            ids = np.array(self.tokenizer.transform(values), dtype=np.int32).reshape(values.shape)
+            if self.kind == rows.kind == "integers":
+                self._mark_unseen(ids, values)
+        kept = values != PADDING if self.padded else np.ones(values.shape, dtype=bool)
+        return [row[there] for row, there in zip(ids, kept)]
+
+    def _checked(self, rows):
+        values = rows.values
+        if rows.kind != "integers":
+            raise ValueError("With tokenizer=None, X must hold integers, which are the tokens; -1 is padding.")
+        n = self.n_tokens - 1
+        if values.size and (values.min() < PADDING or values.max() >= n):
+            bad = int(values.min() if values.min() < PADDING else values.max())
+            raise ValueError(f"X holds {bad}; tokens are 0 to {n - 1}, and -1 is padding.")
+        return values.astype(np.int32)
+
+    def _mark_unseen(self, ids, values):
+        """Give symbols that fit has not seen the token for unknown ones, if there is one."""
+        unknown = getattr(self.tokenizer, "unknown_id_", None)
+        symbols = getattr(self.tokenizer, "centers_", None)
+        if unknown is not None and symbols is not None:
+            ids[~np.isin(values, symbols)] = unknown
+
+    def decode(self, ids):
+        """Return the document of some tokens: a string, or an array of numbers.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (n,), int
+            Tokens.
+
+        Returns
+        -------
+        document : str or ndarray
+            Without special tokens.
+        """
+        ids = np.asarray(ids, dtype=np.int32)
+        if self.tokenizer is None:
+            return ids[ids < self.n_tokens - 1].astype(np.int64)
+        found = self.tokenizer.decode(ids[ids < self.tokenizer.n_tokens_])
+        return found.astype(np.int64) if self.kind == "integers" and not np.isnan(found).any() else found
+
+    def vocabulary(self):
+        """Return what each token stands for."""
+        known = list(range(self.n_tokens - 1)) if self.tokenizer is None else list(self.tokenizer.vocabulary_)
+        return [*known, _BOUND][: self.n_tokens]
+
+    def sizes(self, rows):
+        """Return how many characters, or numbers, each document has."""
+        if self.kind == "texts":
+            return np.array([len(text) for text in rows.values])
+        if self.padded:
+            return (rows.values != PADDING).sum(axis=1)
+        return np.full(len(rows), rows.values.shape[1])
+
+
+def learn_coder(rows, tokenizer):
+    """Return how to read documents, as learnt from some of them.
+
+    Parameters
+    ----------
+    rows : Rows
+        The documents, each once.
+    tokenizer : {"char", "word", "bpe"}, Tokenizer or None
+        For texts; a fitted one is used as it is, of another a clone is fitted. Rows of numbers get a
+        :class:`QuantileTokenizer` unless a tokenizer is given. None takes integers as tokens.
+
+    Returns
+    -------
+    coder : Coder
+        To read them with.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to learn from, or documents and tokenizer do not go together.
+    """
+    if tokenizer is None:
+        return _coder_of_tokens(rows)
+    padded = rows.kind == "integers" and rows.values.min() >= PADDING
+    values = rows.values
+    if rows.kind != "texts":
+        values = values[values != PADDING].reshape(1, -1) if padded else values
+        if not values.size:
+            raise ValueError("All documents in X are empty: they hold nothing but padding.")
+    if isinstance(tokenizer, str):
+        chosen = _TOKENIZERS[tokenizer]() if rows.kind == "texts" else _of_numbers(rows.kind, values)
+    else:
+        chosen = tokenizer
+    chosen = chosen if _is_fitted(chosen) else clone(chosen).fit(values)
+    bounds = getattr(chosen, "start_id_", None), getattr(chosen, "end_id_", None)
+    n = chosen.n_tokens_
+    start, end = (n if bound is None else bound for bound in bounds)
+    return Coder(rows.kind, chosen, n + (None in bounds), start, end, padded)
+
+
+def _coder_of_tokens(rows):
+    if rows.kind != "integers":
+        raise ValueError("With tokenizer=None, X must hold integers, which are the tokens; -1 is padding.")
+    low, high = int(rows.values.min()), int(rows.values.max())
+    if low < PADDING:
+        raise ValueError(f"X holds {low}; with tokenizer=None, tokens are integers from 0 on, and -1 is padding.")
+    if high < 0:
+        raise ValueError("All documents in X are empty: they hold nothing but padding.")
+    if high >= 2**24:
+        raise ValueError(f"X holds {high}; tokens must be below {2**24:,}.")
+    return Coder("integers", None, high + 2, high + 1, high + 1, padded=True)
+
+
+def _of_numbers(kind, values):
+    """Return a tokenizer for rows of numbers: whole ones keep a token each, as far as there are not too many."""
+    distinct = len(np.unique(values))
+    if kind == "integers":
+        n_bins = max(_MOST_BINS, distinct)
+    elif (values == np.rint(values)).all():
+        n_bins = _MOST_BINS
+    else:
+        n_bins = min(_MOST_BINS, max(_LEAST_BINS, values.size // _PER_BIN))
+    return QuantileTokenizer(n_bins, special_tokens=_SPECIAL)
+
+
+def _is_fitted(tokenizer):
+    try:
+        check_is_fitted(tokenizer)
+    except NotFittedError:
+        return False
+    return True
