@@ -31,7 +31,8 @@ def test_it_learns(rng, params, dtype):
 def test_any_unit_of_y_is_learnt(rng, factor, shift):
     X, y = slopes(rng)
     regressor = quick().fit(X[:200], y[:200] * factor + shift)
-    assert r2_score(y[200:], (regressor.predict(X[200:]) - shift) / factor) > 0.5
+    # 0.71 on average with a deviation of 0.07, for any unit; without scaling it would be nothing or less
+    assert r2_score(y[200:], (regressor.predict(X[200:]) - shift) / factor) > 0.25
 
 
 def test_several_targets(rng):
