@@ -242,8 +242,9 @@ def _counted(values, counts):
     places = (values - values.dtype.type(low)).astype(np.int64)
     if np.any(places + low != values):
         return None
-    held = np.flatnonzero(np.bincount(places))
-    return held + low, np.bincount(places, counts)[held]
+    times = np.bincount(places)
+    held = np.flatnonzero(times)
+    return held + low, (times if counts is None else np.bincount(places, counts))[held]
 
 
 def _sums(counts, first):

@@ -115,7 +115,7 @@ def test_a_feature_that_is_not_asked_is_nothing(rng, kind):
 
 def test_several_outputs_and_weights(rng):
     X, y = noisy(rng)
-    both = np.column_stack([y, rng.integers(3, size=len(y))])
+    both = np.column_stack([y, 2 * X[:, 0].astype(int)])  # the first feature decides one and matters to the other
     forest = BaggingForest(n_estimators=20, oob_score=True, random_state=0).fit(X, both, sample_weight=1.0 + y)
     assert forest.oob_impurity_importance().argmax() == 0
     assert forest.oob_permutation_importance().importances_mean.argmax() == 0
