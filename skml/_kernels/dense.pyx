@@ -15,6 +15,7 @@ cdef extern from "dense.hpp" namespace "skml_dense" nogil:
     void gelu_rows[T](T*, const T*, T*, Py_ssize_t, Py_ssize_t) noexcept
     void gelu_slopes[T](const T*, T*, T*, Py_ssize_t) noexcept
     void add_parts[T](T*, const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void row_sums[T](const T*, Py_ssize_t, Py_ssize_t, double*) noexcept
     void column_sums[T](const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*) noexcept
 
 include "checks.pxi"
@@ -142,26 +143,34 @@ def gradients(
         np.asarray(db)[:] = np.asarray(dy).sum(axis=0) if db.shape[0] else 0
         return
     cdef Py_ssize_t parts = min(space.shape[0] + 1, max(<Py_ssize_t> 1, N // 64))
-    if parts == 1:
-        _side_by_side(x, dy, dw, threads)
-    else:
-        _part_by_part(x, dy, dw, space, parts, threads)
+    if parts > 1:
+        _part_by_part(x, dy, dw, db, space, parts, threads)
+        return
+    _side_by_side(x, dy, dw, threads)
     if db.shape[0]:
         for i in prange((M + STRIP - 1) // STRIP, nogil=True, num_threads=threads, schedule="static"):
             column_sums(&dy[0, i * STRIP], N, M, min(<Py_ssize_t> STRIP, M - i * STRIP), &db[i * STRIP])
 
 
-cdef void _part_by_part(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw,
-                        floating[:, ::1] space, Py_ssize_t parts, int n_threads) noexcept:
+cdef int _part_by_part(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw, floating[::1] db,
+                       floating[:, ::1] space, Py_ssize_t parts, int n_threads) except -1:
     """Write dw as a sum over parts of the rows: BLAS is fastest with whole matrices, and a thread has met its rows."""
     cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], step = (N + parts - 1) // parts, i, at
     cdef Py_ssize_t size = K * M, piece = (K * M + 15) // 16
+    cdef double[:, ::1] sums = np.zeros((parts, db.shape[0]))
     for i in prange(parts, nogil=True, num_threads=n_threads, schedule="static"):
         at = i * step
         _gemm(b"N", b"T", M, K, min(step, N - at), &dy[at, 0], M, &x[at, 0], K, &space[i - 1, 0] if i else &dw[0, 0], M)
+        if db.shape[0]:
+            row_sums(&dy[at, 0], min(step, N - at), M, &sums[i, 0])
     for i in prange((size + piece - 1) // piece, nogil=True, num_threads=n_threads, schedule="static"):
         at = i * piece
         add_parts(&dw[0, 0] + at, &space[0, 0] + at, space.shape[1], parts - 1, min(piece, size - at))
+    for i in range(db.shape[0]):
+        for at in range(1, parts):
+            sums[0, i] += sums[at, i]
+        db[i] = <floating> sums[0, i]
+    return 0
 
 
 cdef void _side_by_side(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw,

@@ -1,4 +1,4 @@
-"""Attention: compiled equals twin, for any heads, padding, packing, positions and threads; wrong arguments are refused."""
+"""Attention: compiled equals twin, for any heads, padding, positions and threads; wrong arguments are refused."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,9 @@ def test_what_is_not_seen_does_not_matter(rng, dtype):
 def test_large_scores_stay_finite():
     qkv = np.zeros((1, 70, 3), np.float32)
     qkv[0, :, 0], qkv[0, :, 1], qkv[0, :, 2] = 1e4, np.arange(70) * 100, np.arange(70)
-    out, _, dqkv = run(attention, qkv, np.ones((1, 70, 1), np.float32), np.zeros((1, 70), np.int32), 1, angles(70, 1, np.float32, 0))
+    out, _, dqkv = run(
+        attention, qkv, np.ones((1, 70, 1), np.float32), np.zeros((1, 70), np.int32), 1, angles(70, 1, np.float32, 0)
+    )
     np.testing.assert_array_equal(out.ravel(), np.arange(70))  # the last key has by far the largest score
     assert np.isfinite(dqkv).all()
 
@@ -85,15 +87,31 @@ def test_nan_stays_nan():
 
 @pytest.mark.parametrize("module", [attention, twin])
 def test_what_does_not_fit_is_refused(module):
-    B, T, H, D = 2, 6, 2, 4
+    B, T, H = 2, 6, 2
     qkv, first, out, lse = np.ones((B, T, 24)), np.zeros((B, T), np.int32), np.ones((B, T, 8)), np.ones((B, H, T))
     cosine = np.ones((T, 2))
     late, early = first.copy(), first.copy()
     late[1, 2], early[1, 2] = 3, -1
     good = [qkv, first, H, cosine, cosine, out, lse, 1]
     module.forward(*good)
-    bad = [(0, qkv[:1]), (0, qkv[:, :5].copy()), (0, qkv[..., :23].copy()), (1, first[:1]), (1, late), (1, early), (2, 0), (2, 5)]
-    bad += [(3, cosine[:5]), (4, cosine[:5]), (5, out[:1]), (5, out[..., :7].copy()), (6, lse[:, :1].copy()), (6, lse[:1])]
+    bad = [
+        (0, qkv[:1]),
+        (0, qkv[:, :5].copy()),
+        (0, qkv[..., :23].copy()),
+        (1, first[:1]),
+        (1, late),
+        (1, early),
+        (2, 0),
+        (2, 5),
+    ]
+    bad += [
+        (3, cosine[:5]),
+        (4, cosine[:5]),
+        (5, out[:1]),
+        (5, out[..., :7].copy()),
+        (6, lse[:, :1].copy()),
+        (6, lse[:1]),
+    ]
     bad += [(7, 0)] if module is attention else []
     for at, value in bad:
         with pytest.raises(ValueError):
@@ -103,6 +121,14 @@ def test_what_does_not_fit_is_refused(module):
             module.forward(qkv, first, H, np.ones((T, columns)), np.ones((T, columns)), out, lse, 1)
     good = [out, qkv, first, H, cosine, cosine, out, lse, qkv.copy(), 1]
     module.backward(*good)
-    for at, value in [(0, out[:1]), (8, qkv[:1]), (8, qkv[..., :12].copy()), (6, out[:1]), (7, lse[:1]), (2, late), (3, 0)]:
+    for at, value in [
+        (0, out[:1]),
+        (8, qkv[:1]),
+        (8, qkv[..., :12].copy()),
+        (6, out[:1]),
+        (7, lse[:1]),
+        (2, late),
+        (3, 0),
+    ]:
         with pytest.raises(ValueError):
             module.backward(*[value if i == at else argument for i, argument in enumerate(good)])

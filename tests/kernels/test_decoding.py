@@ -90,7 +90,13 @@ def test_what_does_not_fit_is_refused(rng, module):
     bad += [(2, no_logits), (2, no_tokens), (2, good[2][:, :3].copy()), (3, (0, False, True, 1e-5)), (4, good[4][:2])]
     bad += [(4, np.full(3, -1, np.int32)), (4, np.full(3, 10**6, np.int32)), (5, good[6] + 1), (5, good[5] * 0 - 1)]
     bad += [(6, np.full(3, T, np.int32)), (6, good[6][:2]), (7, good[7][:, :5].copy()), (7, good[7][:1])]
-    bad += [(10, good[10][:1]), (10, good[10][:, :1].copy()), (10, good[10][..., :3].copy()), (11, good[11][:2]), (12, good[12][:2])]
+    bad += [
+        (10, good[10][:1]),
+        (10, good[10][:, :1].copy()),
+        (10, good[10][..., :3].copy()),
+        (11, good[11][:2]),
+        (12, good[12][:2]),
+    ]
     good[5][0], good[6][0] = 0, T - 1  # so that the first row is beyond a single position
     for at, value in [*bad, *([(13, 0)] if module is decoding else [])]:
         with pytest.raises(ValueError):

@@ -65,7 +65,11 @@ def test_gradients_are_the_twins(rng, dtype, size, rows, bias):
     x, dy = normals(rng, dtype, (N, K), (N, M))
     found = []
     for module, n_threads in ((twin, 1), (dense, 1), (dense, 2), (dense, 3)):
-        dw, db, space = np.full((K, M), np.nan, dtype), np.full(M if bias else 0, np.nan, dtype), np.empty((rows, K * M + 1), dtype)
+        dw, db, space = (
+            np.full((K, M), np.nan, dtype),
+            np.full(M if bias else 0, np.nan, dtype),
+            np.empty((rows, K * M + 1), dtype),
+        )
         with blas_threads(1):
             module.gradients(x, dy, dw, db, space, n_threads)
         found.append((dw, db))

@@ -104,7 +104,9 @@ def test_torch_agrees(rng, rotary, T):
         q, k = (torch.cat([a * c - b * s, b * c + a * s], 3) for a, b in (x.chunk(2, 3) for x in (q, k)))
     t = np.arange(T)
     mask = torch.tensor((first[:, None, :, None] <= t) & (t <= t[:, None]))
-    found = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(B, T, H * D)
+    found = (
+        torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(B, T, H * D)
+    )
     found.backward(torch.tensor(dy))
     dqkv = attention_backward(dy, qkv, y, lse, first, H, angles, n_threads=2)
     for ours, theirs in ((y, found.detach().numpy()), (dqkv, given.grad.numpy())):

@@ -187,10 +187,18 @@ def test_bad_settings_are_named(made, words):
 def test_torch_agrees(rng, norm_position):
     torch = pytest.importorskip("torch")
     C, H, T = 16, 4, 10
-    theirs = torch.nn.TransformerEncoderLayer(C, H, 4 * C, 0.0, "gelu", batch_first=True, norm_first=norm_position == "pre")
+    theirs = torch.nn.TransformerEncoderLayer(
+        C, H, 4 * C, 0.0, "gelu", batch_first=True, norm_first=norm_position == "pre"
+    )
     run = Run(TransformerBlock(CausalSelfAttention(H), norm_position=norm_position), (T, C), 3, np.float32)
     run.parameters.flat += 0.2 * rng.normal(size=run.parameters.count).astype(np.float32)
-    names = {"ln_1": "norm1", "ln_2": "norm2", "mlp.c_fc": "linear1", "mlp.c_proj": "linear2", "attn.c_proj": "self_attn.out_proj"}
+    names = {
+        "ln_1": "norm1",
+        "ln_2": "norm2",
+        "mlp.c_fc": "linear1",
+        "mlp.c_proj": "linear2",
+        "attn.c_proj": "self_attn.out_proj",
+    }
     names = {f"{a}.{kind}": f"{b}.{kind}" for a, b in names.items() for kind in ("weight", "bias")}
     names |= {f"attn.c_attn.{kind}": f"self_attn.in_proj_{kind}" for kind in ("weight", "bias")}
     own = dict(theirs.named_parameters())
