@@ -13,7 +13,7 @@ from sklearn.callback import ProgressBar
 from skml import RNNLanguageModel, TransformerLanguageModel
 from skml.vision import HistoryDisplay
 
-N_LETTERS, HELD = 150_000, 15_000
+N_LETTERS, HELD = 100_000, 10_000
 ORDER = 3
 
 
@@ -39,7 +39,7 @@ def visit(pictures, timed):
     text, held = text[HELD : HELD + N_LETTERS], text[:HELD]
     peer, peer_seconds = timed(lambda: n_gram_bits(text, held))
     models = {
-        "LSTM": RNNLanguageModel("lstm", hidden_size=128, batch_size=32, max_iter=4, random_state=0),
+        "LSTM": RNNLanguageModel("lstm", hidden_size=96, batch_size=16, max_iter=4, random_state=0),
         "transformer": TransformerLanguageModel(
             2, n_heads=4, embedding_size=64, batch_size=16, max_iter=4, learning_rate="cosine", random_state=0
         ),

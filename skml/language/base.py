@@ -605,7 +605,11 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         """
         check_is_fitted(self)
         program = self.reader_.program
-        return format_table(network_table(program.network, program.shape))
+        *rows, whole = network_table(program.network, program.shape)
+        # what belongs to no layer inside: embeddings, and what makes logits
+        n = program.parameters.count - sum(row.n_parameters for row in rows)
+        cost = program.network.cost(program.shape) - sum(row.cost for row in rows)
+        return format_table([*rows, replace(whole, n_parameters=n, cost=cost)])
 
     @property
     def _n_features_out(self):
