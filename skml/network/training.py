@@ -31,8 +31,9 @@ __all__ = [
 ]
 
 # A last epoch whose loss is so many times that before the first step has led away from what was to be learnt. Losses
-# below 1 (a deviation, or a factor of e in a probability) are none of a network that is lost.
-WORSE = 5.0
+# below 1 (a deviation, or a factor of e in a probability) are none of a network that is lost. So many rows, or one
+# batch if that is more, tell the loss before the first step.
+WORSE, FEW = 5.0, 256
 # What random numbers are for: none are used twice.
 _SHUFFLE, _AUGMENT, _SPLIT = range(3)
 
@@ -224,7 +225,7 @@ class Training:
     n_steps, n_epochs, n_batches : int
         Steps and whole epochs done, and batches of the next epoch that are done already.
     first_loss : float or None
-        That of the first batch before the first step.
+        That before the first step, of some hundred rows.
     best : float
         The best monitored figure; of a score the negative.
     best_parameters, best_states : ndarray or None
@@ -427,7 +428,7 @@ def training_steps(job, start):
     ConvergenceWarning
         If the loss is no longer finite, or weights or outputs are so large that their squares are not; the state is
         then that before the epoch, and the last. Also if the last epoch's loss is more than 1, and more than five times
-        that of the first batch before the first step.
+        that before the first step.
 
     Examples
     --------
@@ -443,6 +444,8 @@ def training_steps(job, start):
     (True, 'max_iter', 0.0)
     """
     state = replace(_under(job.plan, start), outcome=None)
+    if state.first_loss is None:
+        state = replace(state, first_loss=_first_loss(job, state))
     while state.outcome is None:
         after, metrics = epoch(job, state)
         if after is None:
@@ -511,14 +514,13 @@ def epoch(job, state):
     starts = range(0, len(rows), plan.batch_size)
     done = state.n_batches if state.n_batches < len(starts) else 0  # an epoch of fewer batches than that starts anew
     total, t, buffer, sums = plan.total(len(starts)), state.n_steps, _buffer(job), np.zeros(2)
-    first = state.first_loss
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for start in starts[done:]:
             if t == plan.max_steps or not np.isfinite(sums[0]):
                 break
             batch = job.data.take(rows[start : start + plan.batch_size], buffer)
             sums += step(job, _augmented(batch, plan, state.seed, t), moments, (state.seed, t, total))
-            first, t = float(sums[0] / sums[1]) if first is None else first, t + 1
+            t += 1
         figures = _validated(job)
     loss = float(sums[0] / sums[1])
     metrics = {"loss": loss, **figures, "learning_rate": plan.optimizer.learning_rate * plan.factor(t - 1, total)}
@@ -534,7 +536,6 @@ def epoch(job, state):
         n_steps=t,
         n_epochs=state.n_epochs + n_epochs,
         n_batches=n_batches,
-        first_loss=first,
     )
     return after, metrics
 
@@ -566,7 +567,26 @@ def step(job, batch, moments, count):
     program.backward(dz, mode)
     w, g = program.parameters.flat, program.gradients.flat
     plan.optimizer.update(w, g, moments, t + 1, plan.factor(t, total), plan.n_threads)
+    return _sums(losses, weights)
+
+
+def _sums(losses, weights):
+    """Return the sum of the weighted losses, and of the weights."""
     return (losses.sum(), len(losses)) if weights is None else (losses @ weights, weights.sum())
+
+
+def _first_loss(job, state):
+    """Return the mean loss of the first rows that will be met, as the network is."""
+    program, plan = job.program, job.plan
+    program.parameters.flat[:], program.states.flat[:] = state.parameters, state.states
+    rows, buffer, sums = _order(job.data.rows(), plan, state)[: max(FEW, plan.batch_size)], _buffer(job), np.zeros(2)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for start in range(0, len(rows), plan.batch_size):
+            x, y, weights = job.data.take(rows[start : start + plan.batch_size], buffer)
+            weights = plan.loss.weights(y, weights)
+            losses, _ = plan.loss(program.forward(x, Mode(n_threads=plan.n_threads)), y, weights, plan.n_threads)
+            sums += _sums(losses, weights)
+        return float(sums[0] / sums[1])
 
 
 def evaluate(job, data):
