@@ -23,7 +23,7 @@ def test_cross_entropy_is_the_twins(rng, dtype, shape):
     targets = rng.integers(-1, shape[1], size=shape[0]).astype(np.int32)
     shares = rng.random(shape[0])
     expected = losses_of(twin, z.astype(np.float64), targets, shares)
-    tol = 2e-5 if dtype == np.float32 else 1e-12
+    tol = 5e-6 if dtype == np.float32 else 1e-12
     for n_threads in (1, 2, 3):
         for in_place in (False, True):
             losses, dz = losses_of(tokens, z, targets, shares, n_threads, in_place)
