@@ -145,6 +145,6 @@ def norm_backward(
         norm_rows_backward(&dy[i * step, 0], &x[i * step, 0], &gamma[0], means + i * step if means != NULL else means,
                            &rstd[i * step], more + i * step * F if more != NULL else more, &dx[i * step, 0], &sums[i, 0, 0],
                            min(step, N - i * step), F)
-    np.asarray(dgamma)[:] = np.asarray(sums)[:, 2].sum(axis=0)
+    np.asarray(dgamma)[:] = np.asarray(sums)[:, 0].sum(axis=0)
     if dbeta.shape[0]:
-        np.asarray(dbeta)[:] = np.asarray(sums)[:, 3].sum(axis=0)
+        np.asarray(dbeta)[:] = np.asarray(sums)[:, 1].sum(axis=0)

@@ -46,34 +46,40 @@ static inline void rms_rows(const T* x, const T* gamma, double eps, T* y, T* rst
     }
 }
 
-// With h = gamma dy and xh = x rstd: dx = rstd (h - xh mean(h xh)), dgamma = sum dy xh.
-template <class T>
-static inline void rms_rows_backward(const T* dy, const T* x, const T* gamma, const T* rstd, T* dx,
-                                     double* __restrict dgamma, ptrdiff_t n, ptrdiff_t F) {
-    std::fill(dgamma, dgamma + F, 0.0);
+constexpr ptrdiff_t few = 16;  // rows that are summed up in T, and then in double precision
+
+// The gradients of some rows of a normalisation, by their mean and variance or (without a mean) their square, plus those
+// of a short cut around it. With h = gamma dy and xh = (x - mean) rstd: dx = rstd (h - mean(h) - xh mean(h xh)) + add.
+template <class T, bool centred>
+static inline void few_rows_backward(const T* dy, const T* x, const T* gamma, const T* mean, const T* rstd, const T* add,
+                                     T* dx, T* __restrict dgamma, T* __restrict dbeta, ptrdiff_t n, ptrdiff_t F) {
     for (ptrdiff_t i = 0; i < n; i++, x += F, dy += F, dx += F) {
-        const T r = rstd[i], of_hx = sum_of<T>(F, [=](ptrdiff_t f) { return gamma[f] * dy[f] * x[f]; }) * r / T(F);
-        for (ptrdiff_t f = 0; f < F; f++) dgamma[f] += dy[f] * (x[f] * r);
+        const T r = rstd[i], mu = centred ? mean[i] : T(0);
+        const T of_h = centred ? sum_of<T>(F, [=](ptrdiff_t f) { return gamma[f] * dy[f]; }) / T(F) : T(0);
+        const T of_hx = sum_of<T>(F, [=](ptrdiff_t f) { return gamma[f] * dy[f] * (x[f] - mu); }) * r / T(F);
+        const T* more = add ? add + i * F : nullptr;
 #pragma GCC ivdep
-        for (ptrdiff_t f = 0; f < F; f++) dx[f] = r * (gamma[f] * dy[f] - x[f] * r * of_hx);
+        for (ptrdiff_t f = 0; f < F; f++) {
+            const T xh = (x[f] - mu) * r, slope = r * (gamma[f] * dy[f] - of_h - xh * of_hx);
+            dgamma[f] += dy[f] * xh;
+            if (centred) dbeta[f] += dy[f];
+            dx[f] = more ? slope + more[f] : slope;
+        }
     }
 }
 
-// The gradients of a normalisation, of rows' mean and variance or (without a mean) of their square, plus those of a
-// short cut around it.
+// The same for many; sums holds those of gamma and beta, and room for as many numbers.
 template <class T>
 static inline void norm_rows_backward(const T* dy, const T* x, const T* gamma, const T* mean, const T* rstd, const T* add,
                                       T* dx, double* sums, ptrdiff_t n, ptrdiff_t F) {
-    constexpr ptrdiff_t few = 16;  // rows that stay in the cache until what is added is
-    double* total = sums + 2 * F;
-    std::fill(total, total + 2 * F, 0.0);
+    T* part = reinterpret_cast<T*>(sums + 2 * F);
     for (ptrdiff_t i = 0; i < n; i += few) {
         const ptrdiff_t m = std::min(few, n - i), at = i * F;
-        if (mean) skml_normalization::layer_rows_backward(dy + at, x + at, gamma, mean + i, rstd + i, dx + at, sums,
-                                                          sums + F, m, F);
-        else rms_rows_backward(dy + at, x + at, gamma, rstd + i, dx + at, sums, m, F);
-        for (ptrdiff_t f = 0; f < (mean ? 2 : 1) * F; f++) total[f] += sums[f];
-        if (add) for (ptrdiff_t f = at; f < at + m * F; f++) dx[f] += add[f];
+        const T* more = add ? add + at : nullptr;
+        std::fill(part, part + 2 * F, T(0));
+        if (mean) few_rows_backward<T, true>(dy + at, x + at, gamma, mean + i, rstd + i, more, dx + at, part, part + F, m, F);
+        else few_rows_backward<T, false>(dy + at, x + at, gamma, mean, rstd + i, more, dx + at, part, part + F, m, F);
+        for (ptrdiff_t f = 0; f < 2 * F; f++) sums[f] += part[f];
     }
 }
 
