@@ -63,7 +63,7 @@ class Data:
     y: np.ndarray | None = None
     weights: np.ndarray | None = None
     prepare: Callable | None = None
-    arrange: Callable | None = None
+    arrange: Callable | None = field(default=None, kw_only=True)
 
     def rows(self):
         """Return the numbers of the rows that count.
