@@ -9,6 +9,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 from _bench import compare, row
@@ -86,7 +87,9 @@ def peer_of(program, case):
 
         def forward(self, x):
             b, t, _ = x.shape
-            q, k, v = (part.view(b, t, n_heads, -1).transpose(1, 2) for part in self.c_attn(self.ln_1(x)).split(width, 2))
+            q, k, v = (
+                part.view(b, t, n_heads, -1).transpose(1, 2) for part in self.c_attn(self.ln_1(x)).split(width, 2)
+            )
             a = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             x = x + self.c_proj(a.transpose(1, 2).reshape(b, t, width))
             return x + self.c_out(F.gelu(self.c_fc(self.ln_2(x))))
@@ -183,7 +186,9 @@ def memory_now(what):
 def memory():
     """Print how much memory a step takes beyond the weights, each in a process of its own."""
     for name in CASES:
-        found = [float(subprocess.check_output([sys.executable, __file__, "peak", what, name])) for what in ("ours", "peer")]
+        found = [
+            float(subprocess.check_output([sys.executable, __file__, "peak", what, name])) for what in ("ours", "peer")
+        ]
         row(f"{name}: MB of a step", *found, found[0] / found[1])
 
 
@@ -195,13 +200,13 @@ def decoding():
     for name, (n_layers, n_heads, width, _, _) in CASES.items():
         case = n_layers, n_heads, width, N_NEW, 1
         program = program_of(case)
-        loops = {"ours": lambda: without_cache(program)}
+        loops = {"ours": partial(without_cache, program)}
         if torch is not None:
             torch.set_num_threads(THREADS)
             model = peer_of(program, case)
-            loops["torch's"] = lambda: peer_without_cache(model)
+            loops["torch's"] = partial(peer_without_cache, model)
         for whose, loop in loops.items():
-            mine, theirs, ratio = compare(lambda: with_cache(program), loop, repeat=3)
+            mine, theirs, ratio = compare(partial(with_cache, program), loop, repeat=3)
             row(f"{name}: decoding, {whose} loop", N_NEW / mine, N_NEW / theirs, ratio)
 
 

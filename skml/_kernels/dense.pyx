@@ -15,12 +15,14 @@ cdef extern from "dense.hpp" namespace "skml_dense" nogil:
     void gelu_rows[T](T*, const T*, T*, Py_ssize_t, Py_ssize_t) noexcept
     void gelu_slopes[T](const T*, T*, T*, Py_ssize_t) noexcept
     void add_parts[T](T*, const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void row_sums[T](const T*, Py_ssize_t, Py_ssize_t, double*) noexcept
     void column_sums[T](const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*) noexcept
 
 include "checks.pxi"
 
 cdef enum:
     STRIP = 64  # columns that are summed up together
+    ALONE = 400000  # multiplications for which a second thread doesn't pay
 
 
 cdef void _gemm(char* left, char* right, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const floating* a, Py_ssize_t lda,
@@ -40,10 +42,12 @@ cdef Py_ssize_t _panel(Py_ssize_t N) noexcept nogil:
     return max(<Py_ssize_t> 48, (N + parts - 1) // parts)
 
 
-cdef int _fits(Py_ssize_t N, Py_ssize_t K, Py_ssize_t M) except -1:
+cdef int _threads(int n_threads, Py_ssize_t N, Py_ssize_t K, Py_ssize_t M) except -1:
+    """Return how many threads a product of these sizes is worth; no result depends on it."""
+    _check_threads(n_threads)
     if max(N, K, M) >= 2**31:
         raise ValueError("Matrices of 2^31 rows or columns are too large.")
-    return 0
+    return <int> min(<double> n_threads, 1 + <double> N * K * M / ALONE)
 
 
 def multiply(
@@ -58,8 +62,7 @@ def multiply(
 ):
     """Write y = x w + b + add, and h = gelu(y) if asked for; only one of add and h."""
     cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = y.shape[1], step = _panel(x.shape[0]), i, n, at
-    _check_threads(n_threads)
-    _fits(N, K, M)
+    cdef int threads = _threads(n_threads, N, K, M)
     _same((K, w.shape[1] if transposed else w.shape[0]), "The columns of x and the inner axis of w")
     _same((M, w.shape[0] if transposed else w.shape[1]), "The columns of y and the outer axis of w")
     _same((N, y.shape[0]), "The rows of x and y")
@@ -79,7 +82,7 @@ def multiply(
     cdef floating* after = &h[0, 0] if h.shape[0] * h.shape[1] else NULL
     if more == &y[0, 0]:
         raise ValueError("add may not be y.")
-    for i in prange((N + step - 1) // step, nogil=True, num_threads=n_threads, schedule="static"):
+    for i in prange((N + step - 1) // step, nogil=True, num_threads=threads, schedule="static"):
         at = i * step
         n = min(step, N - at)
         if transposed:
@@ -102,8 +105,7 @@ def through_gelu(
 ):
     """Write dz = (dy w^T) gelu'(z), and h = gelu(z) once more."""
     cdef Py_ssize_t N = dy.shape[0], M = dy.shape[1], K = w.shape[0], step = _panel(dy.shape[0]), i, n, at
-    _check_threads(n_threads)
-    _fits(N, K, M)
+    cdef int threads = _threads(n_threads, N, K, M)
     _same((M, w.shape[1]), "The columns of dy and w")
     _same((N, z.shape[0], dz.shape[0], h.shape[0]), "The rows of dy, z, dz and h")
     _same((K, z.shape[1], dz.shape[1], h.shape[1]), "The rows of w and the columns of z, dz and h")
@@ -111,7 +113,7 @@ def through_gelu(
         return
     if M == 0:
         raise ValueError("dy has no columns.")
-    for i in prange((N + step - 1) // step, nogil=True, num_threads=n_threads, schedule="static"):
+    for i in prange((N + step - 1) // step, nogil=True, num_threads=threads, schedule="static"):
         at = i * step
         n = min(step, N - at)
         _gemm(b"T", b"N", K, n, M, &w[0, 0], M, &dy[at, 0], M, &dz[at, 0], K)
@@ -128,8 +130,7 @@ def gradients(
 ):
     """Write dw = x^T dy, and the sums of the columns of dy."""
     cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], i
-    _check_threads(n_threads)
-    _fits(N, K, M)
+    cdef int threads = _threads(n_threads, N, K, M)
     _same((N, dy.shape[0]), "The rows of x and dy")
     _same((K, dw.shape[0]), "The columns of x and the rows of dw")
     _same((M, dw.shape[1]), "The columns of dy and dw")
@@ -142,26 +143,34 @@ def gradients(
         np.asarray(db)[:] = np.asarray(dy).sum(axis=0) if db.shape[0] else 0
         return
     cdef Py_ssize_t parts = min(space.shape[0] + 1, max(<Py_ssize_t> 1, N // 64))
-    if parts == 1:
-        _side_by_side(x, dy, dw, n_threads)
-    else:
-        _part_by_part(x, dy, dw, space, parts, n_threads)
+    if parts > 1:
+        _part_by_part(x, dy, dw, db, space, parts, threads)
+        return
+    _side_by_side(x, dy, dw, threads)
     if db.shape[0]:
-        for i in prange((M + STRIP - 1) // STRIP, nogil=True, num_threads=n_threads, schedule="static"):
+        for i in prange((M + STRIP - 1) // STRIP, nogil=True, num_threads=threads, schedule="static"):
             column_sums(&dy[0, i * STRIP], N, M, min(<Py_ssize_t> STRIP, M - i * STRIP), &db[i * STRIP])
 
 
-cdef void _part_by_part(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw,
-                        floating[:, ::1] space, Py_ssize_t parts, int n_threads) noexcept:
+cdef int _part_by_part(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw, floating[::1] db,
+                       floating[:, ::1] space, Py_ssize_t parts, int n_threads) except -1:
     """Write dw as a sum over parts of the rows: BLAS is fastest with whole matrices, and a thread has met its rows."""
     cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], step = (N + parts - 1) // parts, i, at
     cdef Py_ssize_t size = K * M, piece = (K * M + 15) // 16
+    cdef double[:, ::1] sums = np.zeros((parts, db.shape[0]))
     for i in prange(parts, nogil=True, num_threads=n_threads, schedule="static"):
         at = i * step
         _gemm(b"N", b"T", M, K, min(step, N - at), &dy[at, 0], M, &x[at, 0], K, &space[i - 1, 0] if i else &dw[0, 0], M)
+        if db.shape[0]:
+            row_sums(&dy[at, 0], min(step, N - at), M, &sums[i, 0])
     for i in prange((size + piece - 1) // piece, nogil=True, num_threads=n_threads, schedule="static"):
         at = i * piece
         add_parts(&dw[0, 0] + at, &space[0, 0] + at, space.shape[1], parts - 1, min(piece, size - at))
+    for i in range(db.shape[0]):
+        for at in range(1, parts):
+            sums[0, i] += sums[at, i]
+        db[i] = <floating> sums[0, i]
+    return 0
 
 
 cdef void _side_by_side(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw,

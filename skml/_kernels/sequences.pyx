@@ -98,7 +98,7 @@ def rms_norm(
     const floating[::1] gamma,  # in: (F,)
     double eps,
     floating[:, ::1] y,  # out: (N, F), may be x
-    floating[::1] rstd,  # out: (N,), 1 / sqrt(mean(x^2) + eps)
+    floating[::1] rstd,  # out: (N,), 1 / root(mean square + eps)
     int n_threads,
 ):
     """Write gamma x rstd."""

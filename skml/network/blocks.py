@@ -264,19 +264,19 @@ class TransformerBlock(Layer):
 
     def buffers(self, shape, B, dtype, pool):
         """Return the space, with what blocks can share from a pool."""
-        halves = [
-            self._half(branch, shape, B, dtype, (pool, f"dx{i}")) for i, branch in enumerate(self.branches())
-        ]
+        halves = [self._half(branch, shape, B, dtype, (pool, f"dx{i}")) for i, branch in enumerate(self.branches())]
         return Space(parts=tuple(halves), dx=halves[0].dx)
 
     def _half(self, branch, shape, B, dtype, shared):
         pool, dx = shared
         size = (B, *shape)
         space = branch.layer.buffers(shape, B, dtype, pool)
-        half = Space(y=np.empty(size, dtype=dtype), dx=pool.room(dx, size, dtype), inner=space)
+        half = Space(y=np.empty(size, dtype=dtype), dx=pool.room(dx, size, dtype), inner=space, branch=branch)
         if branch.norm is not None:
-            half.norm, half.dnorm = branch.norm.workspace(shape, B, dtype), pool.room("dnorm", size, dtype)
             post = self.norm_position == "post"
+            # before a norm, the branch's own gradient is done with when that at its input is written
+            half.norm = branch.norm.workspace(shape, B, dtype)
+            half.dnorm = pool.room("dnorm" if post else "narrow", size, dtype)
             half.normed = np.empty(size, dtype=dtype) if post else pool.room("normed", size, dtype)
         if self.dropout:
             half.dropped = pool.room("dropped", size, dtype)
@@ -284,8 +284,8 @@ class TransformerBlock(Layer):
 
     def forward(self, x, p, space, mode):
         with _kernels.blas_threads(1):
-            for branch, half in zip(self.branches(), space.parts):
-                x = self._forward(branch, x, p, half, mode)
+            for half in space.parts:
+                x = self._forward(half.branch, x, p, half, mode)
         return x
 
     def _forward(self, branch, x, p, half, mode):
@@ -311,8 +311,8 @@ class TransformerBlock(Layer):
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
         with _kernels.blas_threads(1):
-            for branch, half in zip(self.branches()[::-1], space.parts[::-1]):
-                dy = self._backward(branch, dy, p, g, half, mode)
+            for half in space.parts[::-1]:
+                dy = self._backward(half.branch, dy, p, g, half, mode)
         return dy if need_dx else None
 
     def _backward(self, branch, dy, p, g, half, mode):
@@ -434,11 +434,16 @@ class Transformer(Layer):
         blocks = tuple(block.buffers(size[1:], B, dtype, pool) for block in self.blocks)
         space = Space(parts=blocks, tokens=np.empty((B, T), dtype=np.int32), first=pool.first(B, T))
         space.x, space.dx = np.empty(size, dtype=dtype), pool.room("dx0", size, dtype)
-        space.places = sinusoidal_positions(T, self.width, dtype) if self.position == "sinusoidal" else NO_ROWS[np.dtype(dtype)]
+        space.places = (
+            sinusoidal_positions(T, self.width, dtype) if self.position == "sinusoidal" else NO_ROWS[np.dtype(dtype)]
+        )
         if self.norm is not None:
-            space.norm, space.hidden = Norm(self.norm, self.eps).workspace(size[1:], B, dtype), np.empty(size, dtype=dtype)
+            space.norm, space.hidden = (
+                Norm(self.norm, self.eps).workspace(size[1:], B, dtype),
+                np.empty(size, dtype=dtype),
+            )
         if self.head:
-            space.z, space.dhidden = np.empty((B, T, self.n_tokens), dtype=dtype), pool.room("dnorm", size, dtype)
+            space.z, space.dhidden = np.empty((B, T, self.n_tokens), dtype=dtype), pool.room("narrow", size, dtype)
         return numbered(space)
 
     def forward(self, x, p, space, mode):
@@ -507,7 +512,9 @@ class Transformer(Layer):
         _kernels.sequences.embed_backward(*given, mode.n_threads)
 
 
-def transformer(n_tokens, context_length, *, n_layers=4, n_heads=4, width=128, position="learned", norm="layer", **other):
+def transformer(
+    n_tokens, context_length, *, n_layers=4, n_heads=4, width=128, position="learned", norm="layer", **other
+):
     """Make a decoder of GPT-2's kind (Radford et al. 2019).
 
     Parameters
@@ -548,7 +555,15 @@ def transformer(n_tokens, context_length, *, n_layers=4, n_heads=4, width=128, p
     >>> program.forward(np.zeros((3, 8), dtype=np.int32), Mode()).shape
     (3, 8, 65)
     """
-    known = {"norm_position": "pre", "residual": True, "mlp_ratio": 4.0, "dropout": 0.0, "tied": True, "head": True, "eps": 1e-5}
+    known = {
+        "norm_position": "pre",
+        "residual": True,
+        "mlp_ratio": 4.0,
+        "dropout": 0.0,
+        "tied": True,
+        "head": True,
+        "eps": 1e-5,
+    }
     if unknown := set(other) - set(known):
         raise ValueError(f"Unknown settings of a transformer: {', '.join(sorted(unknown))}.")
     s = {**known, **other}

@@ -11,8 +11,11 @@ from skml.network.attention import rotary_angles, sinusoidal_positions
 
 __all__ = ["Decoder"]
 
-_ARRAYS = tuple(f"{name}.{kind}" for name in ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
-                for kind in ("weight", "bias"))
+_ARRAYS = tuple(
+    f"{name}.{kind}"
+    for name in ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
+    for kind in ("weight", "bias")
+)
 
 
 class Decoder:
@@ -152,7 +155,7 @@ class Decoder:
 
 
 def _places(network, parameters):
-    """Return where the arrays of blocks (L, 12) and the ends (1, 4) begin in the flat buffer; -1 if they aren't there."""
+    """Return where the arrays of blocks (L, 12) and of the ends (1, 4) begin in the buffer; -1 for what isn't there."""
     sizes = [view.size for view in parameters.values()]
     starts = dict(zip(parameters, np.cumsum([0, *sizes]).tolist()))
     blocks = [[starts.get(f"h.{i}.{name}", -1) for name in _ARRAYS] for i in range(len(network.blocks))]

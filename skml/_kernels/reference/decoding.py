@@ -1,6 +1,7 @@
 """Twin of decoding.pyx: one more token of each row through a transformer in plain NumPy."""
 
 import math
+from functools import partial
 
 import numpy as np
 from scipy.special import erf, softmax
@@ -17,8 +18,13 @@ def step(weights, places, ends, settings, tokens, first, at, positions, cosine, 
         attention = (pick(place[2], C, 3 * C), pick(place[3], 3 * C), pick(place[4], C, C), pick(place[5], C))
         feed = (pick(place[8], C, M), pick(place[9], M), pick(place[10], M, C), pick(place[11], C))
         norms = [(pick(place[i], C), pick(place[i + 1], C), settings[3]) for i in (0, 6)]
-        x = _branch(x, lambda u: _attended(u, attention, past, (first, at), (cosine, sine)), norms[0], settings)
-        x = _branch(x, lambda u: _fed(u, feed), norms[1], settings)
+        x = _branch(
+            x,
+            partial(_attended, weights=attention, past=past, moments=(first, at), angles=(cosine, sine)),
+            norms[0],
+            settings,
+        )
+        x = _branch(x, partial(_fed, weights=feed), norms[1], settings)
     hidden[:] = _normed(x, pick(ends[0, 1], C), pick(ends[0, 2], C), settings[3])
     logits[:] = hidden @ pick(ends[0, 3], logits.shape[1], C).T if logits.size else 0
 
@@ -40,7 +46,9 @@ def _normed(x, gamma, beta, eps):
     if gamma is None:
         return x
     centred = x if beta is None else x - x.mean(axis=1, keepdims=True)
-    return centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + eps) * gamma + (0 if beta is None else beta)
+    return centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + eps) * gamma + (
+        0 if beta is None else beta
+    )
 
 
 def _fed(u, weights):

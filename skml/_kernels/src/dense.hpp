@@ -58,4 +58,22 @@ template <class T> static inline void column_sums(const T* dy, ptrdiff_t N, ptrd
     for (ptrdiff_t j = 0; j < columns; j++) db[j] = T(total[j]);
 }
 
+// Sums of all columns, row after row; sixteen rows are summed up in T.
+template <class T> static inline void row_sums(const T* dy, ptrdiff_t n, ptrdiff_t M, double* __restrict total) {
+    constexpr ptrdiff_t few = 16;
+    for (ptrdiff_t start = 0; start < n; start += few, dy += few * M) {
+        const ptrdiff_t m = std::min(few, n - start);
+        for (ptrdiff_t j0 = 0; j0 < M; j0 += strip) {
+            T part[strip] = {};
+            const ptrdiff_t columns = std::min(strip, M - j0);
+            for (ptrdiff_t i = 0; i < m; i++) {
+                const T* row = dy + i * M + j0;
+                if (columns == strip) for (ptrdiff_t j = 0; j < strip; j++) part[j] += row[j];
+                else for (ptrdiff_t j = 0; j < columns; j++) part[j] += row[j];
+            }
+            for (ptrdiff_t j = 0; j < columns; j++) total[j0 + j] += part[j];
+        }
+    }
+}
+
 }  // namespace skml_dense
