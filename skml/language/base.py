@@ -218,7 +218,8 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
     def _learn(self, X, y, sample_weight, goes_on, plan_of, again=False, tuning=False):
         rows = read_rows(self, X, reset=not ((again or tuning) and goes_on))
         weights = validate_weights(sample_weight, np.empty((len(rows), 1)))
-        seen = {"X": X, "y": y, "sample_weight": weights}
+        given = rows.values if rows.kind == "texts" else X  # a generator is empty by now
+        seen = {"X": given, "y": y, "sample_weight": weights}
         corpus = self._corpus(rows, weights, goes_on)
         program, start = self._beginning(corpus, goes_on, again)
         job = self._job(program, plan_of(start), corpus, start)
@@ -617,7 +618,6 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
