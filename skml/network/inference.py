@@ -48,7 +48,7 @@ def for_inference(program):
     flat = _flat(arrays)
     shapes = {name: array.shape for name, array in flat.items()}
     whole = program.parameters.flat
-    if [array.shape for array in flat.values()] == list(program.parameters.shapes.values()):
+    if not program.states.count:  # no normalisation, hence the same arrays in the same order
         return program.with_parts(network, Parameters(shapes, whole), program.states)
     numbers = np.concatenate([array.ravel() for array in flat.values()] or [whole[:0]])
     return program.with_parts(network, Parameters(shapes, numbers), Parameters({}, whole[:0]))

@@ -25,6 +25,8 @@ NETWORKS = {
     "means": [Convolution(8), Pooling("average", 2, activation="relu"), Flatten(), Linear(3)],
     "normalised": [Convolution(8, bias=False), BatchNormalization("relu"), Flatten(), Linear(9), BatchNormalization()],
     "normalised, then pooled": [Convolution(8), BatchNormalization(), Pooling("max", 2, activation="relu")],
+    "normalised twice, pooled between": [Convolution(8), BatchNormalization(), Pooling("max", 2), BatchNormalization()],
+    "normalised twice": [Flatten(), Linear(9), BatchNormalization("relu"), BatchNormalization()],
     "normalised first": [BatchNormalization(), Convolution(8, activation="relu"), BatchNormalization("tanh")],
     "dropout between": [Convolution(8), Dropout(0.5), BatchNormalization("gelu"), Flatten(), Dropout(), Linear(40)],
     "residual": [
