@@ -84,3 +84,23 @@ def test_less_is_done(rng):
     assert [type(layer) for layer in lean.network.layers[0].block.layers] == [Convolution, Convolution]
     assert [layer.activation for layer in lean.network.layers[0].block.layers] == ["relu", "identity"]
     assert lean.states.count == 0
+
+
+class AlwaysDropout(Dropout):
+    """Dropout that is there in use as well (as for Monte Carlo estimates of doubt), without chance: all is halved."""
+
+    def forward(self, x, p, space, mode):
+        return np.multiply(x, 0.5, out=space.y[: len(x)])
+
+
+class Negated(Residual):
+    """A residual block of the other sign."""
+
+    def forward(self, x, p, space, mode):
+        return -super().forward(x, p, space, mode)
+
+
+def test_what_derived_layers_do_stays(rng):
+    layers = [Negated([Convolution(3), BatchNormalization()]), AlwaysDropout(), Flatten(), Linear(2)]
+    program, x = Program(Sequential(layers), (8, 7, 3), np.float64), rng.normal(size=(5, 8, 7, 3))
+    np.testing.assert_array_equal(for_inference(program).forward(x, Mode()), program.forward(x, Mode()))
