@@ -48,23 +48,23 @@ def for_inference(program):
     flat = _flat(arrays)
     shapes = {name: array.shape for name, array in flat.items()}
     whole = program.parameters.flat
-    if [array.shape for array in flat.values()] == list(program.parameters.shapes.values()):
+    if not program.states.count:  # no normalisation, hence the same arrays in the same order
         return program.with_parts(network, Parameters(shapes, whole), program.states)
     numbers = np.concatenate([array.ravel() for array in flat.values()] or [whole[:0]])
     return program.with_parts(network, Parameters(shapes, numbers), Parameters({}, whole[:0]))
 
 
 def _lean(layer, p):
-    """Return a layer and the tree of its parameters."""
-    if isinstance(layer, Residual):
+    """Return a layer and the tree of its parameters. Classes derived from ours may do other things: they stay."""
+    if type(layer) is Residual:
         parts = {name: _lean(getattr(layer, name), p.get(name, {})) for name in ("block", "shortcut")}
         made = Residual(parts["block"][0], parts["shortcut"][0])
         return made, {name: arrays for name, (_, arrays) in parts.items() if arrays}
-    if not isinstance(layer, Sequential):
+    if type(layer) is not Sequential:
         return layer, p
     found = []
     for i, part in enumerate(layer.layers):
-        if not isinstance(part, Dropout):
+        if type(part) is not Dropout:
             found.append(_lean(part, p.get(str(i), {})))
             _merge(found)
     layers = Sequential([part for part, _ in found])
@@ -76,10 +76,10 @@ def _merge(found):
     if len(found) < 2:
         return
     (first, p), (second, q) = found[-2:]
-    plain = isinstance(first, (Convolution, Linear)) and first.activation == "identity"
-    if plain and isinstance(second, BatchNormalization):
+    plain = type(first) in (Convolution, Linear) and first.activation == "identity"
+    if plain and type(second) is BatchNormalization:
         found[-2:] = [_folded(first, p, second, q)]
-    elif plain and isinstance(second, Pooling) and second.kind in SIGNS and second.activation in _RISING:
+    elif plain and type(second) is Pooling and second.kind in SIGNS and second.activation in _RISING:
         found[-2:] = [(replace(first, activation=second.activation), p), (replace(second, activation="identity"), q)]
 
 

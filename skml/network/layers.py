@@ -332,7 +332,7 @@ def linear_forward(x, w, b=None, activation="identity", out=None, n_threads=1):
     activation : str, default="identity"
         See :func:`activation_forward`.
     out : ndarray of shape (..., n_out) or None, default=None
-        Where to write.
+        Where to write; C-contiguous.
     n_threads : int, default=1
         How many threads to use; a product of more than 32 columns has those of BLAS.
 
@@ -350,8 +350,8 @@ def linear_forward(x, w, b=None, activation="identity", out=None, n_threads=1):
     """
     y = np.empty((*x.shape[:-1], w.shape[1]), dtype=x.dtype) if out is None else out
     rows, made, code = as_rows(x), as_rows(y), CODES[check_activation(activation)]
-    if w.shape[1] <= FEW_OUTPUTS and rows.size:
-        given = (array.reshape(1, 1, *array.shape) for array in (rows, w))
+    if w.shape[1] <= FEW_OUTPUTS and rows.size and rows.shape[1] == len(w):
+        given = (array.reshape(1, 1, *array.shape) for array in (rows, np.ascontiguousarray(w)))
         b = NONE[x.dtype] if b is None else b
         _kernels.convolution.forward(*given, b, made.reshape(1, 1, *made.shape), *_PLAIN, code, n_threads)
         return y

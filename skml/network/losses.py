@@ -90,7 +90,7 @@ def _codes(y):
     if y.dtype.kind not in "iu":
         raise ValueError(f"Classes are whole numbers from 0 on, not of dtype {y.dtype}.")
     # what an int32 cannot hold is too large for the kernel as well
-    return np.ascontiguousarray(np.clip(y, -1, 2**31 - 1), dtype=np.int32)
+    return np.ascontiguousarray(np.clip(y.astype(np.int64), -1, 2**31 - 1), dtype=np.int32)
 
 
 def binary_cross_entropy(z, y, weights=None, *, out=None):

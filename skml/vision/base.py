@@ -277,7 +277,7 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
             plan = replace(plan, loss=Weighted(plan.loss, merged.sum() / len(shown)))
             rows = replace(weighted_rows(X, task.y, index, shares, prepare), index=shown)
         else:
-            rows = Rows(X, task.y, None, prepare, index)
+            rows = Rows(X, task.y, prepare=prepare, index=index)
         return Job(program, rows, plan, validation)
 
     def _run(self, context, job, start, attributes, seen, history):

@@ -47,7 +47,7 @@ def weighted_rows(X, y, index, weights, prepare):
     """
     of_row = np.zeros(len(X))
     of_row[index] = weights
-    return Rows(X, y, of_row, prepare, index)
+    return Rows(X, y, of_row, prepare, index=index)
 
 
 @dataclass(frozen=True)

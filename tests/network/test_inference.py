@@ -25,6 +25,8 @@ NETWORKS = {
     "means": [Convolution(8), Pooling("average", 2, activation="relu"), Flatten(), Linear(3)],
     "normalised": [Convolution(8, bias=False), BatchNormalization("relu"), Flatten(), Linear(9), BatchNormalization()],
     "normalised, then pooled": [Convolution(8), BatchNormalization(), Pooling("max", 2, activation="relu")],
+    "normalised twice, pooled between": [Convolution(8), BatchNormalization(), Pooling("max", 2), BatchNormalization()],
+    "normalised twice": [Flatten(), Linear(9), BatchNormalization("relu"), BatchNormalization()],
     "normalised first": [BatchNormalization(), Convolution(8, activation="relu"), BatchNormalization("tanh")],
     "dropout between": [Convolution(8), Dropout(0.5), BatchNormalization("gelu"), Flatten(), Dropout(), Linear(40)],
     "residual": [
@@ -82,3 +84,23 @@ def test_less_is_done(rng):
     assert [type(layer) for layer in lean.network.layers[0].block.layers] == [Convolution, Convolution]
     assert [layer.activation for layer in lean.network.layers[0].block.layers] == ["relu", "identity"]
     assert lean.states.count == 0
+
+
+class AlwaysDropout(Dropout):
+    """Dropout that is there in use as well (as for Monte Carlo estimates of doubt), without chance: all is halved."""
+
+    def forward(self, x, p, space, mode):
+        return np.multiply(x, 0.5, out=space.y[: len(x)])
+
+
+class Negated(Residual):
+    """A residual block of the other sign."""
+
+    def forward(self, x, p, space, mode):
+        return -super().forward(x, p, space, mode)
+
+
+def test_what_derived_layers_do_stays(rng):
+    layers = [Negated([Convolution(3), BatchNormalization()]), AlwaysDropout(), Flatten(), Linear(2)]
+    program, x = Program(Sequential(layers), (8, 7, 3), np.float64), rng.normal(size=(5, 8, 7, 3))
+    np.testing.assert_array_equal(for_inference(program).forward(x, Mode()), program.forward(x, Mode()))

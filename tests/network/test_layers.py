@@ -43,6 +43,13 @@ def test_linear_over_moments(rng):
     assert run.layer.cost((3, 5)) == 60
 
 
+def test_linear_takes_a_matrix_of_any_order_that_fits(rng):
+    x, w = rng.normal(size=(6, 5)), rng.normal(size=(3, 5))
+    np.testing.assert_array_equal(linear_forward(x, w.T), linear_forward(x, np.ascontiguousarray(w.T)))
+    with pytest.raises(ValueError, match="mismatch"):
+        linear_forward(x, w)
+
+
 def test_linear_pair_allocates_what_it_is_not_given(rng):
     x, w, b, dy = rng.normal(size=(6, 3)), rng.normal(size=(3, 2)), rng.normal(size=2), rng.normal(size=(6, 2))
     dx, dw, db = linear_backward(dy, x, w)
