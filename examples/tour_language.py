@@ -14,7 +14,8 @@ from skml import RNNLanguageModel, TransformerLanguageModel
 from skml.vision import HistoryDisplay
 
 N_LETTERS, HELD = 100_000, 10_000
-ORDER = 3
+ORDER = 2
+LONG = {"batch_size": 8, "learning_rate": "cosine", "learning_rate_init": 0.005}
 
 
 def n_gram_bits(text, held):
@@ -39,10 +40,8 @@ def visit(pictures, timed):
     text, held = text[HELD : HELD + N_LETTERS], text[:HELD]
     peer, peer_seconds = timed(lambda: n_gram_bits(text, held))
     models = {
-        "LSTM": RNNLanguageModel("lstm", hidden_size=96, batch_size=16, max_iter=4, random_state=0),
-        "transformer": TransformerLanguageModel(
-            2, n_heads=4, embedding_size=64, batch_size=16, max_iter=4, learning_rate="cosine", random_state=0
-        ),
+        "LSTM": RNNLanguageModel("lstm", hidden_size=96, batch_size=16, max_iter=5, random_state=0),
+        "transformer": TransformerLanguageModel(2, n_heads=4, embedding_size=64, max_iter=8, random_state=0, **LONG),
     }
     rows, figure = [], plt.figure(figsize=(6, 4), layout="constrained")
     for name, model in models.items():

@@ -31,7 +31,10 @@ def rows(text):
     return [(match[1], [float(number) for number in match[2].split()]) for match in found if match]
 
 
-@pytest.mark.parametrize("name", ["adaboost_margins", "bag_of_pipelines", "forest_intervals", "what_a_network_sees"])
+@pytest.mark.parametrize(
+    "name",
+    ["adaboost_margins", "bag_of_pipelines", "forest_intervals", "names", "odd_words", "what_a_network_sees"],
+)
 def test_example_runs(run, name):
     assert run(name)
 

@@ -27,7 +27,8 @@ _TOKENIZERS = {
     "word": lambda: WordTokenizer(special_tokens=_SPECIAL),
     "bpe": lambda: BPETokenizer(special_tokens=_SPECIAL[:2]),
 }
-_MOST_BINS, _LEAST_BINS, _PER_BIN = 256, 16, 16
+# Of numbers: whole ones keep a token each up to so many; others get a bin for so many numbers, within bounds.
+_WHOLE, _MOST_BINS, _LEAST_BINS, _PER_BIN = 256, 64, 16, 16
 
 
 @dataclass(frozen=True)
@@ -340,9 +341,9 @@ def _of_numbers(kind, values):
     """Return a tokenizer for rows of numbers: whole ones keep a token each, as far as there are not too many."""
     distinct = len(np.unique(values))
     if kind == "integers":
-        n_bins = max(_MOST_BINS, distinct)
+        n_bins = max(_WHOLE, distinct)
     elif (values == np.rint(values)).all():
-        n_bins = _MOST_BINS
+        n_bins = _WHOLE
     else:
         n_bins = min(_MOST_BINS, max(_LEAST_BINS, values.size // _PER_BIN))
     return QuantileTokenizer(n_bins, special_tokens=_SPECIAL)

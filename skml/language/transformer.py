@@ -49,7 +49,8 @@ class TransformerLanguageModel(BaseLanguageModel):
         is half the context. Fewer tokens mean more context for each, and more work.
     tokenizer : {"char", "word", "bpe"}, Tokenizer or None, default="char"
         Of texts; a tokenizer that is fitted already is used as it is, of another a clone is fitted. Rows of numbers get
-        a :class:`QuantileTokenizer` unless an object is given. None takes rows of integers as tokens.
+        a :class:`QuantileTokenizer` of at most 64 bins, in which up to 256 different whole numbers, and integers of any
+        number, keep a token each, unless an object is given. None takes rows of integers as tokens.
     batching : {"pack", "pad"}, default="pack"
         Whether documents follow each other in a window, none looking into another, or each has windows of its own.
     pooling : {"last", "mean", "attention"}, default="last"
