@@ -39,6 +39,8 @@ CASES = {
     "depthwise, 7 channels": (3, 5, 9, 7, 7, (4, 4), (1, 2), (1, 1), (1, 1), 7),
     "signals": (3, 1, 500, 2, 8, (1, 7), (1, 1), (0, 3), (1, 1), 1),
     "a long signal": (1, 1, 9000, 9, 2, (1, 3), (1, 1), (0, 1), (1, 1), 1),
+    "tiles of Winograd's": (3, 8, 7, 32, 64, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "tiles of Winograd's, odd": (2, 9, 11, 47, 65, (3, 3), (1, 1), (0, 2), (1, 1), 1),
     "a large image": (1, 90, 80, 12, 4, (3, 3), (1, 1), (1, 1), (1, 1), 1),
 }
 each_case = pytest.mark.parametrize("case", CASES)
@@ -135,7 +137,8 @@ def test_a_convolution_by_hand(module):
 @each_dtype
 @pytest.mark.parametrize("activation", range(6))
 @pytest.mark.parametrize(
-    "case", ["MNIST", "odd filters", "groups", "depthwise", "a long signal", "three filters of 12"]
+    "case",
+    ["MNIST", "odd filters", "groups", "depthwise", "a long signal", "three filters of 12", "tiles of Winograd's, odd"],
 )
 def test_activations_are_the_twins(rng, dtype, activation, case):
     x, w, b, dy, numbers = problem(rng, case, dtype)
@@ -159,6 +162,19 @@ def test_activations_of_large_numbers(dtype, module):
     for activation, values in expected.items():
         module.forward(x, one, none, y, (1, 1), (0, 0), (1, 1), 1, activation, 1)
         np.testing.assert_allclose(y.ravel(), values, rtol=1e-6, atol=1e-30)
+
+
+@each_dtype
+@each_module
+@pytest.mark.parametrize("case", ["MNIST", "tiles of Winograd's"])
+@pytest.mark.parametrize("at", [2, 3])
+def test_not_a_number_shows_where_it_is_read_and_nowhere_else(rng, dtype, module, case, at):
+    x, w, b, dy, numbers = problem(rng, case, dtype)
+    x[1, at, at, 0] = dy[1, at, at, 0] = np.nan
+    reached = np.zeros(x.shape[:3], dtype=bool)
+    reached[1, at - 1 : at + 2, at - 1 : at + 2] = True
+    for found in run(module, x, w, b, dy, numbers)[:2]:
+        np.testing.assert_array_equal(np.isnan(found), np.broadcast_to(reached[..., None], found.shape))
 
 
 @each_dtype

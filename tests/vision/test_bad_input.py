@@ -217,7 +217,7 @@ def test_an_augmentation_that_gives_no_batch(data, cls, augment, message):
 @pytest.mark.parametrize("factor", [None, np.nan, np.inf, -1.0, "fast", [1.0]])
 def test_a_schedule_that_gives_no_factor(data, cls, factor):
     model = cls(**QUICK, learning_rate=lambda step, total: factor)
-    refused(model, *data, "A schedule must return a finite number of at least 0.*for step 0 of 16")
+    refused(model, *data, "The schedule of the learning rate gave .* for step 0 of 16; .* finite number of at least 0")
 
 
 # ---------------------------------------------------------------------------------------------- divergence
