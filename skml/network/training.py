@@ -579,7 +579,7 @@ def _first_loss(job, state):
     """Return the mean loss of the first rows that will be met, as the network is."""
     program, plan = job.program, job.plan
     program.parameters.flat[:], program.states.flat[:] = state.parameters, state.states
-    rows, buffer, sums = _order(job.data.rows(), plan, state)[: max(FEW, plan.batch_size)], _buffer(job), np.zeros(2)
+    rows, buffer, sums = _order(job.data, plan, state)[: max(FEW, plan.batch_size)], _buffer(job), np.zeros(2)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for start in range(0, len(rows), plan.batch_size):
             x, y, weights = job.data.take(rows[start : start + plan.batch_size], buffer)
