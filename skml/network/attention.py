@@ -333,7 +333,7 @@ class CausalSelfAttention(Layer):
         C = shape[1]
         return *linear_specs("c_attn", C, 3 * C, self.std), *linear_specs("c_proj", C, C, self.std_out)
 
-    def buffers(self, shape, B, dtype, pool):
+    def _buffers(self, shape, B, dtype, pool):
         """Return the space without an output, for which the caller gives room."""
         (T, C), H = shape, self.n_heads
         kept = {"qkv": (B, T, 3 * C), "a": (B, T, C), "lse": (B, H, T)}
@@ -346,15 +346,15 @@ class CausalSelfAttention(Layer):
         return space
 
     def workspace(self, shape, B, dtype):
-        space = self.buffers(shape, B, dtype, Pool())
+        space = self._buffers(shape, B, dtype, Pool())
         space.y = np.empty((B, *shape), dtype=dtype)
         return space
 
     def forward(self, x, p, space, mode):
         with _kernels.blas_threads(1):
-            return self.run(x, p, space, mode, space.y[: len(x)])
+            return self._run(x, p, space, mode, space.y[: len(x)])
 
-    def run(self, x, p, space, mode, out, add=None):
+    def _run(self, x, p, space, mode, out, add=None):
         """Write the output, plus what is to be added, to `out`."""
         b = len(x)
         space.x = x
@@ -365,9 +365,9 @@ class CausalSelfAttention(Layer):
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
         with _kernels.blas_threads(1):
-            return self.back(dy, p, g, space, mode, space.dx[: len(dy)] if need_dx else None)
+            return self._back(dy, p, g, space, mode, space.dx[: len(dy)] if need_dx else None)
 
-    def back(self, dy, p, g, space, mode, out, add=None):
+    def _back(self, dy, p, g, space, mode, out, add=None):
         """Write the gradient at the input, plus what is to be added, to `out` unless that is None."""
         b = len(dy)
         product_gradients(space.a[:b], dy, g["c_proj"], space.sums, mode)

@@ -70,7 +70,7 @@ class FeedForward(Layer):
         C, M = shape[-1], self._middle(shape[-1])
         return *linear_specs("c_fc", C, M, self.std), *linear_specs("c_proj", M, C, self.std_out)
 
-    def buffers(self, shape, B, dtype, pool):
+    def _buffers(self, shape, B, dtype, pool):
         """Return the space without an output, for which the caller gives room."""
         tall = (B, *shape[:-1], self._middle(shape[-1]))
         space = Space(z=np.empty(tall, dtype=dtype), dx=pool.room("dx", (B, *shape), dtype))
@@ -79,15 +79,15 @@ class FeedForward(Layer):
         return space
 
     def workspace(self, shape, B, dtype):
-        space = self.buffers(shape, B, dtype, Pool())
+        space = self._buffers(shape, B, dtype, Pool())
         space.y = np.empty((B, *shape), dtype=dtype)
         return space
 
     def forward(self, x, p, space, mode):
         with _kernels.blas_threads(1):
-            return self.run(x, p, space, mode, space.y[: len(x)])
+            return self._run(x, p, space, mode, space.y[: len(x)])
 
-    def run(self, x, p, space, mode, out, add=None):
+    def _run(self, x, p, space, mode, out, add=None):
         """Write the output, plus what is to be added, to `out`."""
         space.x = x
         h = space.h[: len(x)]
@@ -96,9 +96,9 @@ class FeedForward(Layer):
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
         with _kernels.blas_threads(1):
-            return self.back(dy, p, g, space, mode, space.dx[: len(dy)] if need_dx else None)
+            return self._back(dy, p, g, space, mode, space.dx[: len(dy)] if need_dx else None)
 
-    def back(self, dy, p, g, space, mode, out, add=None):
+    def _back(self, dy, p, g, space, mode, out, add=None):
         """Write the gradient at the input, plus what is to be added, to `out` unless that is None."""
         b = len(dy)
         z, dz, h = space.z[:b], space.dh[:b], space.h[:b]
@@ -236,9 +236,9 @@ class TransformerBlock(Layer):
             raise ValueError(f"norm_position={self.norm_position!r} is unknown; there are pre and post.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r}.")
-        self.branches()
+        self._branches()
 
-    def branches(self):
+    def _branches(self):
         """Return the two halves."""
         norm = None if self.norm is None else Norm(self.norm, self.eps)
         return Branch("attn", "ln_1", self.attention, norm), Branch("mlp", "ln_2", self.feed_forward, norm)
@@ -248,7 +248,7 @@ class TransformerBlock(Layer):
 
     def parts(self, shape):
         found = []
-        for branch in self.branches():
+        for branch in self._branches():
             norm = [] if branch.norm is None else [(branch.norm_name, branch.norm, shape)]
             found += [*norm, (branch.name, branch.layer, shape)]
         return tuple(found)
@@ -260,17 +260,17 @@ class TransformerBlock(Layer):
         return sum(layer.cost(shape) for _, layer, _ in self.parts(shape))
 
     def workspace(self, shape, B, dtype):
-        return numbered(self.buffers(shape, B, dtype, Pool()))
+        return numbered(self._buffers(shape, B, dtype, Pool()))
 
-    def buffers(self, shape, B, dtype, pool):
+    def _buffers(self, shape, B, dtype, pool):
         """Return the space, with what blocks can share from a pool."""
-        halves = [self._half(branch, shape, B, dtype, (pool, f"dx{i}")) for i, branch in enumerate(self.branches())]
+        halves = [self._half(branch, shape, B, dtype, (pool, f"dx{i}")) for i, branch in enumerate(self._branches())]
         return Space(parts=tuple(halves), dx=halves[0].dx)
 
     def _half(self, branch, shape, B, dtype, shared):
         pool, dx = shared
         size = (B, *shape)
-        space = branch.layer.buffers(shape, B, dtype, pool)
+        space = branch.layer._buffers(shape, B, dtype, pool)
         half = Space(y=np.empty(size, dtype=dtype), dx=pool.room(dx, size, dtype), inner=space, branch=branch)
         if branch.norm is not None:
             post = self.norm_position == "post"
@@ -304,8 +304,8 @@ class TransformerBlock(Layer):
         """Write f(u) + x, or f(u) if there are no short cuts."""
         add = x if self.residual else None
         if not (self.dropout and mode.train):
-            return branch.layer.run(u, p[branch.name], half.inner, mode, out, add)
-        f = branch.layer.run(u, p[branch.name], half.inner, mode, half.dropped[: len(x)])
+            return branch.layer._run(u, p[branch.name], half.inner, mode, out, add)
+        f = branch.layer._run(u, p[branch.name], half.inner, mode, half.dropped[: len(x)])
         dropout_forward(f, self.dropout, half.number, out, mode)
         return out if add is None else np.add(out, add, out=out)
 
@@ -334,7 +334,7 @@ class TransformerBlock(Layer):
         df = dy
         if self.dropout and mode.train:
             df = dropout_backward(dy, self.dropout, half.number, half.dropped[: len(dy)], mode)
-        return branch.layer.back(df, p[branch.name], g[branch.name], half.inner, mode, out, add)
+        return branch.layer._back(df, p[branch.name], g[branch.name], half.inner, mode, out, add)
 
 
 @dataclass(frozen=True)
@@ -431,7 +431,7 @@ class Transformer(Layer):
 
     def workspace(self, shape, B, dtype):
         T, size, pool = shape[-1], (B, shape[-1], self.width), Pool()
-        blocks = tuple(block.buffers(size[1:], B, dtype, pool) for block in self.blocks)
+        blocks = tuple(block._buffers(size[1:], B, dtype, pool) for block in self.blocks)
         space = Space(parts=blocks, tokens=np.empty((B, T), dtype=np.int32), first=pool.first(B, T))
         space.x, space.dx = np.empty(size, dtype=dtype), pool.room("dx0", size, dtype)
         space.places = (

@@ -1,22 +1,25 @@
-"""Batch and layer normalisation. N: rows, that is, pixels of all samples; F: features of a row, or channels."""
+"""Batch, layer and root-mean-square normalisation. N: rows, such as pixels of all samples; F: features or channels."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from skml import _kernels
-from skml.network.activations import CODES, as_rows, check_activation
+from skml.network.activations import CODES, NONE, as_rows, check_activation
 from skml.network.layers import Layer, Space, after, before, outputs, undone
 from skml.network.parameters import Spec, ones
 
 __all__ = [
     "BatchNormalization",
     "LayerNormalization",
+    "RMSNormalization",
     "batch_normalization_backward",
     "batch_normalization_forward",
     "batch_statistics",
     "layer_normalization_backward",
     "layer_normalization_forward",
+    "rms_normalization_backward",
+    "rms_normalization_forward",
 ]
 
 
@@ -340,4 +343,116 @@ class LayerNormalization(Layer):
         N = dy.size // dy.shape[-1]
         statistics, out = (space.mean[:N], space.rstd[:N], p["gamma"]), (space.dx[: len(dy)], g["gamma"], g["beta"])
         dx = layer_normalization_backward(dy, space.x, *statistics, out, mode.n_threads)[0]
+        return dx if need_dx else None
+
+
+def rms_normalization_forward(x, gamma, eps=1e-5, out=None, n_threads=1):
+    """Divide rows by their root mean square, and scale their columns (Zhang & Sennrich 2019, eq. 4).
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., F), float32 or float64
+        C-contiguous.
+    gamma : ndarray of shape (F,)
+        The scale that is learnt.
+    eps : float, default=1e-5
+        Added to the mean square.
+    out : (ndarray, ndarray) or None, default=None
+        Where to write.
+    n_threads : int, default=1
+        How many threads to use.
+
+    Returns
+    -------
+    y : ndarray of the shape of x
+        gamma x rstd.
+    rstd : ndarray of shape (N,)
+        1 / sqrt(mean(x^2) + eps) of each row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skml.network import rms_normalization_forward
+    >>> y, rstd = rms_normalization_forward(np.array([[1.0, 7.0]]), np.ones(2), eps=0.0)
+    >>> y.tolist(), rstd.tolist()
+    ([[0.2, 1.4000000000000001]], [0.2])
+    """
+    y, rstd = (np.empty_like(x), np.empty(x.size // x.shape[-1], dtype=x.dtype)) if out is None else out
+    _kernels.sequences.rms_norm(as_rows(x), gamma, eps, as_rows(y), rstd, n_threads)
+    return y, rstd
+
+
+def rms_normalization_backward(dy, x, rstd, gamma, out=None, n_threads=1):
+    """Carry a gradient back through :func:`rms_normalization_forward`.
+
+    Parameters
+    ----------
+    dy : ndarray of shape (..., F)
+        At the output.
+    x : ndarray of shape (..., F)
+        What went in.
+    rstd : ndarray of shape (N,)
+        Of the rows of x.
+    gamma : ndarray of shape (F,)
+        The scale.
+    out : (ndarray, ndarray) or None, default=None
+        Where to write; not dy.
+    n_threads : int, default=1
+        How many threads to use.
+
+    Returns
+    -------
+    dx : ndarray of shape (..., F)
+        The gradient at x.
+    dgamma : ndarray of shape (F,)
+        The gradient at gamma.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skml.network import rms_normalization_backward
+    >>> dx, dgamma = rms_normalization_backward(np.array([[1.0, 0.0]]), np.ones((1, 2)), np.ones(1), np.ones(2))
+    >>> dx.tolist(), dgamma.tolist()
+    ([[0.5, -0.5]], [1.0, 0.0])
+    """
+    dx, dgamma = (np.empty_like(x), np.empty_like(gamma)) if out is None else out
+    none = NONE[x.dtype]
+    given = as_rows(dy), as_rows(x), gamma, none, rstd, none.reshape(0, 0)
+    _kernels.sequences.norm_backward(*given, as_rows(dx), dgamma, none, n_threads)
+    return dx, dgamma
+
+
+@dataclass(frozen=True)
+class RMSNormalization(Layer):
+    """Divide the last axis of each sample by its root mean square.
+
+    Attributes
+    ----------
+    eps : float, default=1e-5
+        Added to the mean square.
+
+    Examples
+    --------
+    >>> from skml.network import RMSNormalization
+    >>> [spec.name for spec in RMSNormalization().specs((20, 64))]
+    ['gamma']
+    """
+
+    eps: float = 1e-5
+
+    def specs(self, shape):
+        return (Spec("gamma", (shape[-1],), ones),)
+
+    def workspace(self, shape, B, dtype):
+        y, dx = np.empty((B, *shape), dtype=dtype), np.empty((B, *shape), dtype=dtype)
+        return Space(y=y, dx=dx, rstd=np.empty(y.size // shape[-1], dtype=dtype))
+
+    def forward(self, x, p, space, mode):
+        space.x = x
+        out = space.y[: len(x)], space.rstd[: x.size // x.shape[-1]]
+        return rms_normalization_forward(x, p["gamma"], self.eps, out, mode.n_threads)[0]
+
+    def backward(self, dy, p, g, space, mode, need_dx=True):
+        out, rstd = (space.dx[: len(dy)], g["gamma"]), space.rstd[: dy.size // dy.shape[-1]]
+        dx = rms_normalization_backward(dy, space.x, rstd, p["gamma"], out, mode.n_threads)[0]
         return dx if need_dx else None

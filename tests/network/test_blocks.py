@@ -37,7 +37,7 @@ def samples(rng, V=7, T=4):
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_a_block_has_the_right_gradients(rng, norm, norm_position, residual, dropout):
     block = TransformerBlock(CausalSelfAttention(2, "rotary"), FeedForward(1.5), norm, norm_position, residual, dropout)
-    check_layer(block, (4, 4), rng)
+    check_layer(block, (4, 8), rng, tol=1e-5)  # rows of little variance are steep
 
 
 @pytest.mark.parametrize("ratio", [1.5, 4])
@@ -60,8 +60,8 @@ def test_feed_forward_has_the_right_gradients(rng, ratio):
     ids=str,
 )
 def test_a_transformer_has_the_right_gradients(rng, position, other):
-    made = {"n_layers": 2, "n_heads": 2, "width": 4, "position": position, **other}
-    check_layer(transformer(7, 6, **made), (2, 4), rng, x=samples(rng))
+    made = {"n_layers": 2, "n_heads": 2, "width": 8, "position": position, **other}
+    check_layer(transformer(7, 6, **made), (2, 4), rng, x=samples(rng), tol=1e-5)
 
 
 def test_a_block_is_what_its_layers_make(rng):

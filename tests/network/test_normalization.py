@@ -8,10 +8,13 @@ from skml.network import (
     BatchNormalization,
     LayerNormalization,
     Mode,
+    RMSNormalization,
     batch_normalization_backward,
     batch_normalization_forward,
     layer_normalization_backward,
     layer_normalization_forward,
+    rms_normalization_backward,
+    rms_normalization_forward,
 )
 from skml.network.activations import NAMES
 from skml.network.normalization import batch_statistics
@@ -77,6 +80,20 @@ def test_statistics_of_shifted_float32_hold(rng):
 @pytest.mark.parametrize("shape", [(6,), (3, 6), (2, 2, 6)])
 def test_layer_gradients(rng, shape):
     check_layer(LayerNormalization(), shape, rng, tol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(6,), (3, 6)])
+def test_rms_gradients(rng, shape):
+    check_layer(RMSNormalization(), shape, rng, tol=1e-5)
+
+
+def test_rms_pair_by_hand_and_by_differences(rng):
+    y, rstd = rms_normalization_forward(np.array([[3.0, -4.0]]), np.array([1.0, 2.0]), eps=12.5)
+    assert (y.tolist(), rstd.tolist()) == ([[0.6, -1.6]], [0.2])
+    x, gamma, dy = rng.normal(size=(4, 5)), rng.normal(size=5), rng.normal(size=(4, 5))
+    _, rstd = rms_normalization_forward(x, gamma)
+    gradients = rms_normalization_backward(dy, x, rstd, gamma)
+    check_gradients(lambda: rms_normalization_forward(x, gamma)[0], [x, gamma], gradients, dy, rng, tol=1e-5)
 
 
 def test_layer_pair_by_hand_and_by_differences(rng):
