@@ -18,7 +18,7 @@ PROGRAM = script("parallel.py")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @each_variant
 def test_same_bits_for_one_two_and_three_threads(cls, params, seed):
-    n = 400 if params.get("svd_solver") == "gram" else 3_000  # a Gram matrix is as large as the rows are many
+    n = 400 if params.get("svd_solver") == "gram" else parallel.n_large(cls)  # a Gram matrix has n rows
     X, y = data(cls, np.random.default_rng(seed), n=n, p=24)
     for dtype in (np.float64, np.float32) if params == {} else (np.float64,):
         said = []

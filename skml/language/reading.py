@@ -127,6 +127,9 @@ class Reader:
     def __init__(self, program):
         self.program = program
 
+    def __repr__(self):
+        return f"{type(self).__name__}({self.program.network!r}, {self.program.parameters!r})"
+
     @property
     def n_parameters(self):
         """How many numbers the network has."""

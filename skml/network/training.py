@@ -225,7 +225,7 @@ class Training:
     n_steps, n_epochs, n_batches : int
         Steps and whole epochs done, and batches of the next epoch that are done already.
     first_loss : float or None
-        That before the first step, of some hundred rows.
+        That before the first step, of some hundred rows; the largest, if the training was taken up again.
     best : float
         The best monitored figure; of a score the negative.
     best_parameters, best_states : ndarray or None
@@ -444,8 +444,8 @@ def training_steps(job, start):
     (True, 'max_iter', 0.0)
     """
     state = replace(_under(job.plan, start), outcome=None)
-    if state.first_loss is None:
-        state = replace(state, first_loss=_first_loss(job, state))
+    before = _first_loss(job, state)  # other rows than those of the first fit may be harder
+    state = replace(state, first_loss=before if start.first_loss is None else max(before, start.first_loss))
     while state.outcome is None:
         after, metrics = epoch(job, state)
         if after is None:
