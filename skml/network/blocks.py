@@ -168,6 +168,25 @@ class Norm(Layer):
 
 
 @dataclass(frozen=True)
+class Vectors(Layer):
+    """A vector for each of n tokens, places or logits: parameters that a :class:`Transformer` reads itself.
+
+    Attributes
+    ----------
+    n : int
+        How many there are.
+    std : float
+        The standard deviation of initial ones.
+    """
+
+    n: int
+    std: float
+
+    def specs(self, shape):
+        return (Spec("weight", (self.n, shape[-1]), partial(normal, self.std), self.n, shape[-1]),)
+
+
+@dataclass(frozen=True)
 class Branch:
     """A layer within a block, with its normalisation, its short cut and the names of both.
 
@@ -412,18 +431,16 @@ class Transformer(Layer):
         return shape[-1], self.n_tokens if self.head else self.width
 
     def parts(self, shape):
-        inner = shape[-1], self.width
-        last = () if self.norm is None else (("ln_f", Norm(self.norm, self.eps), inner),)
-        return *((f"h.{i}", block, inner) for i, block in enumerate(self.blocks)), *last
+        inner, last = (shape[-1], self.width), self.norm is not None
+        found = [("wte", Vectors(self.n_tokens, self.std), inner)]
+        found += [("wpe", Vectors(self.context_length, self.std), inner)] if self.position == "learned" else []
+        found += [(f"h.{i}", block, inner) for i, block in enumerate(self.blocks)]
+        found += [("ln_f", Norm(self.norm, self.eps), inner)] if last else []
+        found += [("lm_head", Vectors(self.n_tokens, self.std), inner)] if self.head and not self.tied else []
+        return tuple(found)
 
     def specs(self, shape):
-        def vectors(name, n):
-            return Spec(f"{name}.weight", (n, self.width), partial(normal, self.std), n, self.width)
-
-        before = [vectors("wte", self.n_tokens)]
-        before += [vectors("wpe", self.context_length)] if self.position == "learned" else []
-        after = [vectors("lm_head", self.n_tokens)] if self.head and not self.tied else []
-        return *before, *prefixed(self.parts(shape), "specs"), *after
+        return prefixed(self.parts(shape), "specs")
 
     def cost(self, shape):
         inner, head = (shape[-1], self.width), self.head * self.n_tokens * self.width

@@ -10,23 +10,25 @@ from scipy.special import erf, softmax
 def step(weights, places, ends, settings, tokens, first, at, positions, cosine, sine, cache, hidden, logits, n_threads):
     """Take one token of each row through all layers; rows' results don't depend on each other."""
     _check(weights, places, ends, settings, (tokens, first, at), (positions, cosine, sine), cache, (hidden, logits))
-    C, pick = hidden.shape[1], _picker(weights)
+    C = hidden.shape[1]
+    pick = _picker(weights)
     wte = weights[ends[0, 0] :][: (len(weights) - ends[0, 0]) // C * C].reshape(-1, C)
     x = wte[tokens] + (positions[at - first] if len(positions) else 0)
     for place, past in zip(places, cache):
-        x = _block(x, place, pick, settings, {"past": past, "moments": (first, at), "angles": (cosine, sine)})
+        x = _block(x, place, past, pick, settings, ((first, at), (cosine, sine)))
     hidden[:] = _normed(x, pick(ends[0, 1], C), pick(ends[0, 2], C), settings[3])
     logits[:] = hidden @ pick(ends[0, 3], logits.shape[1], C).T if logits.size else 0
 
 
-def _block(x, place, pick, settings, seen):
-    """Return what a block makes of x: attention, then the feed-forward half."""
+def _block(x, place, past, pick, settings, moments_and_angles):
+    """Return what a block makes of x, and keep keys and values."""
     C, M = x.shape[1], settings[0]
     attention = (pick(place[2], C, 3 * C), pick(place[3], 3 * C), pick(place[4], C, C), pick(place[5], C))
     feed = (pick(place[8], C, M), pick(place[9], M), pick(place[10], M, C), pick(place[11], C))
     norms = [(pick(place[i], C), pick(place[i + 1], C), settings[3]) for i in (0, 6)]
-    x = _branch(x, partial(_attended, weights=attention, **seen), norms[0], settings)
-    return _branch(x, partial(_fed, weights=feed), norms[1], settings)
+    moments, angles = moments_and_angles
+    attend = partial(_attended, weights=attention, past=past, moments=moments, angles=angles)
+    return _branch(_branch(x, attend, norms[0], settings), partial(_fed, weights=feed), norms[1], settings)
 
 
 def _picker(weights):
