@@ -225,7 +225,7 @@ class Training:
     n_steps, n_epochs, n_batches : int
         Steps and whole epochs done, and batches of the next epoch that are done already.
     first_loss : float or None
-        That before the first step, of some hundred rows; the largest, if the training was taken up again.
+        That before the first step, of some hundred rows.
     best : float
         The best monitored figure; of a score the negative.
     best_parameters, best_states : ndarray or None
@@ -444,8 +444,8 @@ def training_steps(job, start):
     (True, 'max_iter', 0.0)
     """
     state = replace(_under(job.plan, start), outcome=None)
-    before = _first_loss(job, state)  # other rows than those of the first fit may be harder
-    state = replace(state, first_loss=before if start.first_loss is None else max(before, start.first_loss))
+    before = _first_loss(job, state)  # other rows than those of the first fit may be harder to begin with
+    state = replace(state, first_loss=before if start.first_loss is None else start.first_loss)
     while state.outcome is None:
         after, metrics = epoch(job, state)
         if after is None:
@@ -454,12 +454,17 @@ def training_steps(job, start):
         else:
             after = _judged(after, metrics, job.plan)
             after = replace(after, outcome=training_outcome(after, job.plan))
-            if after.outcome is not None and metrics["loss"] > WORSE * after.first_loss and metrics["loss"] > 1:
+            if after.outcome is not None and metrics["loss"] >= before and _is_far_above(metrics["loss"], after):
                 found = f"was {metrics['loss']:.3g}, before the first step {after.first_loss:.3g}"
                 what = f"The training diverged (in the last epoch the loss {found})"
                 _warn_of_rate(what, "of the last epoch are kept", metrics)
         state = after
         yield Step(state, metrics, last=state.outcome is not None)
+
+
+def _is_far_above(loss, state):
+    """Tell whether a loss says that a training has led away from where it began."""
+    return loss > WORSE * state.first_loss and loss > 1
 
 
 def _warn_of_rate(what, kept, metrics):
