@@ -550,7 +550,7 @@ def transformer(
         How the network is told of positions.
     norm : {"layer", "rms"} or None, default="layer"
         Which normalisation, if any.
-    **other
+    **other : bool, float or str
         ``norm_position`` ("pre" or "post"), ``residual`` (bool), ``mlp_ratio`` (float), ``dropout`` (float), ``tied``
         (bool), ``head`` (bool), ``eps`` (float): see :class:`TransformerBlock` and :class:`Transformer`.
 
