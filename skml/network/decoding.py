@@ -130,6 +130,8 @@ class Decoder:
             If there is no room, or a code is outside.
         """
         B, V, dtype = len(self.hidden), self.network.n_tokens, self.hidden.dtype
+        if self.n_seen >= self.capacity:
+            raise ValueError(f"There is no room: all {self.capacity} moments are taken.")
         if len(tokens) and not 0 <= np.min(tokens) <= np.max(tokens) < V:
             raise ValueError(f"A token is outside 0 to {V - 1}.")
         at = np.full(B, self.n_seen, dtype=np.int32)

@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_refused(rng, module):
         (12, good[12][:2]),
     ]
     good[5][0], good[6][0] = 0, T - 1  # so that the first row is beyond a single position
-    for at, value in [*bad, *([(13, 0)] if module is decoding else [])]:
+    for at, value in [*bad, *([(13, 0)] if module is not twin else [])]:
         with pytest.raises(ValueError):
             module.step(*[value if i == at else argument for i, argument in enumerate(good)])
     good = arguments(rng, np.float64, 3, rotary=True)

@@ -95,5 +95,5 @@ def test_what_does_not_fit_is_refused(module):
     good = [x, np.ones((6, C)), gamma, rows, rows, x, np.ones((6, C)), np.ones(C), np.ones(C), 1]
     bad = [(0, x[:5]), (1, x[:5]), (2, gamma[:2]), (3, rows[:5]), (4, rows[:5]), (5, x[:5]), (6, x[:5]), (7, gamma[:2])]
     refused(module.norm_backward, good, [*bad, (8, gamma[:2])])
-    if module is sequences:
+    if module is not twin:
         refused(module.embed, [tokens, first, wte, wpe, y, 1], [(5, 0)])

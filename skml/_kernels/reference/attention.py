@@ -37,7 +37,9 @@ def _heads(qkv, first, n_heads, cosine, sine):
     """Return queries, keys and values (B, H, T, D), turned by their positions, and what is seen (B, 1, T, T)."""
     _same(n_heads > 0, n_heads and not qkv.shape[2] % (3 * n_heads), first.shape == qkv.shape[:2])
     t = np.arange(qkv.shape[1])
-    _same((first >= 0).all(), (first <= t).all(), cosine.shape == sine.shape)
+    if not ((first >= 0) & (first <= t)).all():
+        raise ValueError("first must be at least 0, and at most the moment that it is about.")
+    _same(cosine.shape == sine.shape)
     D = qkv.shape[2] // (3 * n_heads)
     _same(not len(cosine) or (D % 2 == 0 and cosine.shape[1] == D // 2 and len(cosine) >= len(t)))
     q, k, v = (_split(part, n_heads) for part in np.split(qkv, 3, axis=2))

@@ -43,8 +43,11 @@ def norm_backward(dy, x, gamma, mean, rstd, add, dx, dgamma, dbeta, n_threads):
 def _check_codes(tokens, first, V, wpe, C):
     """Raise unless there is a vector for each token and for each place."""
     places = np.arange(tokens.shape[1]) - first
-    _same(not tokens.size or 0 <= tokens.min() <= tokens.max() < V, not len(wpe) or wpe.shape[1] == C)
-    _same((first >= 0).all(), (places >= 0).all(), not len(wpe) or (places < len(wpe)).all())
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < V:
+        raise ValueError(f"A token is {tokens.max() if tokens.min() >= 0 else tokens.min()}, outside 0 to {V - 1}.")
+    if not ((first >= 0) & (places >= 0)).all():
+        raise ValueError("first must be at least 0, and at most the moment that it is about.")
+    _same(not len(wpe) or wpe.shape[1] == C, not len(wpe) or (places < len(wpe)).all())
 
 
 def _same(*conditions):
