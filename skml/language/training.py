@@ -52,7 +52,9 @@ class TokenLoss:
         total = w.sum()
         shares = (w / total if total > 0 else w).ravel()
         losses = np.empty(len(rows))
-        _kernels.tokens.cross_entropy(rows, np.ascontiguousarray(y["token"]).ravel(), shares, rows, losses, n_threads)
+        _kernels.sequences.cross_entropy(
+            rows, np.ascontiguousarray(y["token"]).ravel(), shares, rows, losses, n_threads
+        )
         sums = np.einsum("ij,ij->i", losses.reshape(w.shape), w)
         return np.divide(sums, weights, out=np.zeros(len(z)), where=weights > 0), z
 

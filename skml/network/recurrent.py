@@ -527,13 +527,13 @@ class EmbeddedRecurrent(Layer):
         d, codes = _back(dy, p, g, space, mode), space.codes[: len(dy)]
         by_code, n = self._by_code(*codes.shape), mode.n_threads
         if by_code:
-            _kernels.tokens.sum_rows(d, codes.reshape(-1), space.table, n)
+            _kernels.sequences.sum_rows(d, codes.reshape(-1), space.table, n)
         d, vectors = (space.table, p["embedding"]) if by_code else (d, _flat(space.vectors[: len(dy)]))
         _kernels.matrices.multiply(vectors.T, d, g["weight_ih"], False, n)
         dvectors = g["embedding"] if by_code else vectors  # the vectors are not needed any more
         _kernels.matrices.multiply(d, p["weight_ih"].T, dvectors, False, n)
         if not by_code:
-            _kernels.tokens.sum_rows(dvectors, codes.reshape(-1), g["embedding"], n)
+            _kernels.sequences.sum_rows(dvectors, codes.reshape(-1), g["embedding"], n)
 
     def cost(self, shape):
         return shape[0] * (self.n_embedding + self.n_hidden) * _cell_of(self).n_gates * self.n_hidden

@@ -224,7 +224,7 @@ def sequence_cross_entropy(z, targets, weights=None, *, out=None, n_threads=1):
     total = shares.sum()
     shares /= total if total > 0 else 1
     arguments = targets.reshape(-1), shares.reshape(-1), dz.reshape(B * T, V), losses, n_threads
-    _kernels.tokens.cross_entropy(z.reshape(B * T, V), *arguments)
+    _kernels.sequences.cross_entropy(z.reshape(B * T, V), *arguments)
     return losses.reshape(B, T), dz
 
 

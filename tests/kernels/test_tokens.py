@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from skml._kernels import tokens
-from skml._kernels.reference import tokens as twin
+from skml._kernels import sequences
+from skml._kernels.reference import sequences as twin
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -26,7 +26,7 @@ def test_cross_entropy_is_the_twins(rng, dtype, shape):
     tol = 5e-6 if dtype == np.float32 else 1e-12
     for n_threads in (1, 2, 3):
         for in_place in (False, True):
-            losses, dz = losses_of(tokens, z, targets, shares, n_threads, in_place)
+            losses, dz = losses_of(sequences, z, targets, shares, n_threads, in_place)
             np.testing.assert_allclose(losses, expected[0], rtol=tol, atol=tol)
             np.testing.assert_allclose(dz, expected[1], rtol=tol, atol=tol)
             assert dz.dtype == dtype
@@ -35,7 +35,7 @@ def test_cross_entropy_is_the_twins(rng, dtype, shape):
 
 def test_cross_entropy_by_hand():
     z = np.array([[np.log(3), 0], [0, 0], [1000, 0]])
-    losses, dz = losses_of(tokens, z, np.array([0, -1, 1], np.int32), np.array([4.0, 1, 1]))
+    losses, dz = losses_of(sequences, z, np.array([0, -1, 1], np.int32), np.array([4.0, 1, 1]))
     np.testing.assert_allclose(losses, [np.log(4 / 3), 0, 1000])
     np.testing.assert_allclose(dz, [[-1, 1], [0, 0], [1, -1]], atol=1e-12)
 
@@ -43,7 +43,7 @@ def test_cross_entropy_by_hand():
 def test_nan_stays(rng):
     z = rng.normal(size=(3, 40))
     z[1, 5] = np.nan
-    losses, dz = losses_of(tokens, z, np.zeros(3, np.int32), np.ones(3))
+    losses, dz = losses_of(sequences, z, np.zeros(3, np.int32), np.ones(3))
     assert np.isnan(losses).tolist() == [False, True, False]
     assert np.isnan(dz[1]).all()
 
@@ -57,11 +57,11 @@ def test_sums_are_the_twins(rng, dtype, shape):
     twin.sum_rows(rows, codes, expected, 1)
     for n_threads in (1, 2, 3):
         out = np.full((7, shape[1]), np.nan, dtype)
-        tokens.sum_rows(rows, codes, out, n_threads)
+        sequences.sum_rows(rows, codes, out, n_threads)
         assert np.array_equal(out, expected)  # both sum in the order of the rows
 
 
-@pytest.mark.parametrize("module", [tokens, twin])
+@pytest.mark.parametrize("module", [sequences, twin])
 def test_wrong_arguments_are_refused(module):
     z, codes, shares = np.ones((3, 4)), np.array([0, 3, -1], np.int32), np.ones(3)
     good = [z, codes, shares, z.copy(), np.ones(3), 1]
