@@ -36,10 +36,14 @@ class TransformerLanguageModel(BaseLanguageModel):
         How the network is told of positions: vectors of their own, keys and queries that turn [3]_, or waves [2]_.
     mlp_ratio : float, default=4.0
         Hidden units in the feed-forward part, for each number of an embedding.
+    activation : {"gelu", "gelu_tanh"}, default="gelu"
+        Of hidden units: z P(Z <= z) with the normal distribution [4]_, or the curve near it that GPT-2 was trained with.
     norm : {"layer", "rms"} or None, default="layer"
         How numbers are brought to scale; None leaves them, and deep networks suffer.
     norm_position : {"pre", "post"}, default="pre"
         Whether before each part of a block, or after its short cut.
+    norm_epsilon : float, default=1e-5
+        What is added to a variance before its root is taken.
     residual : bool, default=True
         Whether there are short cuts; without, deep networks hardly learn.
     tie_embeddings : bool, default=True
@@ -133,6 +137,7 @@ class TransformerLanguageModel(BaseLanguageModel):
     .. [1] A. Radford et al. (2019). Language models are unsupervised multitask learners (GPT-2).
     .. [2] A. Vaswani et al. (2017). Attention is all you need. NeurIPS.
     .. [3] J. Su et al. (2021). RoFormer: enhanced transformer with rotary position embedding.
+    .. [4] D. Hendrycks, K. Gimpel (2016). Gaussian error linear units (GELUs).
 
     Examples
     --------
@@ -152,8 +157,10 @@ class TransformerLanguageModel(BaseLanguageModel):
         "context_length": [POSITIVE],
         "position": [StrOptions({"learned", "rotary", "sinusoidal"})],
         "mlp_ratio": [Interval(Real, 0, None, closed="neither")],
+        "activation": [StrOptions({"gelu", "gelu_tanh"})],
         "norm": [StrOptions({"layer", "rms"}), None],
         "norm_position": [StrOptions({"pre", "post"})],
+        "norm_epsilon": [Interval(Real, 0, None, closed="neither")],
         "residual": ["boolean"],
         "tie_embeddings": ["boolean"],
         "stride": [Interval(Integral, 1, None, closed="left"), None],
@@ -169,8 +176,10 @@ class TransformerLanguageModel(BaseLanguageModel):
         context_length=64,
         position="learned",
         mlp_ratio=4.0,
+        activation="gelu",
         norm="layer",
         norm_position="pre",
+        norm_epsilon=1e-5,
         residual=True,
         tie_embeddings=True,
         stride=None,
@@ -200,8 +209,10 @@ class TransformerLanguageModel(BaseLanguageModel):
         self.context_length = context_length
         self.position = position
         self.mlp_ratio = mlp_ratio
+        self.activation = activation
         self.norm = norm
         self.norm_position = norm_position
+        self.norm_epsilon = norm_epsilon
         self.residual = residual
         self.tie_embeddings = tie_embeddings
         self.stride = stride
@@ -237,10 +248,10 @@ class TransformerLanguageModel(BaseLanguageModel):
             )
         if self.stride is not None and self.stride > self.context_length:
             raise ValueError(f"stride={self.stride} is more than context_length={self.context_length}.")
-        names = ("n_layers", "n_heads", "position", "norm", "norm_position", "mlp_ratio", "dropout")
+        names = ("n_layers", "n_heads", "position", "norm", "norm_position", "mlp_ratio", "activation", "dropout")
         settings = {name: getattr(self, name) for name in names}
         settings.update(width=self.embedding_size, residual=bool(self.residual), tied=bool(self.tie_embeddings))
-        return transformer(coder.n_tokens, self.context_length, **settings)
+        return transformer(coder.n_tokens, self.context_length, eps=float(self.norm_epsilon), **settings)
 
     def _width(self):
         return self.n_layers * self.embedding_size
