@@ -37,7 +37,7 @@ class TransformerLanguageModel(BaseLanguageModel):
     mlp_ratio : float, default=4.0
         Hidden units in the feed-forward part, for each number of an embedding.
     activation : {"gelu", "gelu_tanh"}, default="gelu"
-        Of hidden units: z P(Z <= z) with the normal distribution [4]_, or the curve near it that GPT-2 was trained with.
+        Of hidden units: z P(Z <= z) with the normal distribution [4]_, or the curve near it that GPT-2 has.
     norm : {"layer", "rms"} or None, default="layer"
         How numbers are brought to scale; None leaves them, and deep networks suffer.
     norm_position : {"pre", "post"}, default="pre"

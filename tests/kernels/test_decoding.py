@@ -88,8 +88,14 @@ def test_what_does_not_fit_is_refused(rng, module):
     no_logits, no_tokens = good[2].copy(), good[2].copy()
     no_logits[0, 3], no_tokens[0, 0] = -1, -1
     bad = [(0, good[0][:-1]), (1, outside), (1, gone), (1, low), (1, good[1][:1]), (1, good[1][:, :11].copy())]
-    bad += [(2, no_logits), (2, no_tokens), (2, good[2][:, :3].copy()), (3, (0, False, True, 1e-5, False)), (4, good[4][:2])]
-    bad += [(4, np.full(3, -1, np.int32)), (4, np.full(3, 10**6, np.int32)), (5, good[6] + 1), (5, good[5] * 0 - 1)]
+    bad += [(2, no_logits), (2, no_tokens), (2, good[2][:, :3].copy()), (4, good[4][:2])]
+    bad += [
+        (3, (0, False, True, 1e-5, False)),
+        (4, np.full(3, -1, np.int32)),
+        (4, np.full(3, 10**6, np.int32)),
+        (5, good[6] + 1),
+        (5, good[5] * 0 - 1),
+    ]
     bad += [(6, np.full(3, T, np.int32)), (6, good[6][:2]), (7, good[7][:, :5].copy()), (7, good[7][:1])]
     bad += [
         (10, good[10][:1]),
