@@ -2,13 +2,18 @@
 
 from numbers import Integral, Real
 
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
 from skml import _kernels
 from skml._sklearn import Interval, StrOptions
+from skml.language import checkpoints
 from skml.language.base import POSITIVE, TRAINING_CONSTRAINTS, BaseLanguageModel
-from skml.language.reading import WindowReader, twin
+from skml.language.reading import WindowReader, program_of, twin
 from skml.language.scoring import begun
 from skml.language.windows import packed, padded
 from skml.network.blocks import transformer
+from skml.network.training import Training
 
 
 class TransformerLanguageModel(BaseLanguageModel):
@@ -235,6 +240,82 @@ class TransformerLanguageModel(BaseLanguageModel):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+
+    @classmethod
+    def from_pretrained(cls, folder):
+        """Return the fitted model that a folder holds: a checkpoint of GPT-2's kind, as transformers writes it.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            With ``config.json``; ``tokenizer.json``, or ``vocab.json`` and ``merges.txt``; and ``model.safetensors``,
+            or several such files and ``model.safetensors.index.json``. It is read with the package `safetensors` (``pip
+            install 'skml[pretrained]'``). Nothing is fetched from elsewhere, and nothing in it is executed.
+
+        Returns
+        -------
+        model : TransformerLanguageModel
+            It can be used, fine-tuned and fitted further. Its parameters are those of the checkpoint; others, such as
+            `learning_rate_init`, are defaults that ``set_params`` changes. Half precision is read as float32.
+
+        Raises
+        ------
+        ValueError
+            If something is missing or broken, or the checkpoint is of another kind.
+        MemoryError
+            If the model needs more memory than is free.
+        ImportError
+            If `safetensors` is not installed.
+        OSError
+            If a file cannot be read.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from skml import TransformerLanguageModel
+        >>> X = ["abababab", "babababa"] * 8
+        >>> model = TransformerLanguageModel(tokenizer="bpe", max_iter=2, random_state=0).fit(X)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save_pretrained(folder)
+        ...     loaded = TransformerLanguageModel.from_pretrained(folder)
+        >>> bool((loaded.predict_proba(X) == model.predict_proba(X)).all())
+        True
+        """
+        checkpoint = checkpoints.look_into(folder)
+        model = cls(**checkpoint.parameters)
+        model._validate_params()
+        network = model._network(checkpoint.coder, 1)
+        shapes = {spec.name: spec.shape for spec in network.specs((2, 1))}
+        program = program_of(network, (2, 1), checkpoints.read_numbers(checkpoint, shapes))
+        w = program.parameters.flat
+        start = Training(w, np.empty(0, dtype=w.dtype), model._optimizer().moments(w))
+        vars(model).update(model._attributes(program, checkpoint.coder, start, {}))
+        return model
+
+    def save_pretrained(self, folder):
+        """Write the model as a checkpoint of GPT-2's kind, which :meth:`from_pretrained` and transformers read.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Where to; it is made if need be. Files of these names are replaced, each whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            If GPT-2 has no place for something in the model: positions that are not learned, another norm or none,
+            norms after short cuts, no short cuts, or another tokenizer than :class:`BPETokenizer`.
+        ImportError
+            If the package `safetensors` is not installed.
+        OSError
+            If it cannot be written.
+
+        Notes
+        -----
+        A document begins with the start token here; transformers puts it there only if it is given.
+        """
+        check_is_fitted(self)
+        checkpoints.write(folder, self.reader_.program, self.coder_)
 
     def _network(self, coder, rows):
         if self.embedding_size % self.n_heads:
