@@ -22,7 +22,7 @@ cdef extern from "decoding.hpp" namespace "skml_decoding" nogil:
         const T* add
         T* y
         Py_ssize_t B, K, M
-        bint gelu
+        int gelu
     Py_ssize_t strip_of[T](const T*) noexcept
     void strip_product[T](const Product[T]&, Py_ssize_t) noexcept
     void logits_part[T](const T*, const T*, T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
@@ -37,7 +37,7 @@ cdef enum:
 
 cdef struct Sizes:
     Py_ssize_t B, H, T, C, D, M
-    bint post, residual
+    bint post, residual, by_tanh
     double eps
     int n_threads
 
@@ -68,7 +68,7 @@ def step(
     const floating[::1] weights,  # in: (n,), all parameters
     const int64_t[:, ::1] places,  # in: (L, 12), where weights and biases of ln_1, c_attn, c_proj, ln_2, c_fc and c_proj are
     const int64_t[:, ::1] ends,  # in: (1, 4), where wte, ln_f's weight and bias and the logits' weights are
-    tuple settings,  # (channels in the middle, whether norms come after the sum, whether there are short cuts, eps)
+    tuple settings,  # (channels in the middle, whether norms follow the sum, whether there are short cuts, eps, which gelu)
     const int32_t[::1] tokens,  # in: (B,)
     const int32_t[::1] first,  # in: (B,), the first moment that each row sees
     const int32_t[::1] at,  # in: (B,), the moment that each row is at
@@ -84,7 +84,7 @@ def step(
     cdef Py_ssize_t L = places.shape[0], C = hidden.shape[1], V = logits.shape[1], n, i, b, layer
     cdef Sizes s
     s.B, s.H, s.T, s.D, s.C, s.n_threads = cache.shape[2], cache.shape[3], cache.shape[4], cache.shape[5], C, n_threads
-    s.M, s.post, s.residual, s.eps = settings
+    s.M, s.post, s.residual, s.eps, s.by_tanh = settings
     _check_threads(n_threads)
     _same((s.B, tokens.shape[0], first.shape[0], at.shape[0], hidden.shape[0], logits.shape[0] if V else s.B), "All rows")
     _same((12, places.shape[1]), "An array for each weight and bias and the columns of places")
@@ -142,21 +142,21 @@ cdef void _layer(const floating* base, const int64_t* places, Sizes s, Past[floa
     cdef const floating* into = x if s.post else u
     if not s.post:
         normed(<const floating*> x, _at(base, places[0]), _at(base, places[1]), s.eps, u, s.B, s.C)
-    _product(into, base, places + 2, s, s.C, 3 * s.C, <const floating*> NULL, qkv, False)
+    _product(into, base, places + 2, s, s.C, 3 * s.C, <const floating*> NULL, qkv, 0)
     _attend_all(qkv, s, past, first, at, scores, a)
-    _product(<const floating*> a, base, places + 4, s, s.C, s.C, <const floating*> x if s.residual else <const floating*> NULL, x, False)
+    _product(<const floating*> a, base, places + 4, s, s.C, s.C, <const floating*> x if s.residual else <const floating*> NULL, x, 0)
     if s.post:
         normed(<const floating*> x, _at(base, places[0]), _at(base, places[1]), s.eps, x, s.B, s.C)
     else:
         normed(<const floating*> x, _at(base, places[6]), _at(base, places[7]), s.eps, u, s.B, s.C)
-    _product(into, base, places + 8, s, s.C, s.M, <const floating*> NULL, h, True)
-    _product(<const floating*> h, base, places + 10, s, s.M, s.C, <const floating*> x if s.residual else <const floating*> NULL, x, False)
+    _product(into, base, places + 8, s, s.C, s.M, <const floating*> NULL, h, 1 + s.by_tanh)
+    _product(<const floating*> h, base, places + 10, s, s.M, s.C, <const floating*> x if s.residual else <const floating*> NULL, x, 0)
     if s.post:
         normed(<const floating*> x, _at(base, places[6]), _at(base, places[7]), s.eps, x, s.B, s.C)
 
 
 cdef void _product(const floating* x, const floating* base, const int64_t* places, Sizes s, Py_ssize_t K, Py_ssize_t M,
-                   const floating* add, floating* y, bint gelu) noexcept nogil:
+                   const floating* add, floating* y, int gelu) noexcept nogil:
     """Write y = x w + b + add, or gelu(x w + b)."""
     cdef Product[floating] p
     cdef Py_ssize_t width = strip_of(x), i

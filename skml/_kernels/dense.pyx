@@ -12,8 +12,8 @@ from scipy.linalg.cython_blas cimport dgemm, sgemm
 
 cdef extern from "dense.hpp" namespace "skml_dense" nogil:
     void finish_rows[T](T*, const T*, const T*, Py_ssize_t, Py_ssize_t) noexcept
-    void gelu_rows[T](T*, const T*, T*, Py_ssize_t, Py_ssize_t) noexcept
-    void gelu_slopes[T](const T*, T*, T*, Py_ssize_t) noexcept
+    void gelu_rows[T](T*, const T*, T*, Py_ssize_t, Py_ssize_t, bint) noexcept
+    void gelu_slopes[T](const T*, T*, T*, Py_ssize_t, bint) noexcept
     void add_parts[T](T*, const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void row_sums[T](const T*, Py_ssize_t, Py_ssize_t, double*) noexcept
     void column_sums[T](const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*) noexcept
@@ -58,6 +58,7 @@ def multiply(
     const floating[:, ::1] add,  # in: (N, M), or empty for none
     floating[:, ::1] y,  # out: (N, M)
     floating[:, ::1] h,  # out: (N, M), or empty
+    bint by_tanh,  # which gelu: by the normal distribution or by the hyperbolic tangent
     int n_threads,
 ):
     """Write y = x w + b + add, and h = gelu(y) if asked for; only one of add and h."""
@@ -90,7 +91,7 @@ def multiply(
         else:
             _gemm(b"N", b"N", M, n, K, &w[0, 0], M, &x[at, 0], K, &y[at, 0], M)
         if after != NULL:
-            gelu_rows(&y[at, 0], bias, after + at * M, n, M)
+            gelu_rows(&y[at, 0], bias, after + at * M, n, M, by_tanh)
         elif bias != NULL or more != NULL:
             finish_rows(&y[at, 0], bias, more + at * M if more != NULL else more, n, M)
 
@@ -101,6 +102,7 @@ def through_gelu(
     const floating[:, ::1] z,  # in: (N, K)
     floating[:, ::1] dz,  # out: (N, K)
     floating[:, ::1] h,  # out: (N, K)
+    bint by_tanh,  # which gelu
     int n_threads,
 ):
     """Write dz = (dy w^T) gelu'(z), and h = gelu(z) once more."""
@@ -117,7 +119,7 @@ def through_gelu(
         at = i * step
         n = min(step, N - at)
         _gemm(b"T", b"N", K, n, M, &w[0, 0], M, &dy[at, 0], M, &dz[at, 0], K)
-        gelu_slopes(&z[at, 0], &dz[at, 0], &h[at, 0], n * K)
+        gelu_slopes(&z[at, 0], &dz[at, 0], &h[at, 0], n * K, by_tanh)
 
 
 def gradients(

@@ -3,6 +3,7 @@
 import importlib
 
 _HOMES = {
+    "AttentionDisplay": "skml.language.displays",
     "BPETokenizer": "skml.language.tokenizers",
     "CharTokenizer": "skml.language.tokenizers",
     "QuantileTokenizer": "skml.language.quantile_tokenizer",
@@ -17,7 +18,7 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name):
-    """Import a tokenizer or a function on first use (PEP 562)."""
+    """Import a model, a tokenizer, a display or a function on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'skml.language' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -2,13 +2,12 @@
 
 import json
 import os
-import pathlib
 
 import numpy as np
 
 from skml.language.bpe import byte_symbols, make_coder
+from skml.language.files import parse_json, read_text
 
-LARGEST_FILE = 2**26  # bytes; those of models in use have some millions
 MOST_TOKENS = 2**24
 
 # What a tokenizer.json may say of its model and its pieces, so that the tokens are those of GPT-2's way.
@@ -47,9 +46,10 @@ def read_pair(vocabulary, merges):
     OSError
         If it cannot be read.
     """
-    lines = _read(merges).split("\n")
+    lines = read_text(merges).split("\n")
     lines = [line.removesuffix("\r") for line in lines[lines[0].startswith("#version") :]]
-    return _read_as(vocabulary, lambda: _coder_of(_parsed(_read(vocabulary)), [line for line in lines if line], set()))
+    lines = [line for line in lines if line]
+    return _read_as(vocabulary, lambda: _coder_of(parse_json(read_text(vocabulary)), lines, set()))
 
 
 def read_whole(path):
@@ -65,7 +65,7 @@ def read_whole(path):
     coder, tokens, special : Coder, list of str and set of int
         As of :func:`read_pair`.
     """
-    return _read_as(path, lambda: _from_whole(_parsed(_read(path))))
+    return _read_as(path, lambda: _from_whole(parse_json(read_text(path))))
 
 
 def _read_as(path, read):
@@ -76,34 +76,6 @@ def _read_as(path, read):
         raise ValueError(
             f"{os.fspath(path)} is no file of a byte-level BPE tokenizer that can be read: {error}"
         ) from error
-
-
-def _read(path):
-    """Return the text of a file of a bearable size."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f"{os.fspath(path)} is no regular file.")
-    with open(path, "rb") as file:
-        data = file.read(LARGEST_FILE + 1)
-    if len(data) > LARGEST_FILE:
-        raise ValueError(f"{os.fspath(path)} has more than {LARGEST_FILE} bytes.")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{os.fspath(path)} is not UTF-8: {error}.") from error
-
-
-def _parsed(text):
-    try:
-        return json.loads(text, object_pairs_hook=_without_doubles)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply.") from error
-
-
-def _without_doubles(pairs):
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name occurs twice.")
-    return found
 
 
 def _from_whole(content):
@@ -201,19 +173,22 @@ def _spelled(token, byte_of):
         raise ValueError(f"the token {token!r} of a merge has a character that stands for no byte.") from error
 
 
-def write(folder, tokens, coder, special):
-    """Write ``vocab.json``, ``merges.txt`` and ``tokenizer.json`` into a folder, which is made if need be.
+def file_contents(tokens, coder, special):
+    """Return what ``vocab.json``, ``merges.txt`` and ``tokenizer.json`` hold.
 
     Parameters
     ----------
-    folder : str or path-like
-        Where to.
     tokens : list of str
         All tokens.
     coder : Coder
         Their merges.
     special : set of int
         The special ones.
+
+    Returns
+    -------
+    contents : dict of str to bytes
+        Of each file.
 
     Raises
     ------
@@ -229,11 +204,7 @@ def write(folder, tokens, coder, special):
         "merges.txt": "\n".join(["#version: 0.2", *merges, ""]),
         "tokenizer.json": json.dumps(_whole(vocabulary, merges, sorted(special)), ensure_ascii=False, indent=1),
     }
-    encoded = {name: content.encode("utf-8") for name, content in contents.items()}
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in encoded.items():
-        (folder / name).write_bytes(content)
+    return {name: content.encode("utf-8") for name, content in contents.items()}
 
 
 def _whole(vocabulary, merges, special):

@@ -273,7 +273,8 @@ class Coder:
     def vocabulary(self):
         """Return what each token stands for."""
         known = list(range(self.n_tokens - 1)) if self.tokenizer is None else list(self.tokenizer.vocabulary_)
-        return [*known, _BOUND][: self.n_tokens]
+        others = range(len(known), self.n_tokens)  # a checkpoint may have more than its tokenizer knows
+        return [*known, *(_BOUND if i in (self.start, self.end) else f"<unused {i}>" for i in others)]
 
     def sizes(self, rows):
         """Return how many characters, or numbers, each document has."""

@@ -55,10 +55,29 @@ def twin(program, network, shape, parameters=None):
     other : Program
         With buffers of its own.
     """
+    return program_of(network, shape, program.parameters.flat if parameters is None else parameters)
+
+
+def program_of(network, shape, flat):
+    """Return the program of a network that has its numbers already.
+
+    Parameters
+    ----------
+    network : Layer
+        What needs arrays.
+    shape : tuple of int
+        Of a sample.
+    flat : ndarray of shape (n,)
+        Its parameters; they are not copied, and there may be more at the end.
+
+    Returns
+    -------
+    program : Program
+        Of the dtype of the numbers.
+    """
     shapes = {spec.name: spec.shape for spec in network.specs(shape)}
     states = {spec.name: spec.shape for spec in network.states(shape)}
-    own = np.zeros(sum(math.prod(shape) for shape in states.values()), dtype=program.dtype)
-    flat = program.parameters.flat if parameters is None else parameters
+    own = np.zeros(sum(math.prod(shape) for shape in states.values()), dtype=flat.dtype)
     size = sum(math.prod(shape) for shape in shapes.values())  # a head that isn't needed is the last
     found = Program.__new__(Program)
     found.__setstate__(

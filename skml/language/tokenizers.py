@@ -12,6 +12,7 @@ from skml import _kernels
 from skml._sklearn import Interval, InvalidParameterError
 from skml.base import fitting
 from skml.language import bpe, bpe_files
+from skml.language.files import write_all
 from skml.language.texts import check_documents, check_ids, check_some
 
 __all__ = ["BPETokenizer", "CharTokenizer", "Tokenizer", "WordTokenizer"]
@@ -524,7 +525,7 @@ class BPETokenizer(Tokenizer):
         return tokenizer
 
     def save(self, folder):
-        """Write ``vocab.json``, ``merges.txt`` and ``tokenizer.json``.
+        """Write ``vocab.json``, ``merges.txt`` and ``tokenizer.json``, each whole or not at all.
 
         Parameters
         ----------
@@ -537,8 +538,18 @@ class BPETokenizer(Tokenizer):
             If a special token is written like another token.
         """
         check_is_fitted(self)
+        write_all(folder, self._files())
+
+    def _files(self):
+        """Return what the files hold."""
         special = {i for i, piece in enumerate(self._coder.pieces) if not piece}
-        bpe_files.write(folder, self.vocabulary_, self._coder, special)
+        return bpe_files.file_contents(self.vocabulary_, self._coder, special)
+
+    def _bound_by(self, start, end):
+        """Let special tokens begin and end documents."""
+        names = self.vocabulary_[start], self.vocabulary_[end], *_special_names(self.special_tokens)[2:]
+        self.special_tokens = names
+        self._set_vocabulary(self.vocabulary_, names)
 
     def _learn(self, documents, n_special):
         n_merges = self.vocabulary_size - n_special - 256

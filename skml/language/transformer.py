@@ -2,13 +2,18 @@
 
 from numbers import Integral, Real
 
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
 from skml import _kernels
 from skml._sklearn import Interval, StrOptions
+from skml.language import checkpoints
 from skml.language.base import POSITIVE, TRAINING_CONSTRAINTS, BaseLanguageModel
-from skml.language.reading import WindowReader, twin
+from skml.language.reading import WindowReader, program_of, twin
 from skml.language.scoring import begun
 from skml.language.windows import packed, padded
 from skml.network.blocks import transformer
+from skml.network.training import Training
 
 
 class TransformerLanguageModel(BaseLanguageModel):
@@ -36,10 +41,14 @@ class TransformerLanguageModel(BaseLanguageModel):
         How the network is told of positions: vectors of their own, keys and queries that turn [3]_, or waves [2]_.
     mlp_ratio : float, default=4.0
         Hidden units in the feed-forward part, for each number of an embedding.
+    activation : {"gelu", "gelu_tanh"}, default="gelu"
+        Of hidden units: z P(Z <= z) with the normal distribution [4]_, or the curve near it that GPT-2 has.
     norm : {"layer", "rms"} or None, default="layer"
         How numbers are brought to scale; None leaves them, and deep networks suffer.
     norm_position : {"pre", "post"}, default="pre"
         Whether before each part of a block, or after its short cut.
+    norm_epsilon : float, default=1e-5
+        What is added to a variance before its root is taken.
     residual : bool, default=True
         Whether there are short cuts; without, deep networks hardly learn.
     tie_embeddings : bool, default=True
@@ -133,6 +142,7 @@ class TransformerLanguageModel(BaseLanguageModel):
     .. [1] A. Radford et al. (2019). Language models are unsupervised multitask learners (GPT-2).
     .. [2] A. Vaswani et al. (2017). Attention is all you need. NeurIPS.
     .. [3] J. Su et al. (2021). RoFormer: enhanced transformer with rotary position embedding.
+    .. [4] D. Hendrycks, K. Gimpel (2016). Gaussian error linear units (GELUs).
 
     Examples
     --------
@@ -152,8 +162,10 @@ class TransformerLanguageModel(BaseLanguageModel):
         "context_length": [POSITIVE],
         "position": [StrOptions({"learned", "rotary", "sinusoidal"})],
         "mlp_ratio": [Interval(Real, 0, None, closed="neither")],
+        "activation": [StrOptions({"gelu", "gelu_tanh"})],
         "norm": [StrOptions({"layer", "rms"}), None],
         "norm_position": [StrOptions({"pre", "post"})],
+        "norm_epsilon": [Interval(Real, 0, None, closed="neither")],
         "residual": ["boolean"],
         "tie_embeddings": ["boolean"],
         "stride": [Interval(Integral, 1, None, closed="left"), None],
@@ -169,8 +181,10 @@ class TransformerLanguageModel(BaseLanguageModel):
         context_length=64,
         position="learned",
         mlp_ratio=4.0,
+        activation="gelu",
         norm="layer",
         norm_position="pre",
+        norm_epsilon=1e-5,
         residual=True,
         tie_embeddings=True,
         stride=None,
@@ -200,8 +214,10 @@ class TransformerLanguageModel(BaseLanguageModel):
         self.context_length = context_length
         self.position = position
         self.mlp_ratio = mlp_ratio
+        self.activation = activation
         self.norm = norm
         self.norm_position = norm_position
+        self.norm_epsilon = norm_epsilon
         self.residual = residual
         self.tie_embeddings = tie_embeddings
         self.stride = stride
@@ -225,6 +241,82 @@ class TransformerLanguageModel(BaseLanguageModel):
         self.n_jobs = n_jobs
         self.warm_start = warm_start
 
+    @classmethod
+    def from_pretrained(cls, folder):
+        """Return the fitted model that a folder holds: a checkpoint of GPT-2's kind, as transformers writes it.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            With ``config.json``; ``tokenizer.json``, or ``vocab.json`` and ``merges.txt``; and ``model.safetensors``,
+            or several such files and ``model.safetensors.index.json``. It is read with the package `safetensors` (``pip
+            install 'skml[pretrained]'``). Nothing is fetched from elsewhere, and nothing in it is executed.
+
+        Returns
+        -------
+        model : TransformerLanguageModel
+            It can be used, fine-tuned and fitted further. Its parameters are those of the checkpoint; others, such as
+            `learning_rate_init`, are defaults that ``set_params`` changes. Half precision is read as float32.
+
+        Raises
+        ------
+        ValueError
+            If something is missing or broken, or the checkpoint is of another kind.
+        MemoryError
+            If the model needs more memory than is free.
+        ImportError
+            If `safetensors` is not installed.
+        OSError
+            If a file cannot be read.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from skml import TransformerLanguageModel
+        >>> X = ["abababab", "babababa"] * 8
+        >>> model = TransformerLanguageModel(tokenizer="bpe", max_iter=2, random_state=0).fit(X)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save_pretrained(folder)
+        ...     loaded = TransformerLanguageModel.from_pretrained(folder)
+        >>> bool((loaded.predict_proba(X) == model.predict_proba(X)).all())
+        True
+        """
+        checkpoint = checkpoints.look_into(folder)
+        model = cls(**checkpoint.parameters)
+        model._validate_params()
+        network = model._network(checkpoint.coder, 1)
+        shapes = {spec.name: spec.shape for spec in network.specs((2, 1))}
+        program = program_of(network, (2, 1), checkpoints.read_numbers(checkpoint, shapes))
+        w = program.parameters.flat
+        start = Training(w, np.empty(0, dtype=w.dtype), model._optimizer().moments(w))
+        vars(model).update(model._attributes(program, checkpoint.coder, start, {}))
+        return model
+
+    def save_pretrained(self, folder):
+        """Write the model as a checkpoint of GPT-2's kind, which :meth:`from_pretrained` and transformers read.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Where to; it is made if need be. Files of these names are replaced, each whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            If GPT-2 has no place for something in the model: positions that are not learned, another norm or none,
+            norms after short cuts, no short cuts, or another tokenizer than :class:`BPETokenizer`.
+        ImportError
+            If the package `safetensors` is not installed.
+        OSError
+            If it cannot be written.
+
+        Notes
+        -----
+        A document begins with the start token here; transformers puts it there only if it is given.
+        """
+        check_is_fitted(self)
+        checkpoints.write(folder, self.reader_.program, self.coder_)
+
     def _network(self, coder, rows):
         if self.embedding_size % self.n_heads:
             raise ValueError(
@@ -237,10 +329,10 @@ class TransformerLanguageModel(BaseLanguageModel):
             )
         if self.stride is not None and self.stride > self.context_length:
             raise ValueError(f"stride={self.stride} is more than context_length={self.context_length}.")
-        names = ("n_layers", "n_heads", "position", "norm", "norm_position", "mlp_ratio", "dropout")
+        names = ("n_layers", "n_heads", "position", "norm", "norm_position", "mlp_ratio", "activation", "dropout")
         settings = {name: getattr(self, name) for name in names}
         settings.update(width=self.embedding_size, residual=bool(self.residual), tied=bool(self.tie_embeddings))
-        return transformer(coder.n_tokens, self.context_length, **settings)
+        return transformer(coder.n_tokens, self.context_length, eps=float(self.norm_epsilon), **settings)
 
     def _width(self):
         return self.n_layers * self.embedding_size

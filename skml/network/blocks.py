@@ -30,6 +30,7 @@ from skml.network.parameters import Spec, ones
 __all__ = ["FeedForward", "Transformer", "TransformerBlock", "transformer"]
 
 POSITIONS = ("learned", "rotary", "sinusoidal", "none")
+ACTIVATIONS = ("gelu", "gelu_tanh")
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,14 @@ class FeedForward(Layer):
         How many times as many channels there are in the middle.
     std, std_out : float, default=0.02
         Standard deviations of the initial weights of the first and of the last product.
+    activation : {"gelu", "gelu_tanh"}, default="gelu"
+        z P(Z <= z) with the normal distribution (Hendrycks & Gimpel 2016), or GPT-2's curve near it,
+        z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2.
 
     Raises
     ------
     ValueError
-        If the ratio is not positive.
+        If the ratio is not positive, or there is no such activation.
 
     Examples
     --------
@@ -58,10 +62,18 @@ class FeedForward(Layer):
     ratio: float = 4.0
     std: float = 0.02
     std_out: float = 0.02
+    activation: str = "gelu"
 
     def __post_init__(self):
         if not self.ratio > 0:
             raise ValueError(f"ratio must be positive, got {self.ratio!r}.")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation={self.activation!r} is unknown; there are {', '.join(ACTIVATIONS)}.")
+
+    @property
+    def by_tanh(self):
+        """Whether it is the activation near the GELU."""
+        return self.activation == "gelu_tanh"
 
     def _middle(self, C):
         return max(1, round(self.ratio * C))
@@ -91,7 +103,7 @@ class FeedForward(Layer):
         """Write the output, plus what is to be added, to `out`."""
         space.x = x
         h = space.h[: len(x)]
-        product(x, p["c_fc"], space.z[: len(x)], mode, after=h)
+        product(x, p["c_fc"], space.z[: len(x)], mode, after=h, by_tanh=self.by_tanh)
         return product(h, p["c_proj"], out, mode, add=add)
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
@@ -104,7 +116,7 @@ class FeedForward(Layer):
         z, dz, h = space.z[:b], space.dh[:b], space.h[:b]
         # the middle is not kept but computed once more, along with the slope
         given = dy, p["c_proj"]["weight"], z, dz, h
-        _kernels.dense.through_gelu(*map(as_rows, given), mode.n_threads)
+        _kernels.dense.through_gelu(*map(as_rows, given), self.by_tanh, mode.n_threads)
         product_gradients(h, dy, g["c_proj"], space.sums, mode)
         product_gradients(space.x, dz, g["c_fc"], space.sums, mode)
         return None if out is None else product_back(dz, p["c_fc"]["weight"], out, mode, add=add)
@@ -513,7 +525,7 @@ class Transformer(Layer):
         hidden = space.last if self.norm is None else space.hidden[:b]
         product_gradients(dz, hidden, {"weight": self._output(g)}, none, mode)
         out = space.dhidden[:b]
-        given = as_rows(dz), self._output(p), False, NONE[dz.dtype], none, as_rows(out), none
+        given = as_rows(dz), self._output(p), False, NONE[dz.dtype], none, as_rows(out), none, False
         _kernels.dense.multiply(*given, mode.n_threads)
         return out
 
@@ -551,8 +563,9 @@ def transformer(
     norm : {"layer", "rms"} or None, default="layer"
         Which normalisation, if any.
     **other : object
-        ``norm_position`` ("pre" or "post"), ``residual`` (bool), ``mlp_ratio`` (float), ``dropout`` (float), ``tied``
-        (bool), ``head`` (bool), ``eps`` (float): see :class:`TransformerBlock` and :class:`Transformer`.
+        ``norm_position`` ("pre" or "post"), ``residual`` (bool), ``mlp_ratio`` (float), ``activation`` ("gelu" or
+        "gelu_tanh"), ``dropout`` (float), ``tied`` (bool), ``head`` (bool), ``eps`` (float): see
+        :class:`TransformerBlock`, :class:`FeedForward` and :class:`Transformer`.
 
     Returns
     -------
@@ -576,6 +589,7 @@ def transformer(
         "norm_position": "pre",
         "residual": True,
         "mlp_ratio": 4.0,
+        "activation": "gelu",
         "dropout": 0.0,
         "tied": True,
         "head": True,
@@ -589,7 +603,7 @@ def transformer(
     rotary = "rotary" if position == "rotary" else "none"
     std_out = 0.02 / math.sqrt(2 * max(n_layers, 1))
     attention = CausalSelfAttention(n_heads, rotary, std_out=std_out)
-    feed_forward = FeedForward(s["mlp_ratio"], std_out=std_out)
+    feed_forward = FeedForward(s["mlp_ratio"], std_out=std_out, activation=s["activation"])
     shared = norm, s["norm_position"], s["residual"], s["dropout"], s["eps"]
     block = TransformerBlock(attention, feed_forward, *shared)
     attention.output_shape((context_length, width))

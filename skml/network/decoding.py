@@ -168,9 +168,9 @@ def _places(network, parameters):
 
 def _settings(block, C):
     if block is None:
-        return 1, False, True, 1e-5
+        return 1, False, True, 1e-5, False
     middle = block.feed_forward.specs((1, C))[0].shape[1]
-    return middle, block.norm_position == "post", block.residual, block.eps
+    return middle, block.norm_position == "post", block.residual, block.eps, block.feed_forward.by_tanh
 
 
 def _tables(network, block, parameters, shape, dtype):

@@ -308,7 +308,7 @@ class Parameters(Mapping):
         twin : Parameters
             Of the same names, shapes and dtype.
         """
-        return Parameters(self.shapes, np.zeros_like(self.flat))
+        return Parameters(self.shapes, np.zeros(self.flat.shape, self.flat.dtype))  # its pages come when they are used
 
     def copy(self):
         """Return a twin of the same numbers.

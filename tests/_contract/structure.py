@@ -12,6 +12,7 @@ import tokenize
 FILE_LINES, KERNEL_LINES, FUNCTION_LINES, FIT_LINES, CORE_PARAMETERS, TWIN_LINES = 400, 300, 50, 25, 7, 15
 
 OPTIONAL = {"matplotlib", "rich", "skops", "pandas", "polars", "gymnasium", "pyarrow", "torch", "IPython"}
+OPTIONAL |= {"safetensors"}
 
 # Which floor a module stands on; arrows point down, or sideways within one package.
 GROUND, BASE, NETWORK, PACKAGE, SHARED_PACKAGE = range(5)

@@ -13,7 +13,7 @@ C = H * D
 SIZES = (C, C, 3 * C * C, 3 * C, C * C, C, C, C, C * M, M, M * C, C)
 
 
-def arguments(rng, dtype, B, norm="layer", post=False, residual=True, rotary=False):
+def arguments(rng, dtype, B, norm="layer", post=False, residual=True, rotary=False, by_tanh=False):
     """Return all arguments of a step, with weights one after the other."""
     ends = np.cumsum([0, *SIZES * L, V * C, C, C, V * C])
     weights = (0.3 * rng.normal(size=ends[-1])).astype(dtype)
@@ -28,7 +28,7 @@ def arguments(rng, dtype, B, norm="layer", post=False, residual=True, rotary=Fal
     positions = none if rotary else rng.normal(size=(T, C)).astype(dtype)
     cache = rng.normal(size=(L, 2, B, H, T, D)).astype(dtype)
     tables = positions, *(angles if rotary else (none, none))
-    return [weights, places, last, (M, post, residual, 1e-5), tokens, first, at, *tables, cache,
+    return [weights, places, last, (M, post, residual, 1e-5, by_tanh), tokens, first, at, *tables, cache,
             np.full((B, C), np.nan, dtype), np.full((B, V), np.nan, dtype), 1]  # fmt: skip
 
 
@@ -43,9 +43,10 @@ def run(module, given, n_threads=1):
 @pytest.mark.parametrize("post", [False, True])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize("by_tanh", [False, True])
 @pytest.mark.parametrize("B", [0, 1, 7])
-def test_a_step_is_the_twins(rng, dtype, norm, post, residual, rotary, B):
-    given = arguments(rng, dtype, B, norm, post, residual, rotary)
+def test_a_step_is_the_twins(rng, dtype, norm, post, residual, rotary, by_tanh, B):
+    given = arguments(rng, dtype, B, norm, post, residual, rotary, by_tanh)
     exact = [a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype == dtype else a for a in given]
     expected, ours = run(twin, exact), run(decoding, given)
     for found, wanted in zip(ours, expected):
@@ -87,8 +88,14 @@ def test_what_does_not_fit_is_refused(rng, module):
     no_logits, no_tokens = good[2].copy(), good[2].copy()
     no_logits[0, 3], no_tokens[0, 0] = -1, -1
     bad = [(0, good[0][:-1]), (1, outside), (1, gone), (1, low), (1, good[1][:1]), (1, good[1][:, :11].copy())]
-    bad += [(2, no_logits), (2, no_tokens), (2, good[2][:, :3].copy()), (3, (0, False, True, 1e-5)), (4, good[4][:2])]
-    bad += [(4, np.full(3, -1, np.int32)), (4, np.full(3, 10**6, np.int32)), (5, good[6] + 1), (5, good[5] * 0 - 1)]
+    bad += [(2, no_logits), (2, no_tokens), (2, good[2][:, :3].copy()), (4, good[4][:2])]
+    bad += [
+        (3, (0, False, True, 1e-5, False)),
+        (4, np.full(3, -1, np.int32)),
+        (4, np.full(3, 10**6, np.int32)),
+        (5, good[6] + 1),
+        (5, good[5] * 0 - 1),
+    ]
     bad += [(6, np.full(3, T, np.int32)), (6, good[6][:2]), (7, good[7][:, :5].copy()), (7, good[7][:1])]
     bad += [
         (10, good[10][:1]),

@@ -22,7 +22,7 @@ def normals(rng, dtype, *shapes):
 @each_dtype
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("after", ["", "bias", "bias add", "add", "gelu", "bias gelu"])
+@pytest.mark.parametrize("after", ["", "bias", "bias add", "add", "gelu", "bias gelu", "bias gelu by_tanh"])
 def test_multiply_is_the_twins(rng, dtype, size, transposed, after):
     N, K, M = size
     x, w, b, add = normals(rng, dtype, (N, K), (M, K) if transposed else (K, M), (M if "bias" in after else 0,), (N, M))
@@ -32,7 +32,7 @@ def test_multiply_is_the_twins(rng, dtype, size, transposed, after):
         y = np.full((N, M), np.nan, dtype)
         h = np.full((N, M) if "gelu" in after else (0, 0), np.nan, dtype)
         with blas_threads(1):
-            module.multiply(x, w, transposed, b, add, y, h, n_threads)
+            module.multiply(x, w, transposed, b, add, y, h, "by_tanh" in after, n_threads)
         found.append((y, h))
     for i in (0, 1):
         close(found[1][i], found[0][i], dtype)
@@ -42,14 +42,15 @@ def test_multiply_is_the_twins(rng, dtype, size, transposed, after):
 
 @each_dtype
 @pytest.mark.parametrize("size", [size for size in SIZES if size[2]])
-def test_through_gelu_is_the_twins(rng, dtype, size):
+@pytest.mark.parametrize("by_tanh", [False, True])
+def test_through_gelu_is_the_twins(rng, dtype, size, by_tanh):
     N, K, M = size
     dy, w, z = normals(rng, dtype, (N, M), (K, M), (N, K))
     found = []
     for module, n_threads in ((twin, 1), (dense, 1), (dense, 2)):
         dz, h = np.full_like(z, np.nan), np.full_like(z, np.nan)
         with blas_threads(1):
-            module.through_gelu(dy, w, z, dz, h, n_threads)
+            module.through_gelu(dy, w, z, dz, h, by_tanh, n_threads)
         found.append((dz, h))
     for i in (0, 1):
         close(found[1][i], found[0][i], dtype)
@@ -83,17 +84,17 @@ def test_gradients_are_the_twins(rng, dtype, size, rows, bias):
 def test_what_does_not_fit_is_refused(module):
     x, w, b, y, none = np.ones((5, 3)), np.ones((3, 4)), np.ones(4), np.ones((5, 4)), np.empty((0, 0))
     threads = [0] if module is not twin else []
-    good = [x, w, False, b, none, y, none, 1]
+    good = [x, w, False, b, none, y, none, False, 1]
     module.multiply(*good)
     bad = [(0, x[:4]), (0, np.ones((5, 2))), (1, np.ones((3, 5))), (2, True), (3, b[:3]), (4, np.ones((5, 3))), (4, y)]
     bad += [(5, np.ones((5, 5))), (6, np.ones((4, 4)))]
-    refused(module.multiply, good, [*bad, *((7, n) for n in threads)])
-    refused(module.multiply, [x, w, False, b, np.ones((5, 4)), y, np.ones((5, 4)), 1], [(0, x)])
-    refused(module.multiply, [np.ones((5, 0)), np.ones((0, 4)), False, b, none, y, none, 1], [(7, 1)])
-    good = [y, w, x, np.ones((5, 3)), np.ones((5, 3)), 1]
+    refused(module.multiply, good, [*bad, *((8, n) for n in threads)])
+    refused(module.multiply, [x, w, False, b, np.ones((5, 4)), y, np.ones((5, 4)), False, 1], [(0, x)])
+    refused(module.multiply, [np.ones((5, 0)), np.ones((0, 4)), False, b, none, y, none, False, 1], [(8, 1)])
+    good = [y, w, x, np.ones((5, 3)), np.ones((5, 3)), False, 1]
     module.through_gelu(*good)
     refused(module.through_gelu, good, [(0, y[:4]), (1, np.ones((3, 5))), (2, x[:4]), (3, x[:4]), (4, np.ones((5, 2)))])
-    refused(module.through_gelu, [np.ones((5, 0)), np.ones((3, 0)), *good[2:]], [(5, 1)])
+    refused(module.through_gelu, [np.ones((5, 0)), np.ones((3, 0)), *good[2:]], [(6, 1)])
     good = [x, y, np.ones((3, 4)), b, np.ones((3, 12)), 1]
     module.gradients(*good)
     bad = [(0, x[:4]), (1, y[:4]), (2, np.ones((3, 3))), (3, b[:3]), (4, np.ones((4, 12))), (4, np.ones((1, 11)))]

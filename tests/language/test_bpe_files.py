@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skml import BPETokenizer
-from skml.language import bpe_files
+from skml.language import bpe_files, files
 
 TEXTS = ["to be or not to be, don't ask 🙂🙂 why\n\n", "the question is not to be asked"]
 
@@ -217,7 +217,7 @@ def test_every_truncation_is_refused(tmp_path):
 
 
 def test_files_that_are_too_large_are_not_read(folder, monkeypatch):
-    monkeypatch.setattr(bpe_files, "LARGEST_FILE", 100)
+    monkeypatch.setattr(files, "LARGEST_TEXT", 100)
     for read in readers(folder):
         with pytest.raises(ValueError, match="more than 100 bytes"):
             read()

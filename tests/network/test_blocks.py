@@ -40,9 +40,22 @@ def test_a_block_has_the_right_gradients(rng, norm, norm_position, residual, dro
     check_layer(block, (4, 8), rng, tol=1e-5)  # rows of little variance are steep
 
 
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
 @pytest.mark.parametrize("ratio", [1.5, 4])
-def test_feed_forward_has_the_right_gradients(rng, ratio):
-    check_layer(FeedForward(ratio), (4, 3), rng)
+def test_feed_forward_has_the_right_gradients(rng, ratio, activation):
+    check_layer(FeedForward(ratio, activation=activation), (4, 3), rng)
+
+
+def test_the_two_activations_are_near_each_other_and_not_the_same(rng):
+    runs = [Run(FeedForward(activation=activation), (1, 4), 50) for activation in ("gelu", "gelu_tanh")]
+    for one in runs:
+        one.parameters["c_fc.weight"][:] = np.tile(np.eye(4), 4)
+        one.parameters["c_proj.weight"][:] = np.tile(np.eye(4), 4).T / 4
+    x = rng.normal(size=(50, 1, 4))
+    exact, near = (one.forward(x, Mode()) for one in runs)
+    expected = 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    np.testing.assert_allclose(near, expected, rtol=1e-9, atol=1e-12)
+    assert 1e-6 < abs(exact - near).max() < 5e-4
 
 
 @pytest.mark.parametrize("position", ["learned", "rotary", "sinusoidal", "none"])
@@ -55,6 +68,7 @@ def test_feed_forward_has_the_right_gradients(rng, ratio):
         {"norm": None, "dropout": 0.2},
         {"residual": False},
         {"head": False},
+        {"activation": "gelu_tanh"},
         {"head": False, "tied": False, "n_layers": 0},
     ],
     ids=str,

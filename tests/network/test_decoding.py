@@ -19,7 +19,14 @@ def made(rng, dtype=np.float64, shape=(2, T), **other):
 
 @pytest.mark.parametrize("position", ["learned", "rotary", "sinusoidal", "none"])
 @pytest.mark.parametrize(
-    "other", [{}, {"norm": "rms", "norm_position": "post"}, {"norm": None}, {"residual": False, "tied": False}], ids=str
+    "other",
+    [
+        {},
+        {"norm": "rms", "norm_position": "post"},
+        {"norm": None},
+        {"residual": False, "tied": False, "activation": "gelu_tanh"},
+    ],
+    ids=str,
 )
 def test_logits_are_those_of_the_whole_sequence(rng, position, other):
     network, program = made(rng, position=position, **other)

@@ -28,7 +28,8 @@ def _block(x, place, past, pick, settings, moments_and_angles):
     norms = [(pick(place[i], C), pick(place[i + 1], C), settings[3]) for i in (0, 6)]
     moments, angles = moments_and_angles
     attend = partial(_attended, weights=attention, past=past, moments=moments, angles=angles)
-    return _branch(_branch(x, attend, norms[0], settings), partial(_fed, weights=feed), norms[1], settings)
+    fed = partial(_fed, weights=feed, by_tanh=settings[4])
+    return _branch(_branch(x, attend, norms[0], settings), fed, norms[1], settings)
 
 
 def _picker(weights):
@@ -38,7 +39,7 @@ def _picker(weights):
 
 def _branch(x, f, norm, settings):
     """Return what a half of a block makes of x."""
-    _, post, residual, _ = settings
+    _, post, residual, _, _ = settings
     short = x if residual else 0
     return _normed(f(x) + short, *norm) if post else f(_normed(x, *norm)) + short
 
@@ -53,11 +54,12 @@ def _normed(x, gamma, beta, eps):
     )
 
 
-def _fed(u, weights):
+def _fed(u, weights, by_tanh):
     """Return gelu(u w + b) w' + b'."""
     w, b, last, after = weights
     z = u @ w + (0 if b is None else b)
-    return 0.5 * z * (1 + erf(z / np.sqrt(z.dtype.type(2)))) @ last + (0 if after is None else after)
+    near = np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)) if by_tanh else erf(z / np.sqrt(z.dtype.type(2)))
+    return (0.5 * z * (1 + near)).astype(z.dtype) @ last + (0 if after is None else after)
 
 
 def _attended(u, weights, past, moments, angles):

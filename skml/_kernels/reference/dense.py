@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import erf
 
 
-def multiply(x, w, transposed, b, add, y, h, n_threads):
+def multiply(x, w, transposed, b, add, y, h, by_tanh, n_threads):
     """Write y = x w + b + add, and h = gelu(y) if asked for; only one of add and h."""
     w = w.T if transposed else w
     _same(x.shape[1] == len(w), y.shape == (len(x), w.shape[1]), b.shape in ((0,), y.shape[1:]))
@@ -12,14 +12,16 @@ def multiply(x, w, transposed, b, add, y, h, n_threads):
     _same(x.shape[1] > 0 or not y.size, not np.shares_memory(add, y))
     y[:] = x @ w + (b if b.size else 0) + (add if add.size else 0)
     if h.size:
-        h[:] = y * _below(y)
+        h[:] = y * (_nearly_below(y) if by_tanh else _below(y))
 
 
-def through_gelu(dy, w, z, dz, h, n_threads):
+def through_gelu(dy, w, z, dz, h, by_tanh, n_threads):
     """Write dz = (dy w^T) gelu'(z), and h = gelu(z) once more."""
     _same(dy.shape[1] == w.shape[1] > 0 or not z.size, z.shape == dz.shape == h.shape == (len(dy), len(w)))
-    dz[:] = dy @ w.T * (_below(z) + z * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
-    h[:] = z * _below(z)
+    share = _nearly_below(z) if by_tanh else _below(z)
+    steep = 2 * share * (1 - share) * (1 + 3 * 0.044715 * z * z) if by_tanh else 0.5 * np.exp(-0.5 * z * z)
+    dz[:] = dy @ w.T * (share + z * steep * np.sqrt(2 / np.pi))
+    h[:] = z * share
 
 
 def gradients(x, dy, dw, db, space, n_threads):
@@ -33,6 +35,11 @@ def gradients(x, dy, dw, db, space, n_threads):
 def _below(z):
     """Return the normal distribution's P(Z <= z)."""
     return 0.5 * (1 + erf(z / np.sqrt(z.dtype.type(2))))
+
+
+def _nearly_below(z):
+    """Return GPT-2's curve near that, (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2."""
+    return 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)))
 
 
 def _same(*conditions):

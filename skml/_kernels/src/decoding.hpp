@@ -18,7 +18,7 @@ template <class T> struct Product {
     const T *x, *w, *b, *add;  // x (B, K), w (K, M); b and add may be null
     T* y;  // (B, M)
     ptrdiff_t B, K, M;
-    bool gelu;
+    int gelu;  // 0 none, 1 by the normal distribution, 2 by the hyperbolic tangent
 };
 
 // Some sums of a row and what comes after them.
@@ -28,7 +28,8 @@ template <class T> static inline void finish(const Product<T>& p, ptrdiff_t row,
 #pragma GCC ivdep
     for (ptrdiff_t i = 0; i < n; i++) {
         T sum = p.b ? sums[i] + p.b[c + i] : sums[i];
-        if (p.gelu) sum *= skml_fused::below(sum, skml_fused::exponential(T(-0.5) * sum * sum));
+        if (p.gelu == 2) sum *= skml_fused::nearly_below(sum);
+        else if (p.gelu) sum *= skml_fused::below(sum, skml_fused::exponential(T(-0.5) * sum * sum));
         y[i] = add ? sum + add[i] : sum;
     }
 }

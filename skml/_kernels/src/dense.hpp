@@ -30,16 +30,27 @@ static inline void finish_rows(T* __restrict y, const T* __restrict b, const T* 
     }
 }
 
-// z += b; h = gelu(z).
-template <class T> static inline void gelu_rows(T* __restrict z, const T* __restrict b, T* __restrict h, ptrdiff_t n, ptrdiff_t M) {
+// z += b; h = gelu(z), by the normal distribution or by the hyperbolic tangent near it.
+template <class T>
+static inline void gelu_rows(T* __restrict z, const T* __restrict b, T* __restrict h, ptrdiff_t n, ptrdiff_t M, bool by_tanh) {
     for (ptrdiff_t i = 0; i < n; i++, z += M, h += M) {
         if (b) for (ptrdiff_t j = 0; j < M; j++) z[j] += b[j];
-        for (ptrdiff_t j = 0; j < M; j++) h[j] = z[j] * below(z[j]);
+        if (by_tanh) for (ptrdiff_t j = 0; j < M; j++) h[j] = z[j] * skml_fused::nearly_below(z[j]);
+        else for (ptrdiff_t j = 0; j < M; j++) h[j] = z[j] * below(z[j]);
     }
 }
 
 // d *= gelu'(z); h = gelu(z): both need the same bell.
-template <class T> static inline void gelu_slopes(const T* __restrict z, T* __restrict d, T* __restrict h, ptrdiff_t n) {
+template <class T>
+static inline void gelu_slopes(const T* __restrict z, T* __restrict d, T* __restrict h, ptrdiff_t n, bool by_tanh) {
+    if (by_tanh) {
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const T at = z[i], share = skml_fused::nearly_below(at);
+            h[i] = at * share;
+            d[i] *= share + at * skml_fused::slope_of(at, share);
+        }
+        return;
+    }
     for (ptrdiff_t i = 0; i < n; i++) {
         const T at = z[i], bell = exponential(T(-0.5) * at * at), share = below(at);
         h[i] = at * share;

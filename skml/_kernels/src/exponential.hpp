@@ -95,4 +95,12 @@ template <class T> static inline T below(T z, T bell) {
     return z < T(0) ? tail : T(1) - tail;
 }
 
+// GPT-2's curve near it: (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (z + 0.044715 z^3), and its slope.
+template <class T> static inline T nearly_below(T z) {
+    return sigmoid(T(1.5957691216057308) * (z + T(0.044715) * z * z * z));
+}
+template <class T> static inline T slope_of(T z, T nearly) {
+    return nearly * (T(1) - nearly) * T(1.5957691216057308) * (T(1) + T(0.134145) * z * z);
+}
+
 }  // namespace skml_fused
