@@ -20,6 +20,7 @@ FLOORS = {
     "_kernels": GROUND,
     "_arrays": BASE,
     "_axes": BASE,
+    "_labels": BASE,
     "_rows": BASE,
     "base": BASE,
     "inspection": BASE,
