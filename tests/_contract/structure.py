@@ -23,6 +23,7 @@ FLOORS = {
     "_labels": BASE,
     "_rows": BASE,
     "base": BASE,
+    "displays": BASE,
     "inspection": BASE,
     "callback": BASE,
     "network": NETWORK,
