@@ -81,9 +81,7 @@ def spaces_of(worlds):
     for number, world in enumerate(worlds[1:], 1):
         for name, ours, theirs in zip(("observations", "actions"), first, _spaces(world)):
             if ours != theirs:
-                raise ValueError(
-                    f"Environments differ: {name} of X[0] are in {ours}, those of X[{number}] in {theirs}."
-                )
+                raise ValueError(f"Environments differ: {name} of X[0] are in {ours}, of X[{number}] in {theirs}.")
     if isinstance(first[1], MultiDiscrete):
         raise ValueError(f"Actions are in {first[1]}; agents choose one number, or an array of floats.")
     return first
