@@ -81,7 +81,8 @@ def _is_number(value, kind, least):
 
 def as_stops(stop, kind):
     """Return the strings at which to stop as a tuple."""
-    stops = () if stop is None else (stop,) if isinstance(stop, str) else tuple(stop)
+    several = isinstance(stop, (list, tuple, set))
+    stops = () if stop is None else tuple(stop) if several else (stop,)
     if not all(isinstance(one, str) and one for one in stops):
         raise ValueError(f"stop must be a string that is not empty, or several, got {stop!r}.")
     if stops and kind != "texts":

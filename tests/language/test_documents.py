@@ -263,7 +263,7 @@ PARAMETERS = {
     "n_samples": (0, 2),  # two greedy texts
     "repetition_penalty": (0, -1.0, np.inf),
     "length_penalty": (np.nan, "long"),
-    "stop": ("", ["a", ""], [3]),
+    "stop": ("", ["a", ""], [3], 3),
     "strategy": ("random", None),
 }
 
