@@ -225,12 +225,13 @@ def attention_weights(qkv, first, n_heads, angles=None):
     q, k = (qkv[..., i * wide // 3 : (i + 1) * wide // 3].reshape(B, T, n_heads, D).swapaxes(1, 2) for i in (0, 1))
     if angles is not None:
         cosine, sine = (part[t - first][:, None] for part in angles)
-        q, k = _turned(q, cosine, sine), _turned(k, cosine, sine)
+        q, k = turned(q, cosine, sine), turned(k, cosine, sine)
     seen = (first[:, None, :, None] <= t) & (t <= t[:, None])
     return softmax_forward(np.where(seen, q @ k.swapaxes(2, 3) / math.sqrt(D), -np.inf).astype(qkv.dtype))
 
 
-def _turned(x, cosine, sine):
+def turned(x, cosine, sine):
+    """Turn the pairs of channels i and i + D / 2 (Su et al. 2021, eq. 34)."""
     a, b = np.split(x, 2, axis=-1)
     return np.concatenate([a * cosine - b * sine, b * cosine + a * sine], axis=-1)
 

@@ -6,8 +6,10 @@ B: sequences, T: moments, C: channels, V: tokens, L: layers, H: heads, D = C / H
 import numpy as np
 
 from skml import _kernels
+from skml.base import chunk_slices
 from skml.network.activations import NONE
-from skml.network.attention import rotary_angles, sinusoidal_positions
+from skml.network.attention import rotary_angles, sinusoidal_positions, turned
+from skml.network.layers import Mode
 
 __all__ = ["Decoder"]
 
@@ -16,6 +18,8 @@ _ARRAYS = tuple(
     for name in ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
     for kind in ("weight", "bias")
 )
+# Tokens from which on a new sequence goes through the layers as a whole, and not token by token.
+_WHOLE = 8
 
 
 class Decoder:
@@ -103,9 +107,46 @@ class Decoder:
             if self.n_seen or np.min(n_padding, initial=0) < 0 or np.max(n_padding, initial=0) >= tokens.shape[1]:
                 raise ValueError("Only a new sequence can be padded, and a token must be left.")
             self.start[:] = n_padding
-        for t in range(tokens.shape[1] - 1):
+        at = tokens.shape[1] - 1
+        if self.n_seen or not _WHOLE <= at < self.capacity:
+            at = 0
+        else:
+            self._check(tokens)
+            self._read(np.ascontiguousarray(tokens[:, :at], dtype=np.int32), n_threads)
+        for t in range(at, tokens.shape[1] - 1):
             self.step(tokens[:, t], n_threads, head=False)
         return self.step(tokens[:, -1], n_threads)
+
+    def _read(self, tokens, n_threads):
+        """Keep the keys and values of the first tokens, all of which go through each block together."""
+        B, t = tokens.shape
+        first = np.minimum(self.start[:, None], np.arange(t)).astype(np.int32)
+        tree, mode = self.parameters.tree(), Mode(n_threads=n_threads)
+        numbers = t * (20 * self.network.width + self._settings[0])
+        with _kernels.blas_threads(1):
+            for rows in chunk_slices(B, numbers * self.hidden.itemsize):
+                self._read_rows(rows, tokens[rows], first[rows], tree, mode)
+        self.n_seen = t
+
+    def _read_rows(self, rows, tokens, first, tree, mode):
+        (B, t), C, dtype = tokens.shape, self.network.width, self.hidden.dtype
+        positions, *angles = self._tables
+        x = np.empty((B, t, C), dtype=dtype)
+        _kernels.sequences.embed(tokens, first, tree["wte"]["weight"], positions, x, mode.n_threads)
+        for i, block in enumerate(self.network.blocks):
+            if not i:  # the blocks are alike, and one after the other uses the same room
+                space = block.workspace((t, C), B, dtype)
+                space.parts[0].inner.first[:] = first
+            x = block.forward(x, tree["h"][str(i)], space, mode)
+            _, keys, values = self._by_heads(space.parts[0].inner.qkv)
+            if angles[0].size:
+                keys = turned(keys, *(part[np.arange(t) - first][:, None] for part in angles))
+            self._cache[i, 0, rows, :, :t], self._cache[i, 1, rows, :, :t] = keys, values
+
+    def _by_heads(self, qkv):
+        """Return queries, keys and values, each of shape (B, H, t, D)."""
+        B, t, _ = qkv.shape
+        return qkv.reshape(B, t, 3, self._cache.shape[3], -1).transpose(2, 0, 3, 1, 4)
 
     def step(self, tokens, n_threads=1, head=True):
         """Take one token of each sequence.
@@ -132,8 +173,7 @@ class Decoder:
         B, V, dtype = len(self.hidden), self.network.n_tokens, self.hidden.dtype
         if self.n_seen >= self.capacity:
             raise ValueError(f"There is no room: all {self.capacity} moments are taken.")
-        if len(tokens) and not 0 <= np.min(tokens) <= np.max(tokens) < V:
-            raise ValueError(f"A token is outside 0 to {V - 1}.")
+        self._check(tokens)
         at = np.full(B, self.n_seen, dtype=np.int32)
         first = np.minimum(self.start, at)  # before its start a sequence sees its padding alone
         logits = np.empty((B, V), dtype=dtype) if head else NONE[dtype].reshape(0, 0)
@@ -143,6 +183,11 @@ class Decoder:
         _kernels.decoding.step(*fixed, *moments, *self._tables, *outputs, n_threads)
         self.n_seen += 1
         return logits if head else None
+
+    def _check(self, tokens):
+        V = self.network.n_tokens
+        if np.size(tokens) and not 0 <= np.min(tokens) <= np.max(tokens) < V:
+            raise ValueError(f"A token is outside 0 to {V - 1}.")
 
     def select(self, rows):
         """Go on with some of the sequences, in any order, also several times with one.
