@@ -15,6 +15,7 @@ _HOMES = {
     "ConvAutoencoder": "skml.vision",
     "ConvClassifier": "skml.vision",
     "ConvRegressor": "skml.vision",
+    "FewShotClassifier": "skml.language",
     "KMeansPP": "skml.cluster",
     "LinearAutoencoder": "skml.decomposition",
     "MatrixFactorization": "skml.recommendation",

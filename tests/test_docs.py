@@ -146,7 +146,7 @@ def test_documented_defaults_are_those_of_the_signature(name):
 
 
 def written(value):
-    """Return a default as a docstring writes it: types by name, numbers as Python does, one kind of quotes."""
+    """Return a default as a docstring writes it: types by name, numbers as Python does, one kind of quotes, \\n."""
     if isinstance(value, str) and value[:1] not in "'\"":
         try:
             return repr(float(value))
@@ -156,7 +156,7 @@ def written(value):
         return value.__name__
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(float(value))
-    return str(value).strip("'\"`")
+    return str(value).replace("\n", r"\n").strip("'\"`")
 
 
 @each_class

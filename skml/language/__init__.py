@@ -5,6 +5,7 @@ import importlib
 _HOMES = {
     "BPETokenizer": "skml.language.tokenizers",
     "CharTokenizer": "skml.language.tokenizers",
+    "FewShotClassifier": "skml.language.few_shot",
     "QuantileTokenizer": "skml.language.quantile_tokenizer",
     "RNNLanguageModel": "skml.language.rnn",
     "Tokenizer": "skml.language.tokenizers",
