@@ -151,12 +151,12 @@ def written(value):
         try:
             return repr(float(value))
         except ValueError:
-            return value.strip("'\"`") or repr(value)
+            return value.replace("\n", r"\n").strip("'\"`") or repr(value)
     if isinstance(value, type):
         return value.__name__
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(float(value))
-    return str(value).replace("\n", r"\n").strip("'\"`")
+    return str(value).strip("'\"`")
 
 
 @each_class
