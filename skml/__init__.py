@@ -16,6 +16,7 @@ _HOMES = {
     "ConvClassifier": "skml.vision",
     "ConvRegressor": "skml.vision",
     "FewShotClassifier": "skml.language",
+    "FineTunedClassifier": "skml.language",
     "KMeansPP": "skml.cluster",
     "LinearAutoencoder": "skml.decomposition",
     "MatrixFactorization": "skml.recommendation",

@@ -353,10 +353,6 @@ class FewShotClassifier(BaseDocumentClassifier):
         found = [one.prompt[1:] for one in questions]
         return [self.coder_.decode(ids) for ids in found] if self.coder_.kind == "texts" else found
 
-    @property
-    def _dtype(self):
-        return self.language_model_.reader_.program.dtype
-
 
 # ----------------------------------------------------------------------------------------------- documents and labels
 
