@@ -15,6 +15,8 @@ _HOMES = {
     "ConvAutoencoder": "skml.vision",
     "ConvClassifier": "skml.vision",
     "ConvRegressor": "skml.vision",
+    "FewShotClassifier": "skml.language",
+    "FineTunedClassifier": "skml.language",
     "KMeansPP": "skml.cluster",
     "LinearAutoencoder": "skml.decomposition",
     "MatrixFactorization": "skml.recommendation",

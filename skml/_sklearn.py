@@ -9,6 +9,7 @@ where it is used.
 import copy
 
 import numpy as np
+from sklearn.base import _clone_parametrized as clone_parametrized
 from sklearn.base import _fit_context as fit_context
 from sklearn.externals.array_api_compat import is_array_api_obj
 from sklearn.utils._array_api import check_same_namespace, get_namespace_and_device, move_to
@@ -27,6 +28,7 @@ __all__ = [
     "check_feature_names_in",
     "check_same_namespace",
     "check_sample_weight",
+    "clone_parametrized",
     "fit_context",
     "get_namespace_and_device",
     "is_array_api_obj",

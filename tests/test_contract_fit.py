@@ -94,6 +94,7 @@ ITERATIVE = {
     "ConvAutoencoder": [{"max_iter": 5}, {"max_iter": 6, "early_stopping": True, "validation_fraction": 0.3}],
     "ConvClassifier": [{"max_iter": 5}, {"max_iter": 6, "augment": "flip", "dropout": 0.1}],
     "ConvRegressor": [{"max_iter": 5}],
+    "FineTunedClassifier": [{"max_iter": 4}],
     "KMeansPP": [{"n_clusters": 5}, *VARIANTS["KMeansPP"][:5]],
     "LinearAutoencoder": [
         {"solver": "als", "n_components": 2, "tol": 0.0},

@@ -146,12 +146,12 @@ def test_documented_defaults_are_those_of_the_signature(name):
 
 
 def written(value):
-    """Return a default as a docstring writes it: types by name, numbers as Python does, one kind of quotes."""
+    """Return a default as a docstring writes it: types by name, numbers as Python does, one kind of quotes, \\n."""
     if isinstance(value, str) and value[:1] not in "'\"":
         try:
             return repr(float(value))
         except ValueError:
-            return value.strip("'\"`") or repr(value)
+            return value.replace("\n", r"\n").strip("'\"`") or repr(value)
     if isinstance(value, type):
         return value.__name__
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -6,6 +6,8 @@ _HOMES = {
     "AttentionDisplay": "skml.language.displays",
     "BPETokenizer": "skml.language.tokenizers",
     "CharTokenizer": "skml.language.tokenizers",
+    "FewShotClassifier": "skml.language.few_shot",
+    "FineTunedClassifier": "skml.language.fine_tuned",
     "QuantileTokenizer": "skml.language.quantile_tokenizer",
     "RNNLanguageModel": "skml.language.rnn",
     "Tokenizer": "skml.language.tokenizers",

@@ -68,12 +68,15 @@ class Corpus:
         Their weights.
     dtype : dtype
         That of the documents; float32 for texts.
+    shares : list of ndarray of shape (n_tokens + 1,), or None, default=None
+        What each token and the end of a document count, times its weight; None means 1.
     """
 
     coder: object
     sequences: list
     weights: np.ndarray
     dtype: np.dtype
+    shares: list | None = None
 
     @property
     def n_moments(self):
@@ -82,7 +85,8 @@ class Corpus:
 
     def take(self, index):
         """Return some of the documents."""
-        return replace(self, sequences=[self.sequences[i] for i in index], weights=self.weights[index])
+        shares = None if self.shares is None else [self.shares[i] for i in index]
+        return replace(self, sequences=[self.sequences[i] for i in index], weights=self.weights[index], shares=shares)
 
 
 class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator):
@@ -220,7 +224,14 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         weights = validate_weights(sample_weight, np.empty((len(rows), 1)))
         given = rows.values if rows.kind == "texts" else X  # a generator is empty by now
         seen = {"X": given, "y": y, "sample_weight": weights}
-        corpus = self._corpus(rows, weights, goes_on)
+        return self._learn_corpus(self._corpus(rows, weights, goes_on), goes_on, plan_of, again, seen)
+
+    @fitting
+    def _fit_corpus(self, corpus):
+        """Learn from documents that are tokens already, as a classifier has them."""
+        return self._learn_corpus(corpus, False, self._plan, False, {})
+
+    def _learn_corpus(self, corpus, goes_on, plan_of, again, seen):
         program, start = self._beginning(corpus, goes_on, again)
         job = self._job(program, plan_of(start), corpus, start)
         with fit_task(self, **seen, max_subtasks=max(job.plan.max_iter - start.n_epochs, 0)) as context:
@@ -334,9 +345,8 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
     def _data(self, corpus, length, rows):
         coder = corpus.coder
-        windows, arrange = self._windows(
-            stream_of(corpus.sequences, corpus.weights, coder.start, coder.end), length, rows
-        )
+        stream = stream_of(corpus.sequences, corpus.weights, coder.start, coder.end, corpus.shares)
+        windows, arrange = self._windows(stream, length, rows)
         return replace(training_data(windows), arrange=arrange)
 
     def _run(self, context, job, start, attributes, seen, history):

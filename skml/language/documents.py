@@ -142,7 +142,7 @@ def _array_dtype(X):
 # ------------------------------------------------------------------------------------- the canonical order
 
 
-def distinct_documents(rows, weights):
+def distinct_documents(rows, weights, codes=None):
     """Return a representative of each group of equal documents, in an order that content alone decides.
 
     Parameters
@@ -151,6 +151,8 @@ def distinct_documents(rows, weights):
         The documents.
     weights : ndarray of shape (n_documents,) or None
         Those of weight 0 are left out; None means 1 everywhere.
+    codes : ndarray of shape (n_documents,), int, or None, default=None
+        Classes, which belong to the content.
 
     Returns
     -------
@@ -160,16 +162,17 @@ def distinct_documents(rows, weights):
         The sum of the group's weights.
     """
     if rows.kind != "texts":
-        return distinct_rows(rows.values, weights)
+        return distinct_rows(rows.values, weights, codes)
+    codes = np.zeros(len(rows), dtype=np.int64) if codes is None else codes
     groups = {}
-    for i, text in enumerate(rows.values):
+    for i, (text, code) in enumerate(zip(rows.values, codes.tolist())):
         if weights is None or weights[i] > 0:
-            groups.setdefault(text, []).append(i)
-    order = sorted(groups, key=lambda text: (_digest(text), text))
+            groups.setdefault((text, code), []).append(i)
+    order = sorted(groups, key=lambda one: (_digest(one[0]), *one))
     w = np.ones(len(rows)) if weights is None else weights
-    index = np.array([groups[text][0] for text in order], dtype=np.int64)
+    index = np.array([groups[one][0] for one in order], dtype=np.int64)
     # sorted, so that the sum doesn't depend on the order of the rows
-    return index, np.array([math.fsum(w[i] for i in groups[text]) for text in order])
+    return index, np.array([math.fsum(w[i] for i in groups[one]) for one in order])
 
 
 def _digest(text):

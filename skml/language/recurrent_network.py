@@ -85,17 +85,26 @@ class RecurrentNetwork(Layer):
 
     def workspace(self, shape, B, dtype):
         T, H = shape[1], self.n_hidden
-        spaces = [layer.workspace(at, B, dtype) for _, layer, at in self.parts(shape)]
-        drops = [Dropout(self.dropout).workspace((T, H), B, dtype)] * 0
-        if self.dropout:
-            drops = [Dropout(self.dropout).workspace((T, H), B, dtype) for _ in spaces]
-        space = Space(parts=(*spaces, *drops), z=np.empty((B, T, self.n_tokens), dtype=dtype))
-        space.dh, space.first = np.empty((B, T, H), dtype=dtype), np.zeros((B, T), dtype=np.int32)
+        space = self.hidden_workspace(shape, B, dtype)
+        space.z, space.dh = np.empty((B, T, self.n_tokens), dtype=dtype), np.empty((B, T, H), dtype=dtype)
         if self.projects:
             space.e, space.de = (np.empty((B, T, self.n_embedding), dtype=dtype) for _ in range(2))
         return numbered(space)
 
+    def hidden_workspace(self, shape, B, dtype):
+        """Return the buffers of the recurrent layers."""
+        T, H = shape[1], self.n_hidden
+        spaces = [layer.workspace(at, B, dtype) for _, layer, at in self.parts(shape)]
+        drops = [Dropout(self.dropout).workspace((T, H), B, dtype) for _ in spaces] if self.dropout else []
+        return Space(parts=(*spaces, *drops), first=np.zeros((B, T), dtype=np.int32))
+
     def forward(self, x, p, space, mode):
+        b = len(x)
+        space.h = self.hidden(x, p, space, mode)
+        return self.logits(space.h, p, space.z[:b], mode.n_threads, space.e[:b] if self.projects else None)
+
+    def hidden(self, x, p, space, mode):
+        """Return the last layer's states."""
         b = len(x)
         np.copyto(space.first[:b], x[:, 1], casting="unsafe")
         mode, h = replace(mode, first=space.first[:b]), x[:, 0]
@@ -103,8 +112,7 @@ class RecurrentNetwork(Layer):
             h = layer.forward(h, p[str(i)], space.parts[i], mode)
             if self.dropout:
                 h = Dropout(self.dropout).forward(h, {}, space.parts[self.n_layers + i], mode)
-        space.h = h
-        return self.logits(h, p, space.z[:b], mode.n_threads, space.e[:b] if self.projects else None)
+        return h
 
     def logits(self, h, p, out, n_threads, e=None):
         """Write the logits of states to `out`, and embeddings to `e` if there is a projection."""
@@ -116,15 +124,18 @@ class RecurrentNetwork(Layer):
         return z
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
-        b = len(dy)
-        mode = replace(mode, first=space.first[:b])
         dh, dembedding = self._head_back(dy, p, g, space, mode.n_threads)
+        self.hidden_back(dh, p, g, space, mode)
+        if self.tied:
+            g["0"]["embedding"] += dembedding
+
+    def hidden_back(self, dh, p, g, space, mode):
+        """Carry a gradient at the last layer's states back."""
+        mode = replace(mode, first=space.first[: len(dh)])
         for i, layer in reversed(list(enumerate(self.recurrent()))):
             if self.dropout:
                 dh = Dropout(self.dropout).backward(dh, {}, {}, space.parts[self.n_layers + i], mode)
             dh = layer.backward(dh, p[str(i)], g[str(i)], space.parts[i], mode)
-        if self.tied:
-            g["0"]["embedding"] += dembedding
 
     def _head_back(self, dz, p, g, space, n_threads):
         """Return the gradient at the states, and that at the embedding where it makes the logits."""
@@ -148,6 +159,43 @@ class RecurrentNetwork(Layer):
         layers = sum(layer.cost(at) for _, layer, at in self.parts(shape))
         inner = self.n_embedding if self.tied else self.n_hidden
         return layers + shape[1] * (inner * self.n_tokens + self.projects * self.n_hidden * self.n_embedding)
+
+
+@dataclass(frozen=True)
+class RecurrentStates(Layer):
+    """Tokens in, the last layer's states out: a recurrent network without its logits.
+
+    Attributes
+    ----------
+    network : RecurrentNetwork
+        Whose layers these are.
+    """
+
+    network: RecurrentNetwork
+
+    def output_shape(self, shape):
+        return self.network.output_shape(shape)[0], self.network.n_hidden
+
+    def parts(self, shape):
+        return self.network.parts(shape)
+
+    def specs(self, shape):
+        return prefixed(self.parts(shape), "specs")
+
+    def states(self, shape):
+        return prefixed(self.parts(shape), "states")
+
+    def workspace(self, shape, B, dtype):
+        return numbered(self.network.hidden_workspace(shape, B, dtype))
+
+    def forward(self, x, p, space, mode):
+        return self.network.hidden(x, p, space, mode)
+
+    def backward(self, dy, p, g, space, mode, need_dx=True):
+        self.network.hidden_back(dy, p, g, space, mode)
+
+    def cost(self, shape):
+        return sum(layer.cost(at) for _, layer, at in self.parts(shape))
 
 
 def _flat(x):

@@ -47,8 +47,8 @@ class Recurrence:
         self.states = [np.ascontiguousarray(state[:, rows]) for state in self.states]
         self.h = self.h[rows]
 
-    def write(self, tokens):
-        """Add a token to each row."""
+    def write(self, tokens, wanted=True):
+        """Add a token to each row; logits are there for the asking, `wanted` or not."""
         self._read(np.asarray(tokens, dtype=np.int32)[:, None])
 
 
@@ -74,8 +74,8 @@ class Rereading:
         """Keep some rows, in an order that may name a row several times."""
         self.rows = [self.rows[i] for i in rows]
 
-    def write(self, tokens):
-        """Add a token to each row."""
+    def write(self, tokens, wanted=True):
+        """Add a token to each row; logits are there for the asking, `wanted` or not."""
         self.rows = [np.append(ids, np.int32(token)) for ids, token in zip(self.rows, tokens)]
 
 
@@ -88,10 +88,12 @@ class Attention:
         The network.
     rows, n_threads
         As of :class:`Recurrence`.
+    capacity : int or None, default=None
+        The most tokens of a row; None is the context, and what is more begins anew.
     """
 
-    def __init__(self, reader, rows, n_threads=1):
-        self.reader, self.rows, self.n_threads = reader, list(rows), n_threads
+    def __init__(self, reader, rows, n_threads=1, capacity=None):
+        self.reader, self.rows, self.n_threads, self.capacity = reader, list(rows), n_threads, capacity
         self._open()
 
     def _open(self):
@@ -103,7 +105,7 @@ class Attention:
         for out, part, empty in zip(tokens, parts, n_padding):
             out[empty:] = part
         program = self.reader.program
-        self.decoder = Decoder(program.network, program.parameters, len(parts))
+        self.decoder = Decoder(program.network, program.parameters, len(parts), self.capacity)
         self.z = self.decoder.feed(tokens, n_padding, self.n_threads)
 
     def logits(self):
@@ -112,23 +114,23 @@ class Attention:
 
     def select(self, rows):
         """Keep some rows, in an order that may name a row several times."""
-        self.rows, self.z = [self.rows[i] for i in rows], self.z[rows]
+        self.rows, self.z = [self.rows[i] for i in rows], None if self.z is None else self.z[rows]
         self.decoder.select(np.asarray(rows))
 
-    def write(self, tokens):
-        """Add a token to each row; where a window is full, all begin anew."""
+    def write(self, tokens, wanted=True):
+        """Add a token to each row, with logits if they are wanted; where a window is full, all begin anew."""
         tokens = np.asarray(tokens, dtype=np.int32)
         self.rows = [np.append(ids, token) for ids, token in zip(self.rows, tokens)]
         if self.decoder.n_seen == self.decoder.capacity:
             self._open()
         else:
-            self.z = self.decoder.step(tokens, self.n_threads)
+            self.z = self.decoder.step(tokens, self.n_threads, wanted)
 
 
 _CACHED = {StateReader: Recurrence, WindowReader: Attention}
 
 
-def open_session(reader, rows, use_cache, n_threads=1):
+def open_session(reader, rows, use_cache, n_threads=1, capacity=None):
     """Return a session of rows.
 
     Parameters
@@ -141,6 +143,8 @@ def open_session(reader, rows, use_cache, n_threads=1):
         Whether what was read is kept.
     n_threads : int, default=1
         How many threads to use; no result depends on it.
+    capacity : int or None, default=None
+        The most tokens that a row will have, if that is known: less memory is taken then.
 
     Returns
     -------
@@ -148,4 +152,13 @@ def open_session(reader, rows, use_cache, n_threads=1):
         Of these rows.
     """
     kind = _CACHED.get(type(reader), Rereading) if use_cache else Rereading
+    if kind is Attention and capacity is not None:
+        return Attention(reader, rows, n_threads, min(max(capacity, 1), reader.length))
     return kind(reader, rows, n_threads)
+
+
+def bytes_of_row(reader, n_moments):
+    """Return about how much memory a row of a session takes, which has so many tokens in the end."""
+    network = reader.program.network
+    blocks = getattr(network, "blocks", ())
+    return 24 * network.n_tokens + reader.program.dtype.itemsize * reader.width * (8 + 2 * len(blocks) * n_moments)

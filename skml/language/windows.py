@@ -54,7 +54,7 @@ class Stream:
     weights: np.ndarray | None
 
 
-def stream_of(sequences, weights, start, end):
+def stream_of(sequences, weights, start, end, shares=None):
     """Return documents as a stream.
 
     Parameters
@@ -65,6 +65,8 @@ def stream_of(sequences, weights, start, end):
         Their weights.
     start, end : int
         The tokens that begin and end them.
+    shares : list of ndarray of shape (m + 1,), or None, default=None
+        What each token and the end count, times the document's weight; None means 1.
 
     Returns
     -------
@@ -81,7 +83,9 @@ def stream_of(sequences, weights, start, end):
     tokens[begins], tokens[inside] = start, text
     targets[ends - 1] = end
     targets[np.flatnonzero(inside) - 1] = text
-    per_moment = None if (weights == 1).all() else np.repeat(weights, lengths)
+    per_moment = None if shares is None and (weights == 1).all() else np.repeat(weights, lengths)
+    if shares is not None:
+        per_moment *= np.concatenate(shares)
     return Stream(tokens, targets, np.repeat(begins, lengths), per_moment)
 
 

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 import skml
+from skml import RNNLanguageModel, TransformerLanguageModel
 
 # Settings that lead to other code than the defaults do. A class that isn't named here runs with its defaults alone.
 VARIANTS = {
@@ -47,6 +48,31 @@ VARIANTS = {
     "ConvRegressor": [
         {"loss": "huber", "kernel_size": (3, 1), "pool": ("min", None), "max_iter": 5},
         {"early_stopping": True, "validation_fraction": 0.3, "max_iter": 5},
+    ],
+    "FewShotClassifier": [
+        {"n_shots": 2, "selection": "random", "calibration": False, "text_weight": 1.0},
+        {
+            "n_shots": 1,
+            "selection": "similar",
+            "language_model": TransformerLanguageModel(n_layers=1, context_length=32, batching="pad", max_iter=5),
+        },
+    ],
+    "FineTunedClassifier": [
+        {
+            "layers": "lora",
+            "rank": 2,
+            "pooling": "last",
+            "language_model": TransformerLanguageModel(n_layers=1, context_length=8, max_iter=2),
+            "max_iter": 5,
+        },
+        {
+            "layers": "head",
+            "class_weight": "balanced",
+            "early_stopping": True,
+            "validation_fraction": 0.3,
+            "language_model": RNNLanguageModel(hidden_size=16, max_iter=2),
+            "max_iter": 5,
+        },
     ],
     "KMeansPP": [
         *({"algorithm": name, "n_clusters": 5} for name in ("lloyd", "elkan", "hamerly", "exponion", "yinyang")),

@@ -26,8 +26,8 @@ def large(cls):
 
 
 def n_large(cls):
-    """Return how many rows that takes: a row of a language model is a document of as many tokens as columns."""
-    return 200 if hasattr(cls, "surprisal") else 3_000
+    """Return how many rows that takes: a row is a document of as many tokens as columns in skml.language."""
+    return 200 if cls.__module__.startswith("skml.language") else 3_000
 
 
 def short(cls):

@@ -1,0 +1,226 @@
+"""What classifiers of documents share: classes, distinct examples, and the language model that they are given."""
+
+import copy
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.callback import CallbackSupportMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from skml import _kernels
+from skml._sklearn import clone_parametrized
+from skml.base import validate_weights
+from skml.language.base import BaseLanguageModel
+from skml.language.documents import read_rows
+from skml.language.scoring import log_softmax
+
+
+class Examples:
+    """Distinct documents with their classes.
+
+    Parameters
+    ----------
+    rows : Rows
+        The documents.
+    codes : ndarray of shape (n_documents,), int
+        Their classes.
+    weights : ndarray of shape (n_documents,)
+        Their weights.
+    classes : ndarray of shape (n_classes,)
+        What the codes stand for.
+    """
+
+    def __init__(self, rows, codes, weights, classes):
+        self.rows, self.codes, self.weights, self.classes = rows, codes, weights, classes
+
+    def shares(self):
+        """Return the share of each class's weight."""
+        sums = np.bincount(self.codes, self.weights, len(self.classes))
+        return sums / sums.sum()
+
+
+def codes_of(y, weights, n, name):
+    """Return the classes of y, and the number of each document's.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        As the user gave it.
+    weights : ndarray of shape (n,) or None
+        Of the documents; those of weight 0 belong to no class, and get the number 0.
+    n : int
+        How many documents there are.
+    name : str
+        Of the estimator, for errors.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        Ascending.
+    codes : ndarray of shape (n,), int64
+        Of the documents.
+
+    Raises
+    ------
+    ValueError
+        If y is missing, of another length, holds NaN, no classes or one class only.
+    """
+    if y is None:
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+    if isinstance(y, (list, tuple)) and 0 < sum(isinstance(label, str) for label in y) < len(y):
+        raise ValueError("y holds labels of several types, strings among others; use one type.")
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(np.empty(n), y)
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    kept = np.arange(n) if weights is None else np.flatnonzero(weights > 0)
+    classes, found = np.unique(y[kept], return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"{name} needs rows of at least two classes; y has one class, {classes[:1].tolist()[0]!r}.")
+    codes = np.zeros(n, dtype=np.int64)
+    codes[kept] = found
+    return classes, codes
+
+
+def class_weights(asked, classes, codes, weights):
+    """Return what the weights of each class's documents are multiplied with.
+
+    Parameters
+    ----------
+    asked : dict, "balanced" or None
+        By class; classes that a dict doesn't name keep their weights.
+    classes : ndarray of shape (n_classes,)
+        Ascending.
+    codes : ndarray of shape (n,), int
+        Classes of documents.
+    weights : ndarray of shape (n,)
+        Their weights.
+
+    Returns
+    -------
+    factors : ndarray of shape (n_classes,), float64
+        By class.
+
+    Raises
+    ------
+    ValueError
+        If a dict names no class, or a weight is no number above 0.
+    """
+    if asked is None:
+        return np.ones(len(classes))
+    if asked == "balanced":
+        sums = np.bincount(codes, weights, len(classes))
+        return sums.sum() / (len(classes) * sums)
+    known = classes.tolist()
+    if unknown := [label for label in asked if label not in known]:
+        raise ValueError(f"class_weight names {unknown[0]!r}, none of the classes {known}.")
+    factors = np.array([asked.get(label, 1) for label in known], dtype=np.float64)
+    if not (np.isfinite(factors) & (factors > 0)).all():
+        raise ValueError(f"class_weight must hold numbers above 0, got {asked!r}.")
+    return factors
+
+
+class BaseDocumentClassifier(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
+    """The shell of classifiers that are given a language model.
+
+    A class of it returns logarithms of what is proportional to the probabilities of classes in ``_logs(rows)``.
+    """
+
+    def __sklearn_clone__(self):
+        """Return an unfitted copy, in which a language model that was given fitted still is."""
+        if not is_fitted(self.language_model):
+            return clone_parametrized(self)
+        bare = copy.copy(self)
+        bare.language_model = FrozenEstimator(self.language_model)
+        other = clone_parametrized(bare)
+        other.language_model = copy.copy(self.language_model)  # whose parameters may be set, but not the user's
+        return other
+
+    def _validated(self, X, y, sample_weight):
+        """Return checked documents, the classes, the number of each document's class, and the weights."""
+        rows = read_rows(self, X, reset=True)
+        weights = validate_weights(sample_weight, np.empty((len(rows), 1)))
+        return rows, *codes_of(y, weights, len(rows), type(self).__name__), weights
+
+    def _given(self, default):
+        """Return the language model that was given if it is fitted, or else an unfitted one to be fitted."""
+        model = self.language_model
+        if isinstance(model, FrozenEstimator):
+            model = model.estimator
+            if not isinstance(model, BaseLanguageModel):
+                raise ValueError(f"language_model must be a language model, got a frozen {type(model).__name__}.")
+            check_is_fitted(model)
+        if is_fitted(model):
+            return model
+        model = default() if model is None else clone(model)
+        if self.random_state is not None and model.random_state is None:
+            model.set_params(random_state=int(check_random_state(self.random_state).randint(2**31 - 1)))
+        return model
+
+    @property
+    def _dtype(self):
+        return self.language_model_.reader_.program.dtype
+
+    def _threads(self):
+        return _kernels.n_threads() if self.n_jobs is None else _kernels.threads_of(self.n_jobs)
+
+    def _log_p(self, X):
+        check_is_fitted(self)
+        rows = read_rows(self, X, reset=False)
+        with _kernels.blas_threads(1):
+            return log_softmax(self._logs(rows))
+
+    def predict_log_proba(self, X):
+        """Return the logarithms of the probabilities of classes.
+
+        Parameters
+        ----------
+        X : iterable of str, or array-like of shape (n_documents, n_columns)
+            Documents, as for :meth:`fit`.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_documents, n_classes)
+            In the order of `classes_`, and in the type of the network.
+        """
+        return self._log_p(X).astype(self._dtype)
+
+    def predict_proba(self, X):
+        """Return the probabilities of classes.
+
+        Parameters
+        ----------
+        X : iterable of str, or array-like of shape (n_documents, n_columns)
+            Documents, as for :meth:`fit`.
+
+        Returns
+        -------
+        p : ndarray of shape (n_documents, n_classes)
+            In the order of `classes_`, and in the type of the network; rows add up to 1.
+        """
+        return np.exp(self._log_p(X)).astype(self._dtype)
+
+    def predict(self, X):
+        """Return the most probable class of each document.
+
+        Parameters
+        ----------
+        X : iterable of str, or array-like of shape (n_documents, n_columns)
+            Documents, as for :meth:`fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_documents,)
+            Of `classes_`; the first of equally probable ones.
+        """
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
+
+
+def is_fitted(model):
+    """Tell whether something is a language model that is fitted."""
+    inner = model.estimator if isinstance(model, FrozenEstimator) else model
+    return isinstance(inner, BaseLanguageModel) and hasattr(inner, "reader_")
