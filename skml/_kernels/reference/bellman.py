@@ -62,7 +62,7 @@ def _check(choices, table, values, blocks):
         raise ValueError("firsts, lasts, v, w and pairs must agree in length.")
     if block_size < 1 or not 0 <= first <= last <= n or change.shape[1] != 2:
         raise ValueError(f"States {first} to {last} are not within 0 to {n}.")
-    if n and not (0 <= np.min(firsts) and np.all(firsts <= lasts) and np.max(lasts) <= len(table[3])):
+    if n and not (np.min(firsts) >= 0 and np.all(firsts <= lasts) and np.max(lasts) <= len(table[3])):
         raise ValueError("firsts, lasts, indptr or indices point outside the table.")
 
 
