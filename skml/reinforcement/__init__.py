@@ -10,6 +10,8 @@ _HOMES = {
     "FiniteMDP": "skml.reinforcement.mdp",
     "MountainCar": "skml.reinforcement.control",
     "MultiDiscrete": "skml.reinforcement.spaces",
+    "PolicyIteration": "skml.reinforcement.planning",
+    "ValueIteration": "skml.reinforcement.planning",
     "check_env": "skml.reinforcement.checking",
     "vectorize": "skml.reinforcement.vector",
 }

@@ -4,13 +4,14 @@ v has n_states + 1 places; the last is the end of an episode, of value 0. (T v)(
 r(s, a) + discount E[v(s')].
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skml._kernels import bellman, breathe
 
 BLOCK = 4096  # states; what threads share in a sweep that reads only old values
+LONG = 10_000  # sweeps after which the length of episodes is given up
 LARGE_BLOCK = 2**15  # states; within such a block a Gauss-Seidel sweep uses new values at once
 WORK = 2**23  # outcomes of one call of a kernel: a tenth of a second or so
 
@@ -170,14 +171,24 @@ class Solution:
 def solution(model, v):
     """Return the :class:`Solution` that values `v` amount to, by one sweep more."""
     w, _, low, high = sweep(model, v)
-    below, above = bounds(model, low, high)
-    slack = rounding(model, w)
-    slack = slack / (1 - model.flow[1]) if model.flow[1] < 1 else slack if slack == 0 else np.inf
     value = shifted(model, w, low, high)
     q = pair_values(model, value)
+    lower, upper = _certain(model, v[:-1], w[:-1], (low, high))
     has = model.firsts < model.lasts
-    lower, upper = (np.where(has, w[:-1] + shift, 0.0) for shift in (below - slack, above + slack))
-    return Solution(value[:-1], lower, upper, q, best_pairs(model, q))
+    return Solution(value[:-1], np.where(has, lower, 0.0), np.where(has, upper, 0.0), q, best_pairs(model, q))
+
+
+def _certain(model, v, w, change):
+    """Return lower and upper bounds of the optimal values, given v, w = T v and the range of w - v."""
+    slack = rounding(model, np.append(v, w))
+    if model.flow[1] < 1:
+        below, above = bounds(model, *change)
+        slack /= 1 - model.flow[1]
+        return w + below - slack, w + above + slack
+    longest = longest_episodes(model)
+    if longest is None:
+        return np.full(len(v), -np.inf), np.full(len(v), np.inf)
+    return undiscounted_bounds(v, *change, slack, longest)
 
 
 def best_pairs(model, q):
@@ -190,3 +201,49 @@ def best_pairs(model, q):
         places = np.where(q == top, np.arange(len(q), dtype=np.int32), np.int32(len(q)))
         best[has] = np.minimum.reduceat(places, starts)
     return best
+
+
+# ----------------------------------------------------------------------------------- bounds without discount
+
+
+def longest_episodes(model):
+    """Return upper bounds of the expected number of steps to the end under any policy, or None if they may never end.
+
+    N >= 1 + max over a of E[N(s')] holds with equality for the longest; if a sweep adds at most 1/2 to N, then
+    2 N satisfies it.
+    """
+    if not _always_ends(model):
+        return None
+    indptr, indices, data, rewards = model.table
+    clock = replace(model, table=(indptr, indices, data, np.ones(len(rewards))), discount=1.0)
+    N = np.zeros(model.n_states + 1)
+    for i in range(LONG):
+        N, _, _, added = sweep(clock, N, in_place=True, backward=i % 2 == 0)
+        if added <= 0.5:
+            return 2 * N[:-1]
+    return None
+
+
+def _always_ends(model):
+    """Tell whether no choice of actions keeps to a set of states for ever.
+
+    States fall once each of their pairs may lead to the end or to a fallen state.
+    """
+    indptr, indices, _, rewards = model.table
+    has = model.firsts < model.lasts
+    left, starts = np.append(~has, True), model.firsts[has]
+    while True:
+        may_leave = np.maximum.reduceat(left[indices], indptr[:-1])
+        falls = np.minimum.reduceat(may_leave, starts) & ~left[:-1][has]
+        if not falls.any():
+            return bool(left.all())
+        left[np.flatnonzero(has)[falls]] = True
+
+
+def undiscounted_bounds(v, low, high, slack, longest):
+    """Return (lower, upper) of the optimal values where low <= T v - v <= high and episodes are at most `longest`.
+
+    v* - v is at most the sum of T v - v along an episode: high times its length, or high where that is negative.
+    """
+    low, high = low - slack, high + slack
+    return v + (low * longest if low < 0 else low), v + (high * longest if high > 0 else high)

@@ -120,8 +120,9 @@ def prioritized(model, ending, v, before):
 
 
 def backward_induction(model, horizon):
-    """Yield (values, pairs) with 1, 2, ... `horizon` steps to go (Bellman 1957)."""
-    v = np.zeros(model.n_states + 1)
+    """Yield (values, pairs), lists for 1, 2, ... steps to go, up to `horizon` (Bellman 1957)."""
+    v, values, pairs = np.zeros(model.n_states + 1), (), ()
     for i in range(horizon):
-        v, pairs, low, high = sweep(model, v)
-        yield Step((v, pairs), {"residual": _size(low, high)}, last=i == horizon - 1)
+        v, chosen, low, high = sweep(model, v)
+        values, pairs = (*values, v), (*pairs, chosen)
+        yield Step((values, pairs), {"residual": _size(low, high)}, last=i == horizon - 1)

@@ -9,6 +9,7 @@ from sklearn.base import is_classifier, is_clusterer, is_regressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import KBinsDiscretizer
 from sklearn.utils import get_tags
 
 import skml
@@ -114,6 +115,12 @@ VARIANTS = {
         {"n_components": 0.8},
         {"n_components": "mle"},
         {"n_components": 3, "whiten": True},
+    ],
+    "PolicyIteration": [{"evaluation": "sweeps"}, {"discretizer": KBinsDiscretizer(3, encode="ordinal")}],
+    "ValueIteration": [
+        {"algorithm": "prioritized"},
+        {"algorithm": "gauss-seidel", "discretizer": KBinsDiscretizer(3, encode="ordinal")},
+        {"horizon": 3},
     ],
 }
 
