@@ -16,6 +16,8 @@ from skml.reinforcement.models import DISCOUNT, model_of_log, model_of_worlds
 
 __all__ = ["PolicyIteration", "ValueIteration"]
 
+TABLES = ("action_values_", "horizon_value_")  # which are of the type of the observations
+
 
 class ValueIteration(BaseAgent):
     """The optimal policy of a known decision process, by sweeps over its states, with certified bounds.
@@ -59,8 +61,9 @@ class ValueIteration(BaseAgent):
         The optimal values; with a horizon those of the whole of it.
     value_lower_, value_upper_ : ndarray of shape (n_states,), float64
         The true values lie between them, rounding included. Infinite with discount 1, unless every policy ends.
-    action_values_ : ndarray of shape (n_states, n_actions), float64
-        -inf for actions that a state doesn't allow, or that a log has never tried in it; 0 in terminal states.
+    action_values_ : ndarray of shape (n_states, n_actions)
+        Of the best way on after each action; float32 of a log of such. -inf for actions that a state doesn't allow, or
+        that a log has never tried in it; 0 in terminal states.
     policy_ : ndarray of shape (n_states,)
         The best action of each state, among `classes_`.
     horizon_value_, horizon_policy_ : ndarray of shape (horizon + 1, n_states) and (horizon, n_states)
@@ -194,8 +197,9 @@ class PolicyIteration(BaseAgent):
         The optimal values.
     value_lower_, value_upper_ : ndarray of shape (n_states,), float64
         The true values lie between them, rounding included. Infinite with discount 1, unless every policy ends.
-    action_values_ : ndarray of shape (n_states, n_actions), float64
-        -inf for actions that a state doesn't allow, or that a log has never tried in it; 0 in terminal states.
+    action_values_ : ndarray of shape (n_states, n_actions)
+        Of the best way on after each action; float32 of a log of such. -inf for actions that a state doesn't allow, or
+        that a log has never tried in it; 0 in terminal states.
     policy_ : ndarray of shape (n_states,)
         The best action of each state, among `classes_`.
     classes_ : ndarray of shape (n_actions,)
@@ -284,10 +288,10 @@ def _plan_log(planner, log):
     mdp, states = model_of_log(log, planner.discretizer)
     discount = DISCOUNT if planner.discount is None else float(planner.discount)
     seen = {"X": log.observations, "y": planner.classes_[log.actions], "sample_weight": log.weights}
-    _plan(planner, mdp, states, 0.0 if log.reward is None else discount, seen)
+    _plan(planner, mdp, states, 0.0 if log.reward is None else discount, seen, log.observations.dtype)
 
 
-def _plan(planner, mdp, states, discount, seen):
+def _plan(planner, mdp, states, discount, seen, dtype=np.float64):
     """Plan on a process, and set the fitted attributes."""
     if discount == 1 and getattr(planner, "horizon", None) is None:
         mdp.require_end()
@@ -296,7 +300,9 @@ def _plan(planner, mdp, states, discount, seen):
 
     def attributes(state, history):
         n_iter = len(history["residual"])
-        return {**attributes_of(planner, mdp, model, state), "states_": states, "n_iter_": n_iter, "history_": history}
+        found = attributes_of(planner, mdp, model, state)
+        tables = {name: found[name].astype(dtype, copy=False) for name in TABLES if name in found}
+        return {**found, **tables, "states_": states, "n_iter_": n_iter, "history_": history}
 
     with fit_task(planner, max_subtasks=None, **seen) as context:
         run = run_steps(planner, context, steps, task="iteration", attributes=attributes, **seen)

@@ -121,8 +121,8 @@ def prioritized(model, ending, v, before):
 
 def backward_induction(model, horizon):
     """Yield (values, pairs), lists for 1, 2, ... steps to go, up to `horizon` (Bellman 1957)."""
-    v, values, pairs = np.zeros(model.n_states + 1), (), ()
+    v, values, pairs = np.zeros(model.n_states + 1), [], []
     for i in range(horizon):
         v, chosen, low, high = sweep(model, v)
-        values, pairs = (*values, v), (*pairs, chosen)
+        values, pairs = [*values, v], [*pairs, chosen]
         yield Step((values, pairs), {"residual": _size(low, high)}, last=i == horizon - 1)
