@@ -114,7 +114,7 @@ def _moved(row, column, move):
     if down:
         return np.clip(row + down, 0, 4), column
     gap = column + min(right, 0)  # the line that is crossed
-    free = (0 <= gap) & (gap < 4) & OPEN[row, np.clip(gap, 0, 3)]
+    free = (gap >= 0) & (gap < 4) & OPEN[row, np.clip(gap, 0, 3)]
     return row, np.where(free, column + right, column)
 
 
