@@ -153,7 +153,7 @@ def test_environments_are_played():
 
 def test_an_agent_of_a_log_plays_an_environment_with_its_actions():
     agent = Majority().fit([[0.0], [1.0], [1.0]], [0, 1, 1])
-    assert agent.rollout(chain())["action"][0] == 1
+    assert agent.rollout(chain(), max_episode_steps=5)["action"].tolist() == [1] * 5
     with pytest.raises(ValueError, match="the agent knows"):
         Majority().fit([[0.0], [1.0]], ["a", "b"]).score(chain())
 
