@@ -11,7 +11,7 @@ from sklearn.preprocessing import KBinsDiscretizer
 
 from skml.base import FitInterruptedWarning
 from skml.callback import History
-from skml.reinforcement import FiniteMDP, PolicyIteration, ValueIteration
+from skml.reinforcement import Discrete, FiniteMDP, PolicyIteration, ValueIteration
 from skml.reinforcement import bellman as operator
 
 ALGORITHMS = ("synchronous", "gauss-seidel", "prioritized", "modified")
@@ -35,13 +35,13 @@ def random_mdp(rng, n_states=30, n_actions=3, n_next=4, discount=0.9, terminal=(
     return FiniteMDP(T, rng.normal(size=n), discount, pairs=pairs, terminal=list(terminal))
 
 
-def corridor(n=6, discount=1.0):
+def corridor(n=6, discount=1.0, start=None):
     """Return states 0 to n in a row: left or right, each step costs 1, the last state ends it."""
     T = np.zeros((2, n + 1, n + 1))
     s = np.arange(n)
     T[0, s, np.maximum(s - 1, 0)] = T[1, s, s + 1] = 1
     T[:, n, n] = 1
-    return FiniteMDP(T, np.append(-np.ones(n), 0.0), discount)
+    return FiniteMDP(T, np.append(-np.ones(n), 0.0), discount, start)
 
 
 def exact_values(mdp, planner):
@@ -311,10 +311,20 @@ def test_an_environment_without_a_model():
     env = pytest.importorskip("gymnasium").make("CartPole-v1")
     with pytest.raises(ValueError, match="numbers of states .*discretizer"):
         ValueIteration().fit(env)
-    bandit = corridor().to_env()
-    bandit.mdp = None
-    with pytest.raises(ValueError, match="has no table P of its transitions"):
-        PolicyIteration().fit(bandit)
+    with pytest.raises(ValueError, match="Hidden has no table P of its transitions"):
+        PolicyIteration().fit(Hidden())
+
+
+class Hidden:
+    """An environment that doesn't show its model."""
+
+    observation_space, action_space = Discrete(2), Discrete(2)
+
+    def reset(self, seed=None, options=None):
+        return 0, {}
+
+    def step(self, action):
+        return 0, 0.0, True, False, {}
 
 
 def episodes(mdp, rng, n=4000):
@@ -398,6 +408,7 @@ def test_callbacks_and_ctrl_c_between_sweeps(rng):
 
 
 def test_a_search_over_worlds(rng):
-    worlds = [corridor(n=5, discount=0.9).to_env(max_episode_steps=20) for _ in range(4)]
-    search = GridSearchCV(ValueIteration(), {"discount": [0.5, 0.9]}, cv=2).fit(worlds)
-    assert search.best_score_ <= 0
+    worlds = [corridor(n=5, discount=0.9, start=0).to_env(max_episode_steps=20) for _ in range(4)]
+    search = GridSearchCV(ValueIteration(), {"discount": [0.0, 0.9]}, cv=2).fit(worlds)
+    assert search.best_score_ == -5.0
+    assert search.cv_results_["mean_test_score"].tolist() == [-20.0, -5.0]  # to whom all is the same goes left
