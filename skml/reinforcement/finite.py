@@ -68,7 +68,7 @@ class Outcomes:
         terminal[s2[ends]] = True
         terminal[s2[~ends]] = False
         table, _ = gather((pairs // A, pairs % A, s2, ends), self.probabilities[can], self.rewards[can], terminal)
-        return FiniteMDP._of_table(table, A, terminal, self.start, discount)
+        return FiniteMDP.of_table(table, A, terminal, self.start, discount)
 
     def listed(self):
         """Return ``{s: {a: [(probability, next state, reward, over), ...]}}``."""
