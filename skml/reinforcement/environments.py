@@ -8,7 +8,7 @@ import numpy as np
 from skml._kernels import environments as kernels
 from skml.reinforcement.spaces import Discrete
 
-__all__ = ["Control", "Environment", "EnvironmentFailed", "Lockstep", "MDPEnvironment", "Table"]
+__all__ = ["Environment", "EnvironmentFailed"]
 
 ENTROPY = 2**63  # seeds are whole numbers below it
 
@@ -20,8 +20,13 @@ class EnvironmentFailed(RuntimeError):
     ----------
     message : str
         What it was doing.
-    original : Exception
+    original : Exception or None, default=None
         What it raised.
+
+    Attributes
+    ----------
+    original : Exception or None
+        The same.
 
     Examples
     --------
@@ -208,6 +213,13 @@ class Environment:
         What :meth:`render` returns: text, or an array of pixels.
     outcomes : object or None, default=None
         What a finite world's `P`, `mdp` and `initial_state_distrib` are made of.
+
+    Attributes
+    ----------
+    state : int or ndarray
+        Where one is; may be set.
+    last_action : int or None
+        The action of the last step.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}

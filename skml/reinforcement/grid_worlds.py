@@ -239,7 +239,7 @@ class FrozenLake(Environment):
         A map of one's own in place of these: ``S`` start, ``F`` frozen, ``H`` hole, ``G`` goal.
     is_slippery : bool, default=True
         Whether one may go to either side of where one wants to go.
-    success_rate : float, default=1/3
+    success_rate : float, default=0.3333333333333333
         On slippery ice, the probability of going where one wants to.
     reward_schedule : tuple of three floats, default=(1, 0, 0)
         For reaching the goal, a hole, and ice.

@@ -179,7 +179,7 @@ class Box:
         The bounds, which belong to the space; infinite where there are none.
     shape : tuple or None, default=None
         Of an element; None takes that of the bounds.
-    dtype : dtype, default=numpy.float32
+    dtype : dtype, default=float32
         Of an element.
 
     Raises
