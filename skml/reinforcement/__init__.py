@@ -13,6 +13,7 @@ _HOMES = {
     "FiniteMDP": "skml.reinforcement.mdp",
     "FrozenLake": "skml.reinforcement.grid_worlds",
     "GridWorld": "skml.reinforcement.grid_worlds",
+    "HistoryDisplay": "skml.displays",
     "MountainCar": "skml.reinforcement.control",
     "MultiDiscrete": "skml.reinforcement.spaces",
     "PolicyIteration": "skml.reinforcement.planning",
