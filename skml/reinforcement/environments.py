@@ -295,14 +295,15 @@ class Environment:
             raise RuntimeError("The episode is over: call reset()." if self._phase == "over" else "Call reset() first.")
         if not self.action_space.contains(action):
             raise ValueError(f"{action!r} is no action of {self!r}: actions are 0 to {self.action_space.n - 1}.")
-        observation, reward, terminated, truncated, _ = self._lockstep.step([int(action)])
         self.last_action = int(action)
-        if terminated[0] or truncated[0]:
+        observation, reward, terminated, truncated, _ = self._lockstep.step(np.array([self.last_action]))
+        terminated, truncated = bool(terminated[0]), bool(truncated[0])
+        if terminated or truncated:
             self._phase = "over"
-        return self._seen(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), self._info()
+        return self._seen(observation), float(reward[0]), terminated, truncated, self._info()
 
     def _seen(self, observations):
-        return int(observations[0]) if self.dynamics.width is None else observations[0].copy()
+        return int(observations[0]) if self.dynamics.width is None else observations[0]
 
     def _info(self):
         mask = self._lockstep.mask

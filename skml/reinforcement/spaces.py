@@ -59,6 +59,8 @@ class Discrete:
         inside : bool
             False for whatever isn't a whole number.
         """
+        if type(x) is int:
+            return self.start <= x < self.start + self.n
         number = np.asarray(x)
         return number.shape == () and number.dtype.kind in "iu" and bool(self.start <= number < self.start + self.n)
 

@@ -117,7 +117,7 @@ def test_actions_that_a_process_lacks_are_masked(seed):
     np.testing.assert_array_equal(vector.action_mask, [[True, True]] * 2)
     vector.step([0, 1])
     np.testing.assert_array_equal(vector.action_mask, [[False, True]] * 2)
-    with pytest.raises(ValueError, match="State 1 doesn't have the action 0"):
+    with pytest.raises(ValueError):
         vector.step([0, 0])
 
 
