@@ -41,6 +41,15 @@ class EnvironmentFailed(RuntimeError):
         self.original = original
 
 
+def called(env, name, *given, **named):
+    """Call a method of an environment; what it raises comes back as :class:`EnvironmentFailed`."""
+    try:
+        return getattr(env, name)(*given, **named)
+    except Exception as error:
+        inner = type(getattr(env, "unwrapped", env)).__name__
+        raise EnvironmentFailed(f"{inner}.{name} raised {type(error).__name__}: {error}", error) from error
+
+
 # ----------------------------------------------------------------------------------------------- dynamics
 
 
