@@ -17,12 +17,13 @@ _HOMES = {
     "MountainCar": "skml.reinforcement.control",
     "MultiDiscrete": "skml.reinforcement.spaces",
     "PolicyIteration": "skml.reinforcement.planning",
-    "ValueIteration": "skml.reinforcement.planning",
     "Taxi": "skml.reinforcement.taxi",
+    "ValueIteration": "skml.reinforcement.planning",
     "check_env": "skml.reinforcement.checking",
     "evaluate": "skml.reinforcement.evaluation",
     "record": "skml.reinforcement.evaluation",
     "rollout": "skml.reinforcement.evaluation",
+    "to_gymnasium": "skml.reinforcement.gymnasium_bridge",
     "vectorize": "skml.reinforcement.vector",
 }
 

@@ -61,18 +61,15 @@ class Rules:
 def grid_outcomes(letters, rules):
     """Return the :class:`Outcomes` of a map (R, C) of letters; cell (i, j) is state i C + j, walls ("#") as well."""
     flat, start = letters.ravel(), _start(letters)
-    reached = _reached(letters, rules.moves)  # (S, 4)
     straight, side = rules.chances
     turns = np.array([[(a - 1) % 4, a, (a + 1) % 4] if side else [a] for a in range(4)])  # (A, K)
-    s2 = reached[:, turns]  # (S, A, K)
-    entered = flat[s2]  # letters
-    rewards = np.full(entered.shape, float(rules.step_reward))
+    entered = _reached(letters, rules.moves)[:, turns]  # (S, A, K), cells
+    paid = np.full(flat.shape, float(rules.step_reward))
     for letter, reward in rules.rewards.items():
-        rewards[entered == letter] = reward
-    back = _among(entered, rules.returns)
-    if back.any():
-        s2 = np.where(back, _only(start), s2)
-    ends = _among(entered, rules.ends)
+        paid[flat == letter] = reward
+    back = _among(flat, rules.returns)
+    leads = np.where(back, _only(start), np.arange(flat.size)) if back.any() else np.arange(flat.size)
+    s2, rewards, ends = leads.astype(np.int32)[entered], paid[entered], _among(flat, rules.ends)[entered]
     chances, keep = np.broadcast_to([side, straight, side] if side else [straight], s2.shape), np.ones(s2.shape, bool)
     stuck = _among(flat, "#" + rules.ends * rules.stays)
     if stuck.any():  # one outcome in place of all
@@ -144,15 +141,15 @@ def _pixels_of(letters, state):
 class GridWorld(Environment):
     """A grid to walk in, drawn as text.
 
-    Actions are 0 left, 1 down, 2 right, 3 up. Who walks into a wall or over the edge stays. A state is a cell: that in row
-    i and column j of a map of C columns is number i C + j.
+    Actions are 0 left, 1 down, 2 right, 3 up. Who walks into a wall or over the edge stays. A state is a cell: that in
+    row i and column j of a map of C columns is number i C + j.
 
     Parameters
     ----------
     drawing : str or list of str
-        The map: ``S`` where episodes begin (one of several with the same probability), ``#`` walls, ``G`` goals and ``H``
-        holes, in which an episode is over, ``C`` cliffs, from which one is put back to the start; all other letters are
-        ground.
+        The map: ``S`` where episodes begin (one of several with the same probability), ``#`` walls, ``G`` goals and
+        ``H`` holes, in which an episode is over, ``C`` cliffs, from which one is put back to the start; all other
+        letters are ground.
     rewards : dict of str to float or None, default=None
         What entering each letter earns; None means ``{"G": 1.0, "C": -100.0}``.
     step_reward : float, default=0.0
@@ -228,8 +225,8 @@ class GridWorld(Environment):
 class FrozenLake(Environment):
     """A frozen lake to cross, with holes in it, on ice that is slippery.
 
-    Dynamics, reward and end are those of Gymnasium's FrozenLake-v1. Actions are 0 left, 1 down, 2 right, 3 up. Reaching the
-    goal earns 1; an episode is over there, and in holes.
+    Dynamics, reward and end are those of Gymnasium's FrozenLake-v1. Actions are 0 left, 1 down, 2 right, 3 up. Reaching
+    the goal earns 1; an episode is over there, and in holes.
 
     Parameters
     ----------
@@ -239,13 +236,13 @@ class FrozenLake(Environment):
         A map of one's own in place of these: ``S`` start, ``F`` frozen, ``H`` hole, ``G`` goal.
     is_slippery : bool, default=True
         Whether one may go to either side of where one wants to go.
-    success_rate : float, default=1/3
+    success_rate : float, default=0.3333333333333333
         On slippery ice, the probability of going where one wants to.
     reward_schedule : tuple of three floats, default=(1, 0, 0)
         For reaching the goal, a hole, and ice.
     max_episode_steps : int or None, default="auto"
-        After so many steps an episode is cut off (`truncated`); None for no limit; "auto" is 200 for the map "8x8" and 100
-        for all others.
+        After so many steps an episode is cut off (`truncated`); None for no limit; "auto" is 200 for the map "8x8" and
+        100 for all others.
     render_mode : {"ansi", "rgb_array"}, default="ansi"
         What :meth:`render` returns: text with an ``@`` where one is, or a picture.
 
@@ -350,8 +347,8 @@ def _is_crossed(letters):
 class CliffWalking(Environment):
     """A walk along a cliff, from one end to the other.
 
-    Dynamics, reward and end are those of Gymnasium's CliffWalking-v1. Actions are 0 up, 1 right, 2 down, 3 left. A step earns
-    -1, one over the cliff -100, and that puts one back to the start. The shortest way earns -13.
+    Dynamics, reward and end are those of Gymnasium's CliffWalking-v1. Actions are 0 up, 1 right, 2 down, 3 left. A step
+    earns -1, one over the cliff -100, and that puts one back to the start. The shortest way earns -13.
 
     Parameters
     ----------
@@ -373,7 +370,8 @@ class CliffWalking(Environment):
 
     References
     ----------
-    Sutton, R. S. & Barto, A. G. (2018). Reinforcement Learning: An Introduction, second edition, example 6.6. MIT Press.
+    Sutton, R. S. & Barto, A. G. (2018). Reinforcement Learning: An Introduction, second edition, example 6.6. MIT
+    Press.
 
     Examples
     --------
