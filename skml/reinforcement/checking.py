@@ -112,7 +112,7 @@ def _played_findings(env, n_steps, seed):
 
 def _differences(first, second):
     for t, (one, other) in enumerate(zip(first, second)):
-        if not np.array_equal(one, other, equal_nan=True):
+        if repr(one) != repr(other):
             when = "observation of reset()" if t == 0 else f"step {t}"
             yield f"the {when} differs between two runs with the same seed and actions; chance must follow the seed."
             return
@@ -160,7 +160,7 @@ class _Run:
             return True, None
         observation, reward, terminated, truncated, info = answer
         yield from self._look("step()", observation)
-        self.seen[-1] = (*self.seen[-1], _number(reward))
+        self.seen[-1].append(_number(reward))
         if not np.isfinite(_number(reward)):
             yield f"the reward of step() must be a finite number; it was {reward!r}."
         for name, flag in (("terminated", terminated), ("truncated", truncated)):
@@ -182,9 +182,9 @@ class _Run:
         if words:
             yield f"the observation of {what} is outside the observation space: {words}."
         try:
-            self.seen.append(tuple(np.ravel(flattened(self.env.observation_space, observation))))
+            self.seen.append(np.ravel(flattened(self.env.observation_space, observation)).tolist())
         except Exception:  # then there is a finding already
-            self.seen.append(())
+            self.seen.append([])
 
     def _mask(self, what, info):
         """Yield what is wrong with what else is told, and return the mask of actions."""

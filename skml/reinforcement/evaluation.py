@@ -417,7 +417,7 @@ def _rows(vector, observations):
 
 
 def rollout_table(worlds, act, n_episodes, max_episode_steps, seed):
-    """Return the steps of episodes as a table; parameters as for :func:`evaluate_policy`, the table as for `rollout`."""
+    """Return the steps of episodes as a table, as `rollout` does; parameters as for :func:`evaluate_policy`."""
     shares, first, moments, environment = _shared_out(worlds, n_episodes), 0, [], []
     for i, (world, share) in enumerate(zip(worlds, shares)):
         for moment in played(world, act, share, max_episode_steps, seed):

@@ -144,15 +144,15 @@ def _pixels_of(letters, state):
 class GridWorld(Environment):
     """A grid to walk in, drawn as text.
 
-    Actions are 0 left, 1 down, 2 right, 3 up. Who walks into a wall or over the edge stays. A state is a cell: that in row
-    i and column j of a map of C columns is number i C + j.
+    Actions are 0 left, 1 down, 2 right, 3 up. Who walks into a wall or over the edge stays. A state is a cell: that in
+    row i and column j of a map of C columns is number i C + j.
 
     Parameters
     ----------
     drawing : str or list of str
-        The map: ``S`` where episodes begin (one of several with the same probability), ``#`` walls, ``G`` goals and ``H``
-        holes, in which an episode is over, ``C`` cliffs, from which one is put back to the start; all other letters are
-        ground.
+        The map: ``S`` where episodes begin (one of several with the same probability), ``#`` walls, ``G`` goals and
+        ``H`` holes, in which an episode is over, ``C`` cliffs, from which one is put back to the start; all other
+        letters are ground.
     rewards : dict of str to float or None, default=None
         What entering each letter earns; None means ``{"G": 1.0, "C": -100.0}``.
     step_reward : float, default=0.0
@@ -228,8 +228,8 @@ class GridWorld(Environment):
 class FrozenLake(Environment):
     """A frozen lake to cross, with holes in it, on ice that is slippery.
 
-    Dynamics, reward and end are those of Gymnasium's FrozenLake-v1. Actions are 0 left, 1 down, 2 right, 3 up. Reaching the
-    goal earns 1; an episode is over there, and in holes.
+    Dynamics, reward and end are those of Gymnasium's FrozenLake-v1. Actions are 0 left, 1 down, 2 right, 3 up. Reaching
+    the goal earns 1; an episode is over there, and in holes.
 
     Parameters
     ----------
@@ -244,8 +244,8 @@ class FrozenLake(Environment):
     reward_schedule : tuple of three floats, default=(1, 0, 0)
         For reaching the goal, a hole, and ice.
     max_episode_steps : int or None, default="auto"
-        After so many steps an episode is cut off (`truncated`); None for no limit; "auto" is 200 for the map "8x8" and 100
-        for all others.
+        After so many steps an episode is cut off (`truncated`); None for no limit; "auto" is 200 for the map "8x8" and
+        100 for all others.
     render_mode : {"ansi", "rgb_array"}, default="ansi"
         What :meth:`render` returns: text with an ``@`` where one is, or a picture.
 
@@ -350,8 +350,8 @@ def _is_crossed(letters):
 class CliffWalking(Environment):
     """A walk along a cliff, from one end to the other.
 
-    Dynamics, reward and end are those of Gymnasium's CliffWalking-v1. Actions are 0 up, 1 right, 2 down, 3 left. A step earns
-    -1, one over the cliff -100, and that puts one back to the start. The shortest way earns -13.
+    Dynamics, reward and end are those of Gymnasium's CliffWalking-v1. Actions are 0 up, 1 right, 2 down, 3 left. A step
+    earns -1, one over the cliff -100, and that puts one back to the start. The shortest way earns -13.
 
     Parameters
     ----------
@@ -373,7 +373,8 @@ class CliffWalking(Environment):
 
     References
     ----------
-    Sutton, R. S. & Barto, A. G. (2018). Reinforcement Learning: An Introduction, second edition, example 6.6. MIT Press.
+    Sutton, R. S. & Barto, A. G. (2018). Reinforcement Learning: An Introduction, second edition, example 6.6. MIT
+    Press.
 
     Examples
     --------
