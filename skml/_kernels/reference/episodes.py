@@ -4,28 +4,28 @@ import math
 
 import numpy as np
 
-_GOLDEN, _MASK, _NEGLIGIBLE = 0x9E3779B97F4A7C15, 2**64 - 1, 1e-8
+_GOLDEN, _MASK, _NEGLIGIBLE, _FIRST_STEP = 0x9E3779B97F4A7C15, 2**64 - 1, 1e-8, 8
 _MAXIMUM, _TAKEN, _EXPECTED = range(3)
 _GREEDY, _SOFTMAX, _UCB = range(3)
 _SCHEDULED, _COUNTED, _RESCALED = range(3)
-_OUTCOME, _EXPLORE, _PICK, _COIN, _START = range(5)
+_EXPLORE, _PICK, _COIN = range(3)
 _NOT, _TERMINATED, _TRUNCATED = range(3)
-_STATE, _PAIR, _ELAPSED, _EPISODE = range(4)
+_STATE, _PAIR = range(2)
 
 
 def run_episodes(worlds, rule, loop, n_ticks):
     """Let all copies act and learn `n_ticks` times, or until a limit; return how many episodes are in `finished`."""
     _check(worlds, rule, loop)
-    before = int(loop.clock[1])
+    before = int(loop.done[1])
     for _ in range(n_ticks):
         share = _share_done(rule, loop)
-        if share >= 1 or loop.clock[1] - before > len(loop.finished) - len(loop.places):
+        if share >= 1 or loop.done[1] - before > len(loop.finished) - len(loop.places):
             break
         _tick((worlds, rule, loop, _scheduled(rule.rates, share), _scheduled(rule.levels, share)))
-        loop.clock[0] += len(loop.places)
+        loop.done[0] += len(loop.places)
         for i in np.flatnonzero(loop.moves[:, 2]):
-            _finish(loop, i, int(loop.clock[1]) - before)
-    return int(loop.clock[1]) - before
+            _finish(loop, i, int(loop.done[1]) - before)
+    return int(loop.done[1]) - before
 
 
 def _tick(game):
@@ -38,7 +38,7 @@ def _tick(game):
         _step(game, i)
     for i in copies:
         if rule.target == _TAKEN and loop.moves[i, 2] != _TERMINATED:
-            loop.moves[i, 1] = _chosen(game, i, loop.moves[i, 0], loop.places[i, _ELAPSED])
+            loop.moves[i, 1] = _chosen(game, i, loop.moves[i, 0])
     for i in copies:
         _learn(game, i)
 
@@ -47,19 +47,19 @@ def _begin(game, i):
     worlds, _, loop, *_ = game
     place = loop.places[i]
     if place[_STATE] < 0:
-        place[_STATE] = _found(worlds.starts[worlds.world_of[i]], _uniform(_drawn(game, i, 0, _START)))
+        place[_STATE] = _found(worlds.starts[worlds.world_of[i]], _uniform(_stream(loop.clock[i]), 0))
     if place[_PAIR] < 0:
-        place[_PAIR] = _chosen(game, i, place[_STATE], place[_ELAPSED])
+        place[_PAIR] = _chosen(game, i, place[_STATE])
 
 
 def _step(game, i):
-    worlds, rule, loop, *_ = game
-    place, (first, end) = loop.places[i], worlds.indptr[loop.places[i, _PAIR] :][:2]
-    o = first + _found(worlds.cumulative[first:end], _uniform(_drawn(game, i, place[_ELAPSED], _OUTCOME)))
-    place[_ELAPSED] += 1
-    late = _TRUNCATED if 0 < rule.max_episode_steps <= place[_ELAPSED] else _NOT
-    ended = _TERMINATED if worlds.terminal[worlds.world_of[i], worlds.next_states[o]] else late
-    loop.moves[i] = worlds.next_states[o], -1, ended
+    worlds, _, loop, *_ = game
+    clock, (first, end) = loop.clock[i], worlds.indptr[loop.places[i, _PAIR] :][:2]
+    u = _uniform(_stream(clock), _FIRST_STEP + int(clock[2]))
+    o = first + _found(worlds.cumulative[first:end], u)
+    clock[2] += 1
+    late = _TRUNCATED if 0 < clock[3] <= clock[2] else _NOT
+    loop.moves[i] = worlds.next_states[o], -1, _TERMINATED if worlds.ends[o] else late
     loop.gains[i] = worlds.rewards[o]
 
 
@@ -67,8 +67,8 @@ def _learn(game, i):
     worlds, rule, loop, *_ = game
     place, (state, pair, ended) = loop.places[i], loop.moves[i]
     q = place[_STATE], worlds.pair_actions[place[_PAIR]]
-    table = _drawn(game, i, place[_ELAPSED], _COIN) & 1 if len(loop.Q) == 2 else 0
-    # a terminal state is worth nothing; one where the clock ran out is worth what it is worth
+    table = int(len(loop.Q) == 2 and _drawn(loop.clock[i], _COIN) < 0.5)
+    # what ended is worth nothing more; where the clock ran out, the state is worth what it is worth
     last = 0.0 if ended == _TERMINATED else _worth(game, i, state, pair, table)
     loop.visits[q] += 1
     loop.sums[i, 0] += loop.gains[i]
@@ -136,16 +136,16 @@ def _worth(game, i, state, pair, table):
     return loop.Q[1 - table if len(loop.Q) == 2 else 0, state, best]
 
 
-def _chosen(game, i, state, step):
+def _chosen(game, i, state):
     """Return the pair that the rule of exploration takes in a state."""
-    _, rule, _, _, level = game
+    _, rule, loop, _, level = game
     first, actions = _choices(game, i, state)
-    explore, pick = (_drawn(game, i, step, purpose) for purpose in (_EXPLORE, _PICK))
-    if rule.exploration == _GREEDY and level > 0 and _uniform(explore) < level:
+    explore, pick = (_drawn(loop.clock[i], purpose) for purpose in (_EXPLORE, _PICK))
+    if rule.exploration == _GREEDY and level > 0 and explore < level:
         return first + _below(pick, len(actions))
     scores = _scores(game, state, actions)
     if rule.exploration == _SOFTMAX:
-        return first + _drawn_softly(scores, level, _uniform(explore))
+        return first + _drawn_softly(scores, level, explore)
     ties = np.flatnonzero(scores == scores.max())
     return first + ties[_below(pick, len(ties))]
 
@@ -201,15 +201,15 @@ def _rate(game, pair):
 
 def _finish(loop, i, row):
     """Write down an episode that ended, and let the copy begin another."""
-    place, sums = loop.places[i], loop.sums[i]
-    loop.finished[row] = sums[0], place[_ELAPSED], sums[1] / place[_ELAPSED]
-    sums[:] = 0
-    place[:] = -1, -1, 0, place[_EPISODE] + 1
-    loop.clock[1] += 1
+    clock, sums = loop.clock[i], loop.sums[i]
+    loop.finished[row] = sums[0], clock[2], sums[1] / clock[2]
+    loop.sums[i], loop.places[i] = 0, -1
+    clock[1:3] = clock[1] + 1, 0
+    loop.done[1] += 1
 
 
 def _share_done(rule, loop):
-    steps, episodes = loop.clock[0] / rule.total_steps, rule.total_episodes and loop.clock[1] / rule.total_episodes
+    steps, episodes = loop.done[0] / rule.total_steps, rule.total_episodes and loop.done[1] / rule.total_episodes
     return max(steps, episodes)
 
 
@@ -222,30 +222,34 @@ def _found(cumulative, u):
     return min(int(np.searchsorted(cumulative, u, side="right")), len(cumulative) - 1)
 
 
-def _drawn(game, i, step, purpose):
-    """Return 64 bits that depend on the seed, the copy, its episode, the step and the purpose alone."""
-    key = _keyed(_keyed(int(game[1].seed), int(i)), int(game[2].places[i, _EPISODE]))
-    return _keyed(key, int(step) * 8 + purpose)
+def _drawn(clock, purpose):
+    """Return a number in [0, 1) that depends on the seed, the copy, its episode, the step and the purpose alone."""
+    stream = _episode_stream(int(clock[0]) + 1, int(clock[1]))
+    return _uniform(_episode_stream(stream, int(clock[2])), purpose)
 
 
-def _keyed(key, counter):
-    return _mixed(key + _GOLDEN * (counter + 1))
+def _below(u, n):
+    return int(u * n)
+
+
+def _stream(clock):
+    return _episode_stream(int(clock[0]), int(clock[1]))
+
+
+def _episode_stream(base, episode):
+    return _mixed((base & _MASK) ^ _mixed(~episode))
+
+
+def _uniform(stream, counter):
+    return (_mixed(stream + counter * _GOLDEN) >> 11) * 2.0**-53
 
 
 def _mixed(z):
     """Return 64 random bits: splitmix64 (Steele, Lea & Flood 2014)."""
-    z &= _MASK
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB & _MASK
+    z = (z + _GOLDEN) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
     return z ^ (z >> 31)
-
-
-def _uniform(random):
-    return (random >> 11) * 2.0**-53
-
-
-def _below(random, n):
-    return ((random >> 32) * n) >> 32
 
 
 def _check(worlds, rule, loop):

@@ -1,26 +1,27 @@
 // Tabular control: whole episodes over tables of outcomes, copies in lockstep, with counter-based random numbers.
 #pragma once
 #include <cmath>
-#include <cstddef>
-#include <cstdint>
 #include <cstring>
+#include "tables.hpp"
 
 namespace skml_episodes {
+using skml_streams::Clock;
+using skml_streams::episode_stream;
+using skml_streams::uniform;
+using skml_tables::place_of;
 
 enum Target { MAXIMUM, TAKEN, EXPECTED };
 enum Exploration { GREEDY, SOFTMAX, UCB };
 enum Rate { SCHEDULED, COUNTED, RESCALED };
-enum Draw { OUTCOME, EXPLORE, PICK, COIN, START };
+enum Draw { EXPLORE, PICK, COIN };
 enum Ended { NOT, TERMINATED, TRUNCATED };
-enum Place { STATE, PAIR, ELAPSED, EPISODE, N_PLACES };
 constexpr double NEGLIGIBLE = 1e-8;  // a trace below this is dropped
-constexpr uint64_t GOLDEN = 0x9E3779B97F4A7C15u;
+constexpr uint64_t PURPOSE = 1;      // of the agent's draws; those of the environment have 0
 
 struct Worlds {  // pairs of a state and an action in order of world and state; outcomes in order of pairs
-    const int64_t *offsets, *indptr;
-    const int32_t *pair_actions, *next_states, *world_of;
+    const int32_t *offsets, *pair_actions, *indptr, *next_states, *world_of;
     const double *cumulative, *rewards, *starts;
-    const uint8_t* terminal;
+    const uint8_t* ends;  // whether an outcome ends the episode
     ptrdiff_t n_states, n_actions;
 };
 
@@ -29,13 +30,19 @@ struct Rule {
     double discount, trace_decay;
     const double *rates, *levels;
     ptrdiff_t n_rates, n_levels, n_steps;
-    int64_t max_episode_steps, total_steps, total_episodes;  // 0: no limit
-    uint64_t seed;
+    int64_t total_steps, total_episodes;  // 0 episodes: no limit
 };
 
-struct Loop {  // what goes on from call to call, and a copy's move within a tick
-    double *Q, *sums, *weights, *gains, *scores, *finished;
-    int64_t *visits, *places, *memory, *held, *clock, *moves;
+struct Place { int64_t state, pair; };        // of a copy; -1: not known yet
+struct Move { int64_t state, pair, ended; };  // where a step leads to
+struct Sums { double reward, error; };        // of a copy's episode
+struct Loop {                                 // what goes on from call to call, and a copy's move within a tick
+    double *Q, *weights, *gains, *scores, *finished;
+    Sums* sums;
+    Clock* clock;
+    Place* places;
+    Move* moves;
+    int64_t *visits, *memory, *held, *done;
     ptrdiff_t n_tables, n_copies, width, capacity;
 };
 
@@ -47,29 +54,12 @@ struct Game {
     double rate, level;  // of this tick
 };
 
-static inline uint64_t mixed(uint64_t z) {  // splitmix64 (Steele, Lea & Flood 2014)
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
+// A number in [0, 1) that depends on the seed, the copy, its episode, the step and the purpose alone.
+static inline double drawn(const Clock& clock, Draw purpose) {
+    const uint64_t stream = episode_stream(clock.base + PURPOSE, (uint64_t)clock.episode);
+    return uniform(episode_stream(stream, (uint64_t)clock.step), purpose);
 }
-static inline uint64_t keyed(uint64_t key, uint64_t counter) { return mixed(key + GOLDEN * (counter + 1)); }
-static inline double uniform(uint64_t random) { return (double)(random >> 11) * 0x1p-53; }
-static inline ptrdiff_t below(uint64_t random, ptrdiff_t n) { return (ptrdiff_t)(((random >> 32) * (uint64_t)n) >> 32); }
-
-// 64 bits that depend on the seed, the copy, its episode, the step and the purpose alone.
-static inline uint64_t drawn(const Game& g, ptrdiff_t i, int64_t step, Draw purpose) {
-    const uint64_t key = keyed(keyed(g.r.seed, (uint64_t)i), (uint64_t)g.l.places[i * N_PLACES + EPISODE]);
-    return keyed(key, (uint64_t)step * 8 + purpose);
-}
-
-// The first place whose cumulated probability exceeds u; the last one if rounding left none.
-static inline ptrdiff_t found(const double* cumulative, ptrdiff_t n, double u) {
-    ptrdiff_t low = 0;
-    for (; n > 8; n -= n / 2) low += u >= cumulative[low + n / 2 - 1] ? n / 2 : 0;
-    ptrdiff_t k = 0;
-    while (k < n - 1 && u >= cumulative[low + k]) k++;
-    return low + k;
-}
+static inline ptrdiff_t below(double u, ptrdiff_t n) { return (ptrdiff_t)(u * (double)n); }
 
 static inline double value(const Game& g, ptrdiff_t q) {
     return g.l.n_tables == 1 ? g.l.Q[q] : 0.5 * (g.l.Q[q] + g.l.Q[g.size + q]);
@@ -82,7 +72,7 @@ struct Choices {  // the pairs of a state in a copy's world
     ptrdiff_t at(ptrdiff_t k) const { return row + actions[k]; }
 };
 static inline Choices choices(const Game& g, ptrdiff_t i, int64_t s) {
-    const int64_t* at = g.w.offsets + (ptrdiff_t)g.w.world_of[i] * g.w.n_states + s;
+    const int32_t* at = g.w.offsets + (ptrdiff_t)g.w.world_of[i] * g.w.n_states + s;
     return {g.w.pair_actions + at[0], at[0], (ptrdiff_t)(at[1] - at[0]), (ptrdiff_t)s * g.w.n_actions};
 }
 
@@ -110,20 +100,21 @@ static inline double softened(const Game& g, const Choices& c, double best) {
     return total;
 }
 
-static inline int64_t chosen(const Game& g, ptrdiff_t i, int64_t s, int64_t step) {
+static inline int64_t chosen(const Game& g, ptrdiff_t i, int64_t s) {
     const Choices c = choices(g, i, s);
-    if (g.r.exploration == GREEDY && g.level > 0 && uniform(drawn(g, i, step, EXPLORE)) < g.level)
-        return c.first + below(drawn(g, i, step, PICK), c.n);
+    const Clock& clock = g.l.clock[i];
+    if (g.r.exploration == GREEDY && g.level > 0 && drawn(clock, EXPLORE) < g.level)
+        return c.first + below(drawn(clock, PICK), c.n);
     const double best = scored(g, c);
     ptrdiff_t k = 0;
     if (g.r.exploration == SOFTMAX) {
-        double left = uniform(drawn(g, i, step, EXPLORE)) * softened(g, c, best);
+        double left = drawn(clock, EXPLORE) * softened(g, c, best);
         while (k < c.n - 1 && left >= g.l.scores[k]) left -= g.l.scores[k++];
         return c.first + k;
     }
     ptrdiff_t ties = 0;
     for (ptrdiff_t j = 0; j < c.n; j++) ties += g.l.scores[j] == best;
-    ptrdiff_t skip = ties > 1 ? below(drawn(g, i, step, PICK), ties) : 0;
+    ptrdiff_t skip = ties > 1 ? below(drawn(clock, PICK), ties) : 0;
     while (k < c.n - 1 && !(g.l.scores[k] == best && skip-- == 0)) k++;
     return c.first + k;
 }
@@ -172,7 +163,7 @@ static inline void learn_returns(const Game& g, ptrdiff_t i, ptrdiff_t q, int64_
         for (ptrdiff_t k = held - 1; k >= 0; k--) G = rewards[k] + g.r.discount * G;
         const double delta = G - Q[pairs[0]];
         Q[pairs[0]] += rate_of(g, pairs[0]) * delta;  // Q <- Q + rate (G - Q)
-        g.l.sums[2 * i + 1] += std::fabs(delta);
+        g.l.sums[i].error += std::fabs(delta);
         held--;
         std::memmove(pairs, pairs + 1, (size_t)held * sizeof(int64_t));
         std::memmove(rewards, rewards + 1, (size_t)held * sizeof(double));
@@ -185,7 +176,7 @@ static inline void learn_traces(const Game& g, ptrdiff_t i, ptrdiff_t q, int64_t
     double *traces = g.l.weights + i * g.l.width, own = 1;
     const double delta = g.l.gains[i] + g.r.discount * last - g.l.Q[q], fade = g.r.discount * g.r.trace_decay;
     if (g.r.target == MAXIMUM) {  // Watkins: what led to an action that isn't the best learns nothing from it
-        const Choices c = choices(g, i, g.l.places[i * N_PLACES + STATE]);
+        const Choices c = choices(g, i, g.l.places[i].state);
         for (ptrdiff_t k = 0; k < c.n; k++) if (g.l.Q[c.at(k)] > g.l.Q[q]) held = 0;
     }
     for (int64_t k = 0; k < held; k++) {
@@ -201,55 +192,50 @@ static inline void learn_traces(const Game& g, ptrdiff_t i, ptrdiff_t q, int64_t
     pairs[kept] = q;
     traces[kept] = own;
     for (int64_t k = 0; k <= kept; k++) g.l.Q[pairs[k]] += rate_of(g, pairs[k]) * delta * traces[k];
-    g.l.sums[2 * i + 1] += std::fabs(delta);
+    g.l.sums[i].error += std::fabs(delta);
     held = ended == NOT ? kept + 1 : 0;
 }
 
 static inline void begin(const Game& g, ptrdiff_t i) {
-    int64_t* place = g.l.places + i * N_PLACES;
+    Place& place = g.l.places[i];
     const double* start = g.w.starts + (ptrdiff_t)g.w.world_of[i] * g.w.n_states;
-    if (place[STATE] < 0) place[STATE] = found(start, g.w.n_states, uniform(drawn(g, i, 0, START)));
-    if (place[PAIR] < 0) place[PAIR] = chosen(g, i, place[STATE], place[ELAPSED]);
+    if (place.state < 0) place.state = place_of(start, g.w.n_states, uniform(g.l.clock[i].stream(), 0));
+    if (place.pair < 0) place.pair = chosen(g, i, place.state);
 }
 
-// moves: the next state, the next pair (-1: not chosen yet) and whether the episode ended.
 static inline void step(const Game& g, ptrdiff_t i) {
-    int64_t *place = g.l.places + i * N_PLACES, *move = g.l.moves + 3 * i;
-    const int64_t first = g.w.indptr[place[PAIR]], n = g.w.indptr[place[PAIR] + 1] - first;
-    const int64_t o = first + found(g.w.cumulative + first, n, uniform(drawn(g, i, place[ELAPSED], OUTCOME)));
-    place[ELAPSED]++;
-    move[0] = g.w.next_states[o];
-    move[1] = -1;
-    const bool late = g.r.max_episode_steps > 0 && place[ELAPSED] >= g.r.max_episode_steps;
-    move[2] = g.w.terminal[(ptrdiff_t)g.w.world_of[i] * g.w.n_states + move[0]] ? TERMINATED : late ? TRUNCATED : NOT;
+    Clock& clock = g.l.clock[i];
+    const int64_t pair = g.l.places[i].pair, first = g.w.indptr[pair], n = g.w.indptr[pair + 1] - first;
+    const int64_t o = first + place_of(g.w.cumulative + first, n, clock.draw());
+    clock.step++;
+    g.l.moves[i] = {g.w.next_states[o], -1, g.w.ends[o] ? TERMINATED : clock.late() ? TRUNCATED : NOT};
     g.l.gains[i] = g.w.rewards[o];
 }
 
 static inline void learn(const Game& g, ptrdiff_t i) {
-    int64_t *place = g.l.places + i * N_PLACES, *move = g.l.moves + 3 * i;
-    const ptrdiff_t q = (ptrdiff_t)place[STATE] * g.w.n_actions + g.w.pair_actions[place[PAIR]];
-    const bool second = g.l.n_tables == 2 && (drawn(g, i, place[ELAPSED], COIN) & 1);
-    // a terminal state is worth nothing; one where the clock ran out is worth what it is worth
-    const double last = move[2] == TERMINATED ? 0 : worth(g, i, move[0], move[1], second);
+    Place& place = g.l.places[i];
+    const Move move = g.l.moves[i];
+    const ptrdiff_t q = (ptrdiff_t)place.state * g.w.n_actions + g.w.pair_actions[place.pair];
+    const bool second = g.l.n_tables == 2 && drawn(g.l.clock[i], COIN) < 0.5;
+    // what ended is worth nothing more; where the clock ran out, the state is worth what it is worth
+    const double last = move.ended == TERMINATED ? 0 : worth(g, i, move.state, move.pair, second);
     g.l.visits[q]++;
-    g.l.sums[2 * i] += g.l.gains[i];
-    if (g.r.trace_decay > 0) learn_traces(g, i, q, move[2], last);
-    else learn_returns(g, i, q, move[2], last, second);
-    place[STATE] = move[0];
-    place[PAIR] = move[1];
+    g.l.sums[i].reward += g.l.gains[i];
+    if (g.r.trace_decay > 0) learn_traces(g, i, q, move.ended, last);
+    else learn_returns(g, i, q, move.ended, last, second);
+    place = {move.state, move.pair};
 }
 
 static inline void finish(const Game& g, ptrdiff_t i, ptrdiff_t row) {
-    int64_t* place = g.l.places + i * N_PLACES;
-    double *sums = g.l.sums + 2 * i, *out = g.l.finished + 3 * row;
-    out[0] = sums[0];
-    out[1] = (double)place[ELAPSED];
-    out[2] = sums[1] / (double)place[ELAPSED];
-    sums[0] = sums[1] = 0;
-    place[STATE] = place[PAIR] = -1;
-    place[ELAPSED] = 0;
-    place[EPISODE]++;
-    g.l.clock[1]++;
+    const double length = (double)g.l.clock[i].step;
+    double* out = g.l.finished + 3 * row;
+    out[0] = g.l.sums[i].reward;
+    out[1] = length;
+    out[2] = g.l.sums[i].error / length;
+    g.l.sums[i] = {0, 0};
+    g.l.places[i] = {-1, -1};
+    g.l.clock[i].next_episode();
+    g.l.done[1]++;
 }
 
 static inline double scheduled(const double* knots, ptrdiff_t n, double share) {
@@ -258,15 +244,15 @@ static inline double scheduled(const double* knots, ptrdiff_t n, double share) {
 }
 
 static inline double share_done(const Game& g) {
-    const double steps = (double)g.l.clock[0] / (double)g.r.total_steps;
-    const double episodes = g.r.total_episodes ? (double)g.l.clock[1] / (double)g.r.total_episodes : 0;
+    const double steps = (double)g.l.done[0] / (double)g.r.total_steps;
+    const double episodes = g.r.total_episodes ? (double)g.l.done[1] / (double)g.r.total_episodes : 0;
     return steps > episodes ? steps : episodes;
 }
 
 // Let all copies go a step, n_ticks times or until the budget or the room for finished episodes is used up.
 static inline int64_t run(Game& g, int64_t n_ticks) {
-    const int64_t before = g.l.clock[1], room = g.l.capacity - g.l.n_copies;
-    for (int64_t t = 0; t < n_ticks && g.l.clock[1] - before <= room; t++) {
+    const int64_t before = g.l.done[1], room = g.l.capacity - g.l.n_copies;
+    for (int64_t t = 0; t < n_ticks && g.l.done[1] - before <= room; t++) {
         const double share = share_done(g);
         if (share >= 1) break;
         g.rate = scheduled(g.r.rates, g.r.n_rates, share);
@@ -274,15 +260,13 @@ static inline int64_t run(Game& g, int64_t n_ticks) {
         for (ptrdiff_t i = 0; i < g.l.n_copies; i++) begin(g, i);
         for (ptrdiff_t i = 0; i < g.l.n_copies; i++) step(g, i);
         if (g.r.target == TAKEN)
-            for (ptrdiff_t i = 0; i < g.l.n_copies; i++) {
-                int64_t* move = g.l.moves + 3 * i;
-                if (move[2] != TERMINATED) move[1] = chosen(g, i, move[0], g.l.places[i * N_PLACES + ELAPSED]);
-            }
+            for (ptrdiff_t i = 0; i < g.l.n_copies; i++)
+                if (g.l.moves[i].ended != TERMINATED) g.l.moves[i].pair = chosen(g, i, g.l.moves[i].state);
         for (ptrdiff_t i = 0; i < g.l.n_copies; i++) learn(g, i);
-        g.l.clock[0] += g.l.n_copies;
+        g.l.done[0] += g.l.n_copies;
         for (ptrdiff_t i = 0; i < g.l.n_copies; i++)
-            if (g.l.moves[3 * i + 2] != NOT) finish(g, i, (ptrdiff_t)(g.l.clock[1] - before));
+            if (g.l.moves[i].ended != NOT) finish(g, i, (ptrdiff_t)(g.l.done[1] - before));
     }
-    return g.l.clock[1] - before;
+    return g.l.done[1] - before;
 }
 }  // namespace skml_episodes
