@@ -68,7 +68,7 @@ cdef int _check_offsets(const int32_t[::1] offsets, Py_ssize_t end, str name) ex
 
 cdef int _check_pairs(Game* g, const int32_t[::1] offsets, const int32_t[::1] indptr) except -1:
     """Raise unless each pair has outcomes, and there is a pair wherever an outcome that goes on leads to."""
-    cdef Py_ssize_t at, p, o, world
+    cdef Py_ssize_t at, at_next, p, o, world
     for at in range(offsets.shape[0] - 1):
         world = at // g.w.n_states * g.w.n_states
         for p in range(offsets[at], offsets[at + 1]):
