@@ -35,6 +35,7 @@ cdef extern from "episodes.hpp" namespace "skml_episodes" nogil:
         double* Q
         double* weights
         double* gains
+        double* worths
         double* scores
         double* finished
         Sums* sums
@@ -146,11 +147,12 @@ cdef int _set_loop(Game* g, object loop) except -1:
     cdef int64_t[:, ::1] clock = loop.clock, places = loop.places, moves = loop.moves
     cdef double[:, ::1] sums = loop.sums, weights = loop.weights, finished = loop.finished
     cdef int64_t[::1] held = loop.held, done = loop.done
-    cdef double[::1] gains = loop.gains, scores = loop.scores
+    cdef double[::1] gains = loop.gains, worths = loop.worths, scores = loop.scores
     cdef Py_ssize_t n = places.shape[0]
     if Q.shape[0] not in (1, 2) or (Q.shape[1], Q.shape[2]) != (g.w.n_states, g.w.n_actions):
         raise ValueError(f"Q must have shape (1 or 2, {g.w.n_states}, {g.w.n_actions}).")
-    _same((n, clock.shape[0], memory.shape[0], moves.shape[0], sums.shape[0], weights.shape[0], held.shape[0], gains.shape[0]),
+    _same((n, clock.shape[0], memory.shape[0], moves.shape[0], sums.shape[0], weights.shape[0],
+           held.shape[0], gains.shape[0], worths.shape[0]),
           "The arrays of copies")
     if (clock.shape[1], places.shape[1], moves.shape[1], sums.shape[1], finished.shape[1]) != (4, 2, 3, 2, 3):
         raise ValueError("clock has 4 columns, places 2, moves 3, sums 2, finished 3.")
@@ -163,7 +165,8 @@ cdef int _set_loop(Game* g, object loop) except -1:
     g.l.Q, g.l.visits, g.l.memory, g.l.weights = &Q[0, 0, 0], &visits[0, 0], &memory[0, 0], &weights[0, 0]
     g.l.clock, g.l.places = <Clock*> &clock[0, 0], <Place*> &places[0, 0]
     g.l.moves, g.l.sums, g.l.finished = <Move*> &moves[0, 0], <Sums*> &sums[0, 0], &finished[0, 0]
-    g.l.held, g.l.done, g.l.gains, g.l.scores = &held[0], &done[0], &gains[0], &scores[0]
+    g.l.held, g.l.done, g.l.scores = &held[0], &done[0], &scores[0]
+    g.l.gains, g.l.worths = &gains[0], &worths[0]
     g.l.n_tables, g.l.n_copies, g.l.width, g.l.capacity = Q.shape[0], n, memory.shape[1], finished.shape[0]
     g.size = Q.shape[1] * Q.shape[2]
     if g.l.n_tables == 2 and (g.r.target != 0 or g.r.trace_decay > 0):

@@ -84,6 +84,7 @@ def loop(worlds, seed, n_tables=1, width=64, limit=20, capacity=500):
         moves=np.zeros((n, 3), dtype=np.int64),
         sums=np.zeros((n, 2)),
         gains=np.zeros(n),
+        worths=np.zeros(n),
         memory=np.zeros((n, width), dtype=np.int64),
         weights=np.zeros((n, width)),
         held=np.zeros(n, dtype=np.int64),

@@ -29,7 +29,7 @@ def run_episodes(worlds, rule, loop, n_ticks):
 
 
 def _tick(game):
-    """Let all copies choose, then all move, then all learn, each in turn."""
+    """Let all copies choose, then all move, then all look ahead, then all learn, each in turn."""
     worlds, rule, loop, *_ = game
     copies = range(len(loop.places))
     for i in copies:
@@ -39,6 +39,8 @@ def _tick(game):
     for i in copies:
         if rule.target == _TAKEN and loop.moves[i, 2] != _TERMINATED:
             loop.moves[i, 1] = _chosen(game, i, loop.moves[i, 0])
+    for i in copies:
+        loop.worths[i] = _worth(game, i)
     for i in copies:
         _learn(game, i)
 
@@ -63,31 +65,48 @@ def _step(game, i):
     loop.gains[i] = worlds.rewards[o]
 
 
+def _worth(game, i):
+    """Return what the state that a step led to is worth to the pair that it came from."""
+    worlds, rule, loop, *_ = game
+    state, pair, ended = loop.moves[i]
+    if ended == _TERMINATED:  # nothing comes after; where the clock ran out, the state is worth what it is worth
+        return 0.0
+    if rule.target == _TAKEN:
+        return loop.Q[0, state, worlds.pair_actions[pair]]
+    if rule.target == _EXPECTED:
+        return _expected(game, i, state)
+    actions, table = _choices(game, i, state)[1], _learner(loop, i)
+    best = actions[loop.Q[table, state, actions].argmax()]
+    return loop.Q[1 - table if len(loop.Q) == 2 else 0, state, best]
+
+
+def _learner(loop, i):
+    """Return the table that learns from a copy's step."""
+    return int(len(loop.Q) == 2 and _drawn(loop.clock[i], _COIN) < 0.5)
+
+
 def _learn(game, i):
     worlds, rule, loop, *_ = game
     place, (state, pair, ended) = loop.places[i], loop.moves[i]
     q = place[_STATE], worlds.pair_actions[place[_PAIR]]
-    table = int(len(loop.Q) == 2 and _drawn(loop.clock[i], _COIN) < 0.5)
-    # what ended is worth nothing more; where the clock ran out, the state is worth what it is worth
-    last = 0.0 if ended == _TERMINATED else _worth(game, i, state, pair, table)
     loop.visits[q] += 1
     loop.sums[i, 0] += loop.gains[i]
     if rule.trace_decay > 0:
-        _learn_traces(game, i, q, ended, last)
+        _learn_traces(game, i, q, ended)
     else:
-        _learn_returns(game, i, q, ended, last, table)
+        _learn_returns(game, i, q, ended)
     place[_STATE], place[_PAIR] = state, pair
 
 
-def _learn_returns(game, i, q, ended, last, table):
+def _learn_returns(game, i, q, ended):
     """Learn G = r + discount r' + ... + discount^n V of the oldest pending pair; of all if the episode ended."""
     _, rule, loop, *_ = game
-    pairs, rewards, Q = loop.memory[i], loop.weights[i], loop.Q[table].reshape(-1)
+    pairs, rewards, Q = loop.memory[i], loop.weights[i], loop.Q[_learner(loop, i)].reshape(-1)
     held = int(loop.held[i])
     pairs[held], rewards[held] = np.ravel_multi_index(q, loop.visits.shape), loop.gains[i]
     loop.held[i] = held = held + 1
     while held == rule.n_steps or (ended and held):
-        G = last
+        G = loop.worths[i]
         for reward in rewards[:held][::-1]:
             G = reward + rule.discount * G
         _move(game, i, Q, pairs[0], G - Q[pairs[0]])  # Q <- Q + rate (G - Q)
@@ -100,10 +119,10 @@ def _move(game, i, Q, pair, delta):
     game[2].sums[i, 1] += abs(delta)
 
 
-def _learn_traces(game, i, q, ended, last):
+def _learn_traces(game, i, q, ended):
     """Q <- Q + rate delta e for all pairs with a trace e, which fades by discount * trace_decay a step."""
     _, rule, loop, *_ = game
-    flat, delta = loop.Q[0].reshape(-1), loop.gains[i] + rule.discount * last - loop.Q[0][q]
+    flat, delta = loop.Q[0].reshape(-1), loop.gains[i] + rule.discount * loop.worths[i] - loop.Q[0][q]
     actions = _choices(game, i, q[0])[1]
     # Watkins: what led to an action that isn't the best learns nothing from it
     cut = rule.target == _MAXIMUM and loop.Q[0][q[0], actions].max() > loop.Q[0][q]
@@ -122,18 +141,6 @@ def _faded(rule, pairs, traces, own):
     again = faded[pairs == own].sum() if not rule.replacing else 0.0
     kept = [(int(p), float(e)) for p, e in zip(pairs, faded) if p != own and e >= _NEGLIGIBLE]
     return [*kept, (own, 1 + again)]
-
-
-def _worth(game, i, state, pair, table):
-    """Return what a state is worth to the one who comes there; `table` is the one that will learn from it."""
-    worlds, rule, loop, *_ = game
-    if rule.target == _TAKEN:
-        return loop.Q[0, state, worlds.pair_actions[pair]]
-    if rule.target == _EXPECTED:
-        return _expected(game, i, state)
-    actions = _choices(game, i, state)[1]
-    best = actions[loop.Q[table, state, actions].argmax()]
-    return loop.Q[1 - table if len(loop.Q) == 2 else 0, state, best]
 
 
 def _chosen(game, i, state):

@@ -37,7 +37,7 @@ struct Place { int64_t state, pair; };        // of a copy; -1: not known yet
 struct Move { int64_t state, pair, ended; };  // where a step leads to
 struct Sums { double reward, error; };        // of a copy's episode
 struct Loop {                                 // what goes on from call to call, and a copy's move within a tick
-    double *Q, *weights, *gains, *scores, *finished;
+    double *Q, *weights, *gains, *worths, *scores, *finished;
     Sums* sums;
     Clock* clock;
     Place* places;
@@ -152,14 +152,14 @@ static inline double rate_of(const Game& g, ptrdiff_t q) {
 }
 
 // The return of the oldest pending pair, and of all if the episode ended: G = r + discount r' + ... + discount^n V.
-static inline void learn_returns(const Game& g, ptrdiff_t i, ptrdiff_t q, int64_t ended, double last, ptrdiff_t table) {
+static inline void learn_returns(const Game& g, ptrdiff_t i, ptrdiff_t q, int64_t ended, ptrdiff_t table) {
     int64_t *pairs = g.l.memory + i * g.l.width, &held = g.l.held[i];
     double *rewards = g.l.weights + i * g.l.width, *Q = g.l.Q + table * g.size;
     pairs[held] = q;
     rewards[held++] = g.l.gains[i];
     if (held < g.r.n_steps && ended == NOT) return;
     do {
-        double G = last;
+        double G = g.l.worths[i];
         for (ptrdiff_t k = held - 1; k >= 0; k--) G = rewards[k] + g.r.discount * G;
         const double delta = G - Q[pairs[0]];
         Q[pairs[0]] += rate_of(g, pairs[0]) * delta;  // Q <- Q + rate (G - Q)
@@ -171,10 +171,11 @@ static inline void learn_returns(const Game& g, ptrdiff_t i, ptrdiff_t q, int64_
 }
 
 // Q <- Q + rate delta e for all pairs with a trace e, which fades by discount * trace_decay a step.
-static inline void learn_traces(const Game& g, ptrdiff_t i, ptrdiff_t q, int64_t ended, double last) {
+static inline void learn_traces(const Game& g, ptrdiff_t i, ptrdiff_t q, int64_t ended) {
     int64_t *pairs = g.l.memory + i * g.l.width, &held = g.l.held[i], kept = 0;
     double *traces = g.l.weights + i * g.l.width, own = 1;
-    const double delta = g.l.gains[i] + g.r.discount * last - g.l.Q[q], fade = g.r.discount * g.r.trace_decay;
+    const double delta = g.l.gains[i] + g.r.discount * g.l.worths[i] - g.l.Q[q];
+    const double fade = g.r.discount * g.r.trace_decay;
     if (g.r.target == MAXIMUM) {  // Watkins: what led to an action that isn't the best learns nothing from it
         const Choices c = choices(g, i, g.l.places[i].state);
         for (ptrdiff_t k = 0; k < c.n; k++) if (g.l.Q[c.at(k)] > g.l.Q[q]) held = 0;
@@ -212,17 +213,25 @@ static inline void step(const Game& g, ptrdiff_t i) {
     g.l.gains[i] = g.w.rewards[o];
 }
 
+// The table that learns from a copy's step.
+static inline ptrdiff_t learner(const Game& g, ptrdiff_t i) {
+    return g.l.n_tables == 2 && drawn(g.l.clock[i], COIN) < 0.5;
+}
+
+// What ended is worth nothing more; where the clock ran out, the state is worth what it is worth.
+static inline void look_ahead(const Game& g, ptrdiff_t i) {
+    const Move move = g.l.moves[i];
+    g.l.worths[i] = move.ended == TERMINATED ? 0 : worth(g, i, move.state, move.pair, learner(g, i));
+}
+
 static inline void learn(const Game& g, ptrdiff_t i) {
     Place& place = g.l.places[i];
     const Move move = g.l.moves[i];
     const ptrdiff_t q = (ptrdiff_t)place.state * g.w.n_actions + g.w.pair_actions[place.pair];
-    const bool second = g.l.n_tables == 2 && drawn(g.l.clock[i], COIN) < 0.5;
-    // what ended is worth nothing more; where the clock ran out, the state is worth what it is worth
-    const double last = move.ended == TERMINATED ? 0 : worth(g, i, move.state, move.pair, second);
     g.l.visits[q]++;
     g.l.sums[i].reward += g.l.gains[i];
-    if (g.r.trace_decay > 0) learn_traces(g, i, q, move.ended, last);
-    else learn_returns(g, i, q, move.ended, last, second);
+    if (g.r.trace_decay > 0) learn_traces(g, i, q, move.ended);
+    else learn_returns(g, i, q, move.ended, learner(g, i));
     place = {move.state, move.pair};
 }
 
@@ -249,7 +258,8 @@ static inline double share_done(const Game& g) {
     return steps > episodes ? steps : episodes;
 }
 
-// Let all copies go a step, n_ticks times or until the budget or the room for finished episodes is used up.
+// Let all copies choose, move, look ahead and learn: n_ticks times, or until the budget or the room for finished
+// episodes is used up.
 static inline int64_t run(Game& g, int64_t n_ticks) {
     const int64_t before = g.l.done[1], room = g.l.capacity - g.l.n_copies;
     for (int64_t t = 0; t < n_ticks && g.l.done[1] - before <= room; t++) {
@@ -262,6 +272,7 @@ static inline int64_t run(Game& g, int64_t n_ticks) {
         if (g.r.target == TAKEN)
             for (ptrdiff_t i = 0; i < g.l.n_copies; i++)
                 if (g.l.moves[i].ended != TERMINATED) g.l.moves[i].pair = chosen(g, i, g.l.moves[i].state);
+        for (ptrdiff_t i = 0; i < g.l.n_copies; i++) look_ahead(g, i);
         for (ptrdiff_t i = 0; i < g.l.n_copies; i++) learn(g, i);
         g.l.done[0] += g.l.n_copies;
         for (ptrdiff_t i = 0; i < g.l.n_copies; i++)
