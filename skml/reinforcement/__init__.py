@@ -10,6 +10,9 @@ _HOMES = {
     "FiniteMDP": "skml.reinforcement.mdp",
     "MountainCar": "skml.reinforcement.control",
     "MultiDiscrete": "skml.reinforcement.spaces",
+    "QLearning": "skml.reinforcement.tabular",
+    "SARSA": "skml.reinforcement.tabular",
+    "TileCoding": "skml.reinforcement.tile_coding",
     "check_env": "skml.reinforcement.checking",
     "vectorize": "skml.reinforcement.vector",
 }
