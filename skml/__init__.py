@@ -20,9 +20,11 @@ _HOMES = {
     "MatrixFactorization": "skml.recommendation",
     "NeighborhoodFilter": "skml.recommendation",
     "PCA": "skml.decomposition",
+    "PolicyIteration": "skml.reinforcement",
     "QuantileTokenizer": "skml.language",
     "RNNLanguageModel": "skml.language",
     "TransformerLanguageModel": "skml.language",
+    "ValueIteration": "skml.reinforcement",
     "WordTokenizer": "skml.language",
     "all_estimators": "skml.inspection",
     "show_versions": "skml.inspection",
@@ -37,6 +39,7 @@ _PACKAGES = (
     "inspection",
     "language",
     "recommendation",
+    "reinforcement",
     "vision",
 )
 

@@ -3,17 +3,29 @@
 import importlib
 
 _HOMES = {
+    "Bandit": "skml.reinforcement.bandit",
     "Box": "skml.reinforcement.spaces",
     "CartPole": "skml.reinforcement.control",
+    "CliffWalking": "skml.reinforcement.grid_worlds",
     "Discrete": "skml.reinforcement.spaces",
     "EnvironmentFailed": "skml.reinforcement.environments",
+    "Evaluation": "skml.reinforcement.evaluation",
     "FiniteMDP": "skml.reinforcement.mdp",
+    "FrozenLake": "skml.reinforcement.grid_worlds",
+    "GridWorld": "skml.reinforcement.grid_worlds",
+    "HistoryDisplay": "skml.displays",
     "MountainCar": "skml.reinforcement.control",
     "MultiDiscrete": "skml.reinforcement.spaces",
+    "PolicyIteration": "skml.reinforcement.planning",
     "QLearning": "skml.reinforcement.tabular",
     "SARSA": "skml.reinforcement.tabular",
+    "Taxi": "skml.reinforcement.taxi",
     "TileCoding": "skml.reinforcement.tile_coding",
+    "ValueIteration": "skml.reinforcement.planning",
     "check_env": "skml.reinforcement.checking",
+    "evaluate": "skml.reinforcement.evaluation",
+    "record": "skml.reinforcement.evaluation",
+    "rollout": "skml.reinforcement.evaluation",
     "vectorize": "skml.reinforcement.vector",
 }
 
