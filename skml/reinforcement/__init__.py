@@ -16,6 +16,7 @@ _HOMES = {
     "HistoryDisplay": "skml.displays",
     "MountainCar": "skml.reinforcement.control",
     "MultiDiscrete": "skml.reinforcement.spaces",
+    "PolicyDisplay": "skml.reinforcement.displays",
     "PolicyIteration": "skml.reinforcement.planning",
     "QLearning": "skml.reinforcement.tabular",
     "SARSA": "skml.reinforcement.tabular",
