@@ -118,10 +118,9 @@ def fitted_on_play(transformer, vector, seed):
         Fitted on at least 1000 observations.
     """
     generator = np.random.default_rng(seed)
-    seen = [vector.reset(seed)]
-    for _ in range(-(-WARM_UP // vector.n_envs)):
-        seen.append(vector.step(_random_actions(vector, generator))[0])
-    rows = np.concatenate(seen).astype(np.float64)
+    first, n_ticks = vector.reset(seed), -(-WARM_UP // vector.n_envs)
+    seen = [first, *(vector.step(_random_actions(vector, generator))[0] for _ in range(n_ticks))]
+    rows = np.concatenate([np.reshape(some, (vector.n_envs, -1)) for some in seen]).astype(np.float64)
     return clone(transformer).fit(np.concatenate([rows, _corners(rows, vector.observation_space)]))
 
 

@@ -204,7 +204,8 @@ class Linear(Table):
 
     def pairs(self, seen, action):
         """Return the entries of the table that a pair is made of, and their weights."""
-        return seen[0].astype(np.int64) * self.visits.shape[1] + action, seen[1]
+        there = seen[1] != 0
+        return seen[0][there].astype(np.int64) * self.visits.shape[1] + action, seen[1][there]
 
 
 # ------------------------------------------------------------------------------------------------------- walking

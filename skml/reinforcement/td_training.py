@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from skml._rows import distinct_rows
 from skml.base import FitInterruptedWarning, Step, fit_task, require_memory, run_steps, warn_caller
 from skml.reinforcement.encoders import Features, FoundStates, fitted_on_play, settle, state_encoder
 from skml.reinforcement.environments import EnvironmentFailed, Table
@@ -273,7 +272,9 @@ def _surviving(steps, name):
     except EnvironmentFailed as error:
         if last is None:
             raise
-        warn_caller(f"{name}.fit ended early, with the agent of the last finished episode: {error}", FitInterruptedWarning)
+        warn_caller(
+            f"{name}.fit ended early, with the agent of the last finished episode: {error}", FitInterruptedWarning
+        )
         yield replace(last, metrics={}, last=True)
 
 
@@ -297,14 +298,14 @@ def learn_log(agent, log, rule, before=None, warm=False):
         Whether sweeps begin with the values that the agent has.
     """
     states, prior = _states_of_log(agent, log, before, warm)
-    at, shape = states.of(log.observations), prior[0].shape
+    at, shape, dtype = states.of(log.observations), prior[0].shape, log.observations.dtype
     reward = np.zeros(len(at)) if log.reward is None else log.reward
     steps = Steps(at, log.actions.astype(np.int64), log.weights, reward, log.following, shape)
     if log.reward is None:
         course = iter([Step(frequencies(steps, prior[1]), {"td_error": 0.0}, last=True)])
     else:
         course = sweeps(steps, log.teaches, rule, agent.tol, prior)
-    attributes = _attributes_of(lambda known: TableModel(states, known.Q[0], known.visits, log.reward is None))
+    attributes = _attributes_of(lambda known: TableModel(states, known.Q[0], known.visits, log.reward is None), dtype)
     seen = {"X": log.observations, "y": agent.classes_[log.actions], "sample_weight": log.weights}
     with fit_task(agent, max_subtasks=None, **seen) as context:
         history = agent.history_ if before is not None else None
@@ -350,18 +351,19 @@ def _values_of(agent, states, empty):
 _RESULTS = ("action_values_", "policy_", "coef_")  # of which an agent has some
 
 
-def _attributes_of(model_of):
-    """Return a function of what was learned and the history: the fitted attributes."""
+def _attributes_of(model_of, dtype=np.float64):
+    """Return a function of what was learned and the history: the fitted attributes, tables in a dtype."""
 
     def attributes(learned, history):
         if not np.isfinite(learned.Q).all():
             raise ValueError("The action values have grown beyond all bounds; take a smaller learning_rate.")
         model = model_of(learned)
-        named = {"visit_counts_": model.visits, "n_steps_": learned.n_before + learned.n_steps}
+        visits = model.visits if model.visits.dtype.kind == "i" else model.visits.astype(dtype, copy=False)
+        named = {"visit_counts_": visits, "n_steps_": learned.n_before + learned.n_steps}
         if isinstance(model, LinearModel):
-            named["coef_"] = model.Q.T.copy()
+            named["coef_"] = np.ascontiguousarray(model.Q.T)
         else:
-            named |= {"action_values_": model.Q, "policy_": model.best()}
+            named |= {"action_values_": model.Q.astype(dtype, copy=False), "policy_": model.best()}
         return {**named, "history_": history, "_learned": learned, "_model": model}
 
     return attributes
