@@ -73,6 +73,11 @@ class Features:
     def __init__(self, transformer):
         self.transformer, self.tiled = transformer, hasattr(transformer, "tiles")
 
+    @property
+    def n_states(self):
+        """All rows of the table: the weights of features do not become more."""
+        return None
+
     def width(self, observations):
         """Return how many features there are."""
         return self.transformer.n_tiles_ if self.tiled else self.transformer.transform(observations).shape[1]

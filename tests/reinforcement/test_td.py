@@ -24,6 +24,7 @@ from skml.reinforcement.td import (
 )
 from skml.reinforcement.td_logs import Steps, frequencies, sweeps
 from skml.reinforcement.td_tables import new_loop, stack_worlds, table_steps
+from skml.reinforcement.td_walks import TableWalk
 
 RULES = {
     "q-learning": {},
@@ -67,13 +68,16 @@ def test_the_loop_in_python_does_what_the_kernel_does(name, n_envs, rng, seed):
     rule, known = rule_with(**RULES[name]), nothing(6, 3, 1 + (name == "double"))
     worlds = stack_worlds([env.dynamics], np.zeros(n_envs))
     (*_, compiled) = table_steps(worlds, rule, new_loop(rule, known, seed, np.full(n_envs, 15)))
-    walk = Walk(vectorize(env, n_envs), rule, Table(known, Numbers(6), 0.0), seed, known)
-    steps = list(walk_steps(walk))
-    np.testing.assert_allclose(steps[-1].state.Q, compiled.state.Q, rtol=1e-10, atol=1e-10)
-    np.testing.assert_array_equal(steps[-1].state.visits, compiled.state.visits)
-    assert (steps[-1].state.n_steps, steps[-1].state.n_episodes) == (compiled.state.n_steps, compiled.state.n_episodes)
-    returns = np.concatenate([step.metrics["return"] for step in steps])
-    assert len(returns) == compiled.state.n_episodes > 0
+    for walk in (
+        Walk(vectorize(env, n_envs), rule, Table(known, Numbers(6), 0.0), seed, known),
+        TableWalk(vectorize(env, n_envs), rule, known, Numbers(6), 0.0, seed),
+    ):
+        steps = list(walk_steps(walk))
+        ours, theirs = steps[-1].state, compiled.state
+        np.testing.assert_allclose(ours.Q, theirs.Q, rtol=1e-10, atol=1e-10)
+        np.testing.assert_array_equal(ours.visits, theirs.visits)
+        assert (ours.n_steps, ours.n_episodes) == (theirs.n_steps, theirs.n_episodes)
+        assert sum(len(step.metrics["return"]) for step in steps) == theirs.n_episodes > 0
 
 
 def test_features_of_one_state_each_are_a_table(rng, seed):
