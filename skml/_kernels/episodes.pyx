@@ -28,7 +28,7 @@ cdef extern from "episodes.hpp" namespace "skml_episodes" nogil:
     cdef cppclass Place:
         int64_t state, pair
     cdef cppclass Move:
-        pass
+        int64_t state, pair, ended
     cdef cppclass Sums:
         pass
     cdef cppclass Loop:
@@ -53,6 +53,7 @@ cdef extern from "episodes.hpp" namespace "skml_episodes" nogil:
         Loop l
         Py_ssize_t size
     int64_t run(Game&, int64_t) noexcept
+    int64_t follow(Game&, bint, const int64_t*, int64_t*) noexcept
 
 include "checks.pxi"
 
@@ -177,16 +178,20 @@ cdef int _set_loop(Game* g, object loop) except -1:
 cdef int _check_places(Game* g) except -1:
     """Raise unless each copy stands in a state, before a pair of it, and remembers pairs that exist."""
     cdef Py_ssize_t i, k
-    cdef int64_t s, pair, at
+    cdef int64_t s, pair, at, first, end
     cdef int64_t limit = g.l.width if g.r.trace_decay > 0 else g.r.n_steps - 1
     for i in range(g.l.n_copies):
         s, pair = g.l.places[i].state, g.l.places[i].pair
         if s < -1 or s >= g.w.n_states or (s == -1 and pair != -1) or pair < -1:
             raise ValueError(f"Copy {i} is in state {s}, outside 0 to {g.w.n_states - 1}.")
-        at = <int64_t> g.w.world_of[i] * g.w.n_states + s
-        if s >= 0 and (g.w.offsets[at] == g.w.offsets[at + 1]
-                       or (pair >= 0 and not g.w.offsets[at] <= pair < g.w.offsets[at + 1])):
-            raise ValueError(f"Copy {i} stands before pair {pair}, which is none of state {s}.")
+        if s >= 0:
+            if g.w.offsets == NULL:
+                first, end = s * g.w.n_actions, (s + 1) * g.w.n_actions
+            else:
+                at = <int64_t> g.w.world_of[i] * g.w.n_states + s
+                first, end = g.w.offsets[at], g.w.offsets[at + 1]
+            if first == end or (pair >= 0 and not first <= pair < end):
+                raise ValueError(f"Copy {i} stands before pair {pair}, which is none of state {s}.")
         if not 0 <= g.l.held[i] <= limit:
             raise ValueError(f"Copy {i} holds {g.l.held[i]} pairs, at most {limit}.")
         for k in range(g.l.held[i]):
@@ -211,4 +216,34 @@ def run_episodes(
     _check_places(&g)
     with nogil:
         n_finished = run(g, n_ticks)
+    return n_finished
+
+
+def follow_moves(
+    object rule,  # in: what is learned, how it is explored, schedules and limits
+    object loop,  # in, out: values, visits, and where each copy is; in moves and gains what it did
+    bint moved,  # whether there are moves to learn from
+    const int64_t[::1] begins,  # in: (N,), the state in which each copy goes on, of the next episode if one has ended
+    int64_t[::1] actions,  # out: (N,)
+):
+    """Learn from moves that somebody else made, and choose the next actions; return how many episodes ended."""
+    cdef Game g
+    cdef int64_t n_finished
+    cdef Py_ssize_t i
+    g.w.n_states, g.w.n_actions = loop.Q.shape[1], loop.Q.shape[2]
+    if g.w.n_states == 0 or g.w.n_actions == 0:
+        raise ValueError("There must be a state and an action.")
+    _set_rule(&g, rule)
+    _set_loop(&g, loop)
+    _check_places(&g)
+    _same((g.l.n_copies, begins.shape[0], actions.shape[0]), "begins, actions and the arrays of copies")
+    for i in range(g.l.n_copies):
+        if not 0 <= begins[i] < g.w.n_states:
+            raise ValueError(f"begins[{i}] is {begins[i]}, outside 0 to {g.w.n_states - 1}.")
+        if moved and not (0 <= g.l.moves[i].state < g.w.n_states and 0 <= g.l.moves[i].ended <= 3):
+            raise ValueError(f"Copy {i} moved to state {g.l.moves[i].state}, outside 0 to {g.w.n_states - 1}.")
+        if moved and g.l.moves[i].ended < 3 and g.l.places[i].pair < 0:
+            raise ValueError(f"Copy {i} moved without an action.")
+    with nogil:
+        n_finished = follow(g, moved, &begins[0], &actions[0])
     return n_finished

@@ -73,6 +73,11 @@ class Features:
     def __init__(self, transformer):
         self.transformer, self.tiled = transformer, hasattr(transformer, "tiles")
 
+    @property
+    def n_states(self):
+        """All rows of the table: the weights of features do not become more."""
+        return None
+
     def width(self, observations):
         """Return how many features there are."""
         return self.transformer.n_tiles_ if self.tiled else self.transformer.transform(observations).shape[1]
@@ -118,10 +123,9 @@ def fitted_on_play(transformer, vector, seed):
         Fitted on at least 1000 observations.
     """
     generator = np.random.default_rng(seed)
-    seen = [vector.reset(seed)]
-    for _ in range(-(-WARM_UP // vector.n_envs)):
-        seen.append(vector.step(_random_actions(vector, generator))[0])
-    rows = np.concatenate(seen).astype(np.float64)
+    first, n_ticks = vector.reset(seed), -(-WARM_UP // vector.n_envs)
+    seen = [first, *(vector.step(_random_actions(vector, generator))[0] for _ in range(n_ticks))]
+    rows = np.concatenate([np.reshape(some, (vector.n_envs, -1)) for some in seen]).astype(np.float64)
     return clone(transformer).fit(np.concatenate([rows, _corners(rows, vector.observation_space)]))
 
 

@@ -47,7 +47,9 @@ def knots_of(schedule, total, name, low=0.0, high=np.inf):
     outside = ~((values >= low) & (values <= high))
     if outside.any() or len(values) not in (1, KNOTS):
         got = values[int(np.argmax(outside))] if outside.any() else f"{len(values)} numbers"
-        raise ValueError(f"{name} must be one number or two, or a function, of values in [{low:g}, {high:g}]; got {got}.")
+        raise ValueError(
+            f"{name} must be one number or two, or a function, of values in [{low:g}, {high:g}]; got {got}."
+        )
     return values
 
 

@@ -149,7 +149,7 @@ class QLearning(BaseAgent):
     >>> import numpy as np
     >>> from skml.reinforcement import FiniteMDP, QLearning
     >>> left, right = np.eye(5, k=-1), np.eye(5, k=1)
-    >>> left[0, 0] = left[4, 4] = right[4, 4] = 1
+    >>> left[0, 0], left[4], right[4] = 1, np.eye(5)[4], np.eye(5)[4]
     >>> corridor = FiniteMDP([left, right], rewards=[-1, -1, -1, -1, 0], start=0)
     >>> agent = QLearning(max_steps=5000, max_episode_steps=100, random_state=0).fit(corridor)
     >>> agent.predict([0, 1, 2, 3])
@@ -209,9 +209,7 @@ class QLearning(BaseAgent):
         return rule_of(self, MAXIMUM)
 
     @fitting
-    def partial_fit(
-        self, X, y=None, sample_weight=None, *, reward=None, episode=None, terminated=None, classes=None
-    ):
+    def partial_fit(self, X, y=None, sample_weight=None, *, reward=None, episode=None, terminated=None, classes=None):
         """Go on learning: `max_steps` more steps in environments, or more of a log.
 
         Parameters
@@ -370,7 +368,7 @@ class SARSA(BaseAgent):
     >>> import numpy as np
     >>> from skml.reinforcement import SARSA, FiniteMDP
     >>> left, right = np.eye(5, k=-1), np.eye(5, k=1)
-    >>> left[0, 0] = left[4, 4] = right[4, 4] = 1
+    >>> left[0, 0], left[4], right[4] = 1, np.eye(5)[4], np.eye(5)[4]
     >>> corridor = FiniteMDP([left, right], rewards=[-1, -1, -1, -1, 0], start=0)
     >>> agent = SARSA(trace_decay=0.8, max_steps=5000, max_episode_steps=100, random_state=0).fit(corridor)
     >>> agent.predict([0, 1, 2, 3])
@@ -430,9 +428,7 @@ class SARSA(BaseAgent):
         return rule_of(self, EXPECTED if self.expected else TAKEN)
 
     @fitting
-    def partial_fit(
-        self, X, y=None, sample_weight=None, *, reward=None, episode=None, terminated=None, classes=None
-    ):
+    def partial_fit(self, X, y=None, sample_weight=None, *, reward=None, episode=None, terminated=None, classes=None):
         """Go on learning: `max_steps` more steps in environments, or more of a log.
 
         Parameters

@@ -204,7 +204,8 @@ class Linear(Table):
 
     def pairs(self, seen, action):
         """Return the entries of the table that a pair is made of, and their weights."""
-        return seen[0].astype(np.int64) * self.visits.shape[1] + action, seen[1]
+        there = seen[1] != 0
+        return seen[0][there].astype(np.int64) * self.visits.shape[1] + action, seen[1][there]
 
 
 # ------------------------------------------------------------------------------------------------------- walking
@@ -240,6 +241,20 @@ class Walk:
         self.memory = [[] for _ in range(n)]
         self.finished = []
         self.here = values.seen(vector.reset(seed, first))
+
+    @property
+    def done(self):
+        """Steps and episodes so far."""
+        return self.n_steps, self.n_episodes
+
+    @property
+    def size(self):
+        """How many values there are."""
+        return self.Q.Q.size
+
+    def learned(self):
+        """Return a copy of what is known."""
+        return self.Q.learned(self.n_steps, self.n_episodes, self.n_before)
 
     def tick(self):
         """Take one step of all copies and learn from it."""
@@ -374,7 +389,7 @@ def walk_steps(walk):
 
     Parameters
     ----------
-    walk : Walk
+    walk : Walk or TableWalk
         Goes on.
 
     Yields
@@ -382,15 +397,13 @@ def walk_steps(walk):
     step : Step
         Its state is a :class:`Learned`; its metrics have an entry for each episode that ended.
     """
-    before, longest = walk.n_steps, max(1, walk.rule.total_steps // 100)
+    (before, _), longest = walk.done, max(1, walk.rule.total_steps // 100)
     while True:
         walk.tick()
-        over = is_over(walk.rule, walk.n_steps, walk.n_episodes)
-        gone = walk.n_steps - before
-        if over or gone >= longest or (walk.finished and gone * SHARE >= walk.Q.Q.size):
+        over, gone = is_over(walk.rule, *walk.done), walk.done[0] - before
+        if over or gone >= longest or (walk.finished and gone * SHARE >= walk.size):
             finished = np.array(walk.finished, dtype=np.float64).reshape(-1, 3)
-            walk.finished, before = [], walk.n_steps
-            metrics = dict(zip(("return", "length", "td_error"), finished.T))
-            yield Step(walk.Q.learned(walk.n_steps, walk.n_episodes, walk.n_before), metrics, last=over)
+            walk.finished, before = [], walk.done[0]
+            yield Step(walk.learned(), dict(zip(("return", "length", "td_error"), finished.T)), last=over)
         if over:
             return

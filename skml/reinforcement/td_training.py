@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from skml._rows import distinct_rows
 from skml.base import FitInterruptedWarning, Step, fit_task, require_memory, run_steps, warn_caller
 from skml.reinforcement.encoders import Features, FoundStates, fitted_on_play, settle, state_encoder
 from skml.reinforcement.environments import EnvironmentFailed, Table
@@ -19,6 +18,7 @@ from skml.reinforcement.td import Table as Values
 from skml.reinforcement.td_logs import Steps, frequencies, sweeps
 from skml.reinforcement.td_models import LinearModel, TableModel
 from skml.reinforcement.td_tables import new_loop, stack_worlds, table_steps
+from skml.reinforcement.td_walks import TableWalk
 from skml.reinforcement.vector import is_own, is_vector, playable, vectorize
 from skml.reinforcement.worlds import worlds_of
 
@@ -207,26 +207,37 @@ def _walked(agent, worlds, rule, seed, before):
         return vectorize(worlds, n, agent.max_episode_steps)
 
     if agent.feature_map is not None or hasattr(agent.discretizer, "tiles"):
-        values, learned, model = _features_for(agent, copies, seed, before)
+        learned, features = _features_for(agent, copies, seed, before)
+        course = _feature_steps(copies, rule, features, learned, seed)
+        return Course(course, functools.partial(_linear_model, features))
+    learned, encoder = _states_for(agent, copies, seed, before)
+    course = _state_steps(copies, rule, encoder, learned, (agent.initial_value, seed))
+    return Course(course, functools.partial(_table_model, encoder))
+
+
+def _feature_steps(copies, rule, features, learned, seed):
+    yield from walk_steps(Walk(copies(), rule, Linear(learned, features, 0.0), seed, learned))
+
+
+def _state_steps(copies, rule, encoder, learned, start):
+    """Yield the steps of a training by states: compiled but for the environment, if all actions are always there."""
+    vector, (initial, seed) = copies(), start
+    vector.reset(seed, learned.first_copy)
+    if vector.action_mask is None:
+        yield from walk_steps(TableWalk(vector, rule, learned, encoder, initial, seed))
     else:
-        values, learned, model = _states_for(agent, copies, seed, before)
-    return Course(_walk(copies, rule, values, seed, learned), model)
-
-
-def _walk(copies, rule, values, seed, learned):
-    yield from walk_steps(Walk(copies(), rule, values, seed, learned))
+        yield from walk_steps(Walk(vector, rule, Values(learned, encoder, initial), seed, learned))
 
 
 def _features_for(agent, copies, seed, before):
-    if before is None:
-        transformer = agent.feature_map if agent.feature_map is not None else agent.discretizer
-        vector = copies()
-        features = Features(fitted_on_play(transformer, vector, seed))
-        rows = np.asarray(vector.reset(seed), dtype=np.float64).reshape(vector.n_envs, -1)
-        learned = _beginning(agent, features.width(rows), weights=True)
-    else:
-        learned, features = before[0], before[1].features
-    return Linear(learned, features, 0.0), learned, functools.partial(_linear_model, features)
+    """Return what is known and the features of observations."""
+    if before is not None:
+        return before[0], before[1].features
+    transformer = agent.feature_map if agent.feature_map is not None else agent.discretizer
+    vector = copies()
+    features = Features(fitted_on_play(transformer, vector, seed))
+    rows = np.asarray(vector.reset(seed), dtype=np.float64).reshape(vector.n_envs, -1)
+    return _beginning(agent, features.width(rows), weights=True), features
 
 
 def _linear_model(features, learned):
@@ -234,20 +245,19 @@ def _linear_model(features, learned):
 
 
 def _states_for(agent, copies, seed, before):
+    """Return what is known and the encoder of states."""
     space = agent.observation_space_
     if before is not None:
         known = before[1].states if before[0].keys is not None else None
-        encoder = state_encoder(space, getattr(before[1].states, "discretizer", None), known)
-        return Values(before[0], encoder, agent.initial_value), before[0], functools.partial(_table_model, encoder)
+        return before[0], state_encoder(space, getattr(before[1].states, "discretizer", None), known)
     if isinstance(space, Box) and agent.discretizer is None:
         raise ValueError(
             f"Observations are in {space}, where hardly any comes twice; set discretizer (KBinsDiscretizer(encode="
             f"'ordinal') or TileCoding()) or feature_map of {type(agent).__name__}."
         )
     fitted = None if agent.discretizer is None else fitted_on_play(agent.discretizer, copies(), seed)
-    encoder = state_encoder(space, fitted, None)
-    learned = _beginning(agent, space.n if isinstance(space, Discrete) and fitted is None else 64)
-    return Values(learned, encoder, agent.initial_value), learned, functools.partial(_table_model, encoder)
+    n_states = space.n if isinstance(space, Discrete) and fitted is None else 64
+    return _beginning(agent, n_states), state_encoder(space, fitted, None)
 
 
 def _beginning(agent, n_states, weights=False):
@@ -273,7 +283,9 @@ def _surviving(steps, name):
     except EnvironmentFailed as error:
         if last is None:
             raise
-        warn_caller(f"{name}.fit ended early, with the agent of the last finished episode: {error}", FitInterruptedWarning)
+        warn_caller(
+            f"{name}.fit ended early, with the agent of the last finished episode: {error}", FitInterruptedWarning
+        )
         yield replace(last, metrics={}, last=True)
 
 
@@ -297,14 +309,14 @@ def learn_log(agent, log, rule, before=None, warm=False):
         Whether sweeps begin with the values that the agent has.
     """
     states, prior = _states_of_log(agent, log, before, warm)
-    at, shape = states.of(log.observations), prior[0].shape
+    at, shape, dtype = states.of(log.observations), prior[0].shape, log.observations.dtype
     reward = np.zeros(len(at)) if log.reward is None else log.reward
     steps = Steps(at, log.actions.astype(np.int64), log.weights, reward, log.following, shape)
     if log.reward is None:
         course = iter([Step(frequencies(steps, prior[1]), {"td_error": 0.0}, last=True)])
     else:
         course = sweeps(steps, log.teaches, rule, agent.tol, prior)
-    attributes = _attributes_of(lambda known: TableModel(states, known.Q[0], known.visits, log.reward is None))
+    attributes = _attributes_of(lambda known: TableModel(states, known.Q[0], known.visits, log.reward is None), dtype)
     seen = {"X": log.observations, "y": agent.classes_[log.actions], "sample_weight": log.weights}
     with fit_task(agent, max_subtasks=None, **seen) as context:
         history = agent.history_ if before is not None else None
@@ -350,18 +362,19 @@ def _values_of(agent, states, empty):
 _RESULTS = ("action_values_", "policy_", "coef_")  # of which an agent has some
 
 
-def _attributes_of(model_of):
-    """Return a function of what was learned and the history: the fitted attributes."""
+def _attributes_of(model_of, dtype=np.float64):
+    """Return a function of what was learned and the history: the fitted attributes, tables in a dtype."""
 
     def attributes(learned, history):
         if not np.isfinite(learned.Q).all():
             raise ValueError("The action values have grown beyond all bounds; take a smaller learning_rate.")
         model = model_of(learned)
-        named = {"visit_counts_": model.visits, "n_steps_": learned.n_before + learned.n_steps}
+        visits = model.visits if model.visits.dtype.kind == "i" else model.visits.astype(dtype, copy=False)
+        named = {"visit_counts_": visits, "n_steps_": learned.n_before + learned.n_steps}
         if isinstance(model, LinearModel):
-            named["coef_"] = model.Q.T.copy()
+            named["coef_"] = np.ascontiguousarray(model.Q.T)
         else:
-            named |= {"action_values_": model.Q, "policy_": model.best()}
+            named |= {"action_values_": model.Q.astype(dtype, copy=False), "policy_": model.best()}
         return {**named, "history_": history, "_learned": learned, "_model": model}
 
     return attributes

@@ -9,7 +9,7 @@ _MAXIMUM, _TAKEN, _EXPECTED = range(3)
 _GREEDY, _SOFTMAX, _UCB = range(3)
 _SCHEDULED, _COUNTED, _RESCALED = range(3)
 _EXPLORE, _PICK, _COIN = range(3)
-_NOT, _TERMINATED, _TRUNCATED = range(3)
+_NOT, _TERMINATED, _TRUNCATED, _IDLE = range(4)
 _STATE, _PAIR = range(2)
 
 
@@ -21,28 +21,45 @@ def run_episodes(worlds, rule, loop, n_ticks):
         share = _share_done(rule, loop)
         if share >= 1 or loop.done[1] - before > len(loop.finished) - len(loop.places):
             break
-        _tick((worlds, rule, loop, _scheduled(rule.rates, share), _scheduled(rule.levels, share)))
-        loop.done[0] += len(loop.places)
-        for i in np.flatnonzero(loop.moves[:, 2]):
-            _finish(loop, i, int(loop.done[1]) - before)
+        game = worlds, rule, loop, _scheduled(rule.rates, share), _scheduled(rule.levels, share)
+        for act in (_begin, _step):
+            for i in range(len(loop.places)):
+                act(game, i)
+        _learn_all(game, before)
     return int(loop.done[1]) - before
 
 
-def _tick(game):
-    """Let all copies choose, then all move, then all look ahead, then all learn, each in turn."""
-    worlds, rule, loop, *_ = game
-    copies = range(len(loop.places))
-    for i in copies:
-        _begin(game, i)
-    for i in copies:
-        _step(game, i)
-    for i in copies:
+def follow_moves(rule, loop, moved, begins, actions):
+    """Learn from moves that somebody else made, and choose the next actions; return how many episodes ended."""
+    _check_moves(rule, loop, moved, begins, actions)
+    before, share = int(loop.done[1]), _share_done(rule, loop)
+    if moved:
+        loop.clock[:, 2] += loop.moves[:, 2] != _IDLE
+        loop.moves[:, 1] = -1
+        _learn_all((None, rule, loop, _scheduled(rule.rates, share), _scheduled(rule.levels, share)), before)
+    game = None, rule, loop, 0.0, _scheduled(rule.levels, _share_done(rule, loop))
+    loop.places[loop.places[:, _STATE] != begins] = -1
+    loop.places[:, _STATE] = begins
+    for i in np.flatnonzero(loop.places[:, _PAIR] < 0):
+        loop.places[i, _PAIR] = _chosen(game, i, begins[i])
+    actions[:] = loop.places[:, _PAIR] - begins * loop.Q.shape[2]
+    return int(loop.done[1]) - before
+
+
+def _learn_all(game, before):
+    """Let all copies that moved look ahead, then all learn, each in turn, and end episodes."""
+    _, rule, loop, *_ = game
+    moved = np.flatnonzero(loop.moves[:, 2] != _IDLE)
+    for i in moved:
         if rule.target == _TAKEN and loop.moves[i, 2] != _TERMINATED:
             loop.moves[i, 1] = _chosen(game, i, loop.moves[i, 0])
-    for i in copies:
+    for i in moved:
         loop.worths[i] = _worth(game, i)
-    for i in copies:
+    for i in moved:
         _learn(game, i)
+    loop.done[0] += len(moved)
+    for i in moved[loop.moves[moved, 2] != _NOT]:
+        _finish(loop, i, int(loop.done[1]) - before)
 
 
 def _begin(game, i):
@@ -67,12 +84,12 @@ def _step(game, i):
 
 def _worth(game, i):
     """Return what the state that a step led to is worth to the pair that it came from."""
-    worlds, rule, loop, *_ = game
+    _, rule, loop, *_ = game
     state, pair, ended = loop.moves[i]
     if ended == _TERMINATED:  # nothing comes after; where the clock ran out, the state is worth what it is worth
         return 0.0
     if rule.target == _TAKEN:
-        return loop.Q[0, state, worlds.pair_actions[pair]]
+        return loop.Q[0, state, _action(game, state, pair)]
     if rule.target == _EXPECTED:
         return _expected(game, i, state)
     actions, table = _choices(game, i, state)[1], _learner(loop, i)
@@ -86,9 +103,9 @@ def _learner(loop, i):
 
 
 def _learn(game, i):
-    worlds, rule, loop, *_ = game
+    _, rule, loop, *_ = game
     place, (state, pair, ended) = loop.places[i], loop.moves[i]
-    q = place[_STATE], worlds.pair_actions[place[_PAIR]]
+    q = place[_STATE], _action(game, *place)
     loop.visits[q] += 1
     loop.sums[i, 0] += loop.gains[i]
     if rule.trace_decay > 0:
@@ -195,9 +212,15 @@ def _softened(scores, temperature):
 
 def _choices(game, i, state):
     """Return the first pair of a state in a copy's world, and the actions of its pairs."""
-    worlds = game[0]
+    worlds, n_actions = game[0], game[2].Q.shape[2]
+    if worlds is None:
+        return state * n_actions, np.arange(n_actions)
     first, end = worlds.offsets[worlds.world_of[i] * worlds.starts.shape[1] + state :][:2]
     return first, worlds.pair_actions[first:end]
+
+
+def _action(game, state, pair):
+    return pair - state * game[2].Q.shape[2] if game[0] is None else game[0].pair_actions[pair]
 
 
 def _rate(game, pair):
@@ -272,3 +295,15 @@ def _check(worlds, rule, loop):
         raise ValueError("Actions, states or worlds lie outside the tables.")
     if rule.n_steps < 1 or rule.total_steps < 1 or (len(loop.Q) == 2 and (rule.target or rule.trace_decay)):
         raise ValueError("The rule cannot be followed.")
+
+
+def _check_moves(rule, loop, moved, begins, actions):
+    if not len(loop.Q.shape) == 3 or loop.visits.shape != loop.Q.shape[1:] or rule.n_steps < 1 or rule.total_steps < 1:
+        raise ValueError("Q and visits must be tables of the same shape, and the rule one that can be followed.")
+    if not len(begins) == len(actions) == len(loop.places) <= len(loop.finished):
+        raise ValueError("begins, actions and the arrays of copies must agree in length.")
+    states = np.concatenate([begins, loop.moves[:, 0] if moved else begins])
+    if states.min() < 0 or states.max() >= loop.Q.shape[1]:
+        raise ValueError("A copy is in a state outside the table.")
+    if moved and ((loop.moves[:, 2] < _IDLE) & (loop.places[:, _PAIR] < 0)).any():
+        raise ValueError("A copy moved without an action.")

@@ -14,12 +14,14 @@ enum Target { MAXIMUM, TAKEN, EXPECTED };
 enum Exploration { GREEDY, SOFTMAX, UCB };
 enum Rate { SCHEDULED, COUNTED, RESCALED };
 enum Draw { EXPLORE, PICK, COIN };
-enum Ended { NOT, TERMINATED, TRUNCATED };
+enum Ended { NOT, TERMINATED, TRUNCATED, IDLE };  // IDLE: the copy did nothing
 constexpr double NEGLIGIBLE = 1e-8;  // a trace below this is dropped
 constexpr uint64_t PURPOSE = 1;      // of the agent's draws; those of the environment have 0
 
-struct Worlds {  // pairs of a state and an action in order of world and state; outcomes in order of pairs
-    const int32_t *offsets, *pair_actions, *indptr, *next_states, *world_of;
+// Pairs of a state and an action in order of world and state; outcomes in order of pairs. Without offsets every state
+// has every action.
+struct Worlds {
+    const int32_t *offsets = nullptr, *pair_actions = nullptr, *indptr = nullptr, *next_states, *world_of;
     const double *cumulative, *rewards, *starts;
     const uint8_t* ends;  // whether an outcome ends the episode
     ptrdiff_t n_states, n_actions;
@@ -69,11 +71,13 @@ struct Choices {  // the pairs of a state in a copy's world
     const int32_t* actions;
     int64_t first;
     ptrdiff_t n, row;
-    ptrdiff_t at(ptrdiff_t k) const { return row + actions[k]; }
+    ptrdiff_t at(ptrdiff_t k) const { return row + (actions ? actions[k] : k); }
 };
 static inline Choices choices(const Game& g, ptrdiff_t i, int64_t s) {
+    const ptrdiff_t row = (ptrdiff_t)s * g.w.n_actions;
+    if (!g.w.offsets) return {nullptr, row, g.w.n_actions, row};
     const int32_t* at = g.w.offsets + (ptrdiff_t)g.w.world_of[i] * g.w.n_states + s;
-    return {g.w.pair_actions + at[0], at[0], (ptrdiff_t)(at[1] - at[0]), (ptrdiff_t)s * g.w.n_actions};
+    return {g.w.pair_actions + at[0], at[0], (ptrdiff_t)(at[1] - at[0]), row};
 }
 
 // scores[k]: the value of each choice, with a bonus for what was seldom tried where UCB explores.
@@ -227,7 +231,8 @@ static inline void look_ahead(const Game& g, ptrdiff_t i) {
 static inline void learn(const Game& g, ptrdiff_t i) {
     Place& place = g.l.places[i];
     const Move move = g.l.moves[i];
-    const ptrdiff_t q = (ptrdiff_t)place.state * g.w.n_actions + g.w.pair_actions[place.pair];
+    const Choices c = choices(g, i, place.state);
+    const ptrdiff_t q = c.at((ptrdiff_t)(place.pair - c.first));
     g.l.visits[q]++;
     g.l.sums[i].reward += g.l.gains[i];
     if (g.r.trace_decay > 0) learn_traces(g, i, q, move.ended);
@@ -258,6 +263,23 @@ static inline double share_done(const Game& g) {
     return steps > episodes ? steps : episodes;
 }
 
+// What the copies' moves teach, and the end of their episodes.
+static inline void learn_all(const Game& g, int64_t before) {
+    const ptrdiff_t n = g.l.n_copies;
+    if (g.r.target == TAKEN)
+        for (ptrdiff_t i = 0; i < n; i++)
+            if (g.l.moves[i].ended % IDLE != TERMINATED) g.l.moves[i].pair = chosen(g, i, g.l.moves[i].state);
+    for (ptrdiff_t i = 0; i < n; i++) if (g.l.moves[i].ended != IDLE) look_ahead(g, i);
+    for (ptrdiff_t i = 0; i < n; i++) if (g.l.moves[i].ended != IDLE) learn(g, i), g.l.done[0]++;
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (g.l.moves[i].ended % IDLE != NOT) finish(g, i, (ptrdiff_t)(g.l.done[1] - before));
+}
+
+static inline void set_schedules(Game& g, double share) {
+    g.rate = scheduled(g.r.rates, g.r.n_rates, share);
+    g.level = scheduled(g.r.levels, g.r.n_levels, share);
+}
+
 // Let all copies choose, move, look ahead and learn: n_ticks times, or until the budget or the room for finished
 // episodes is used up.
 static inline int64_t run(Game& g, int64_t n_ticks) {
@@ -265,18 +287,31 @@ static inline int64_t run(Game& g, int64_t n_ticks) {
     for (int64_t t = 0; t < n_ticks && g.l.done[1] - before <= room; t++) {
         const double share = share_done(g);
         if (share >= 1) break;
-        g.rate = scheduled(g.r.rates, g.r.n_rates, share);
-        g.level = scheduled(g.r.levels, g.r.n_levels, share);
+        set_schedules(g, share);
         for (ptrdiff_t i = 0; i < g.l.n_copies; i++) begin(g, i);
         for (ptrdiff_t i = 0; i < g.l.n_copies; i++) step(g, i);
-        if (g.r.target == TAKEN)
-            for (ptrdiff_t i = 0; i < g.l.n_copies; i++)
-                if (g.l.moves[i].ended != TERMINATED) g.l.moves[i].pair = chosen(g, i, g.l.moves[i].state);
-        for (ptrdiff_t i = 0; i < g.l.n_copies; i++) look_ahead(g, i);
-        for (ptrdiff_t i = 0; i < g.l.n_copies; i++) learn(g, i);
-        g.l.done[0] += g.l.n_copies;
-        for (ptrdiff_t i = 0; i < g.l.n_copies; i++)
-            if (g.l.moves[i].ended != NOT) finish(g, i, (ptrdiff_t)(g.l.done[1] - before));
+        learn_all(g, before);
+    }
+    return g.l.done[1] - before;
+}
+
+// The same where somebody else moves the copies: learn from their moves, if there were any, and choose anew.
+static inline int64_t follow(Game& g, bool moved, const int64_t* begins, int64_t* actions) {
+    const int64_t before = g.l.done[1];
+    set_schedules(g, share_done(g));
+    if (moved) {
+        for (ptrdiff_t i = 0; i < g.l.n_copies; i++) {
+            g.l.clock[i].step += g.l.moves[i].ended != IDLE;
+            g.l.moves[i].pair = -1;
+        }
+        learn_all(g, before);
+        set_schedules(g, share_done(g));
+    }
+    for (ptrdiff_t i = 0; i < g.l.n_copies; i++) {
+        Place& place = g.l.places[i];
+        if (place.state != begins[i]) place = {begins[i], -1};
+        if (place.pair < 0) place.pair = chosen(g, i, place.state);
+        actions[i] = place.pair - place.state * g.w.n_actions;
     }
     return g.l.done[1] - before;
 }
