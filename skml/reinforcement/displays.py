@@ -203,7 +203,8 @@ class PolicyDisplay:
         if self.values is not None and show != "action":
             values = np.ma.masked_where(~inside, np.reshape(self.values, letters.shape))
             self.image_ = self.ax_.imshow(values, **({"cmap": "viridis"} | style))
-            self.figure_.colorbar(self.image_, ax=self.ax_, label="value", shrink=0.8)
+            beside = self.ax_.inset_axes([1.02, 0, 0.03, 1])  # as high as the map, whatever its shape
+            self.figure_.colorbar(self.image_, cax=beside, label="value")
         for (i, j), letter in np.ndenumerate(letters):
             if letter in COLORS and letter != "#":
                 self._write(i, j, letter, inside[i, j])
@@ -339,7 +340,8 @@ def _grid_of(scene, told):
     numbers = np.asarray(np.unique(told["actions"]) if told["classes"] is None else told["classes"])
     known = np.isin(numbers, scene.first_action + np.arange(len(moves)))
     if not known.all():
-        raise ValueError(f"The environment takes {len(moves)} actions; {numbers[~known].tolist()[0]!r} is none of them.")
+        strange = numbers[~known].tolist()[0]
+        raise ValueError(f"The environment takes {len(moves)} actions; {strange!r} is none of them.")
     return letters, moves[numbers.astype(int) - scene.first_action], inside
 
 
