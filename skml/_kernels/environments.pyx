@@ -1,0 +1,218 @@
+"""Copies of an environment in lockstep: one call is one step of all of them."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+
+cdef extern from "streams.hpp" namespace "skml_streams" nogil:
+    cdef cppclass Clock:
+        int64_t episode, step, limit
+        uint64_t stream()
+        double draw()
+        bint late()
+        void next_episode()
+    uint64_t copy_stream(uint64_t, uint64_t) noexcept
+    uint64_t episode_stream(uint64_t, uint64_t) noexcept
+    double uniform(uint64_t, uint64_t) noexcept
+
+cdef extern from "control.hpp" namespace "skml_control" nogil:
+    cdef cppclass Outcome:
+        double reward
+        bint terminated, truncated
+    enum: PARAMETERS, KINDS, WIDTH
+    int width_of(int) noexcept
+    int actions_of(int) noexcept
+    void start(int, const double*, uint64_t, double*) noexcept
+    Outcome advance(int, const double*, int64_t, Clock&, double*, double*, bint) noexcept
+
+cdef extern from "tables.hpp" namespace "skml_tables" nogil:
+    cdef cppclass Table:
+        const int64_t* offsets
+        const int32_t* pair_actions
+        const int64_t* indptr
+        const double* cumulative
+        const int32_t* next_states
+        const double* rewards
+        const uint8_t* terminated
+        const double* start
+        int64_t n_states, n_pairs, n_outcomes
+    int64_t table_start "skml_tables::start"(const Table&, uint64_t) noexcept
+    int64_t pair_of(const Table&, int64_t, int64_t) noexcept
+    int64_t outcome_of(const Table&, int64_t, double) noexcept
+
+include "checks.pxi"
+
+
+def seed_copies(
+    uint64_t seed,
+    int64_t first,  # the number of the first copy
+    int64_t[:, ::1] clock,  # out: (N, 4), the copy's stream, episode, step; the limit in the last column stays
+):
+    """Put copies numbered from `first` at the beginning of their episode 0 under a seed."""
+    cdef Py_ssize_t i
+    _check_clock(clock)
+    for i in range(clock.shape[0]):
+        clock[i, 0] = <int64_t> copy_stream(seed, <uint64_t> (first + i))
+        clock[i, 1] = 0
+        clock[i, 2] = 0
+
+
+def draws(
+    const int64_t[:, ::1] clock,  # in: (N, 4)
+    uint64_t purpose,  # which draws, 0 being those of the environment itself
+    double[:, ::1] out,  # out: (N, k), uniform in [0, 1)
+):
+    """Write k draws of each copy at its step: a function of seed, copy, episode, step and purpose alone."""
+    cdef Py_ssize_t i, j, k = out.shape[1]
+    cdef uint64_t stream
+    _check_clock(clock)
+    _same((clock.shape[0], out.shape[0]), "The rows of clock and out")
+    for i in range(out.shape[0]):
+        stream = episode_stream(<uint64_t> clock[i, 0] + purpose, <uint64_t> clock[i, 1])
+        stream = episode_stream(stream, <uint64_t> clock[i, 2])
+        for j in range(k):
+            out[i, j] = uniform(stream, <uint64_t> j)
+
+
+def start_control(
+    int kind,  # 0: cart and pole, 1: car on a mountain
+    const double[:, ::1] parameters,  # in: (N, 10)
+    const int64_t[:, ::1] clock,  # in: (N, 4)
+    double[:, ::1] states,  # out: (N, D)
+    float[:, ::1] observations,  # out: (N, D)
+):
+    """Write the states in which the episodes of all copies begin."""
+    cdef Py_ssize_t i, j, N = states.shape[0], D = states.shape[1]
+    _check_control(kind, parameters, clock, states, observations)
+    for i in range(N):
+        start(kind, &parameters[i, 0], (<Clock*> &clock[i, 0]).stream(), &states[i, 0])
+        for j in range(D):
+            observations[i, j] = <float> states[i, j]
+
+
+def step_control(
+    int kind,
+    const double[:, ::1] parameters,  # in: (N, 10)
+    const int64_t[::1] actions,  # in: (N,)
+    bint go_on,  # whether a copy whose episode ends begins the next
+    int64_t[:, ::1] clock,  # in, out: (N, 4)
+    double[:, ::1] states,  # in, out: (N, D)
+    float[:, ::1] observations,  # out: (N, D), of the next episode where one has begun
+    float[:, ::1] last,  # out: (N, D), what the step led to
+    double[::1] rewards,  # out: (N,)
+    uint8_t[:, ::1] ended,  # out: (2, N), whether terminated, and whether truncated
+):
+    """Take one step of all copies."""
+    cdef Py_ssize_t i, j, N = states.shape[0], D = states.shape[1]
+    cdef Outcome o
+    cdef double[WIDTH] reached
+    _check_control(kind, parameters, clock, states, observations)
+    _check_out(N, actions, rewards, ended)
+    _same((N, last.shape[0]), "The rows of states and last")
+    _same((D, last.shape[1]), "The columns of states and last")
+    for i in range(N):
+        if not 0 <= actions[i] < actions_of(kind):
+            raise ValueError(f"actions[{i}] is {actions[i]}, outside 0 to {actions_of(kind) - 1}.")
+    with nogil:
+        for i in range(N):
+            o = advance(kind, &parameters[i, 0], actions[i], (<Clock*> &clock[i, 0])[0], &states[i, 0], reached, go_on)
+            rewards[i], ended[0, i], ended[1, i] = o.reward, o.terminated, o.truncated
+            for j in range(D):
+                last[i, j] = <float> reached[j]
+                observations[i, j] = <float> states[i, j]
+
+
+def start_table(
+    tuple table,  # in: offsets, pair_actions, indptr, cumulative, next_states, rewards, terminated, start
+    const int64_t[:, ::1] clock,  # in: (N, 4)
+    int64_t[::1] states,  # out: (N,)
+):
+    """Write the states in which the episodes of all copies begin."""
+    cdef Py_ssize_t i
+    cdef Table t
+    _check_clock(clock)
+    _same((states.shape[0], clock.shape[0]), "The rows of states and clock")
+    _fill(&t, table)
+    for i in range(states.shape[0]):
+        states[i] = table_start(t, (<Clock*> &clock[i, 0]).stream())
+
+
+def step_table(
+    tuple table,  # in: offsets, pair_actions, indptr, cumulative, next_states, rewards, terminated, start
+    const int64_t[::1] actions,  # in: (N,)
+    bint go_on,  # whether a copy whose episode ends begins the next
+    int64_t[:, ::1] clock,  # in, out: (N, 4)
+    int64_t[::1] states,  # in, out: (N,), of the next episode where one has begun
+    int64_t[::1] last,  # out: (N,), what the step led to
+    double[::1] rewards,  # out: (N,)
+    uint8_t[:, ::1] ended,  # out: (2, N), whether terminated, and whether truncated
+):
+    """Take one step of all copies."""
+    cdef Py_ssize_t i, bad = -1, N = states.shape[0]
+    cdef int64_t pair, o
+    cdef Clock* at
+    cdef Table t
+    _check_clock(clock)
+    _check_out(N, actions, rewards, ended)
+    _same((N, clock.shape[0], last.shape[0]), "The rows of states, clock and last")
+    _fill(&t, table)
+    for i in range(N):
+        if pair_of(t, states[i], actions[i]) < 0:
+            raise ValueError(f"State {states[i]} doesn't have the action {actions[i]} of copy {i}.")
+    with nogil:
+        for i in range(N):
+            at = <Clock*> &clock[i, 0]
+            pair = pair_of(t, states[i], actions[i])
+            o = outcome_of(t, pair, at.draw())
+            if o < 0:
+                bad = i
+                break
+            at.step += 1
+            states[i] = last[i] = t.next_states[o]
+            rewards[i] = t.rewards[o]
+            ended[0, i] = t.terminated[o]
+            ended[1, i] = not ended[0, i] and at.late()
+            if go_on and (ended[0, i] or ended[1, i]):
+                at.next_episode()
+                states[i] = table_start(t, at.stream())
+    if bad >= 0:
+        raise ValueError(f"The table has no sound outcome for state {states[bad]} and action {actions[bad]}.")
+
+
+cdef int _check_clock(const int64_t[:, ::1] clock) except -1:
+    if clock.shape[1] != 4:
+        raise ValueError(f"clock must have 4 columns, got {clock.shape[1]}.")
+    return 0
+
+
+cdef int _check_control(int kind, const double[:, ::1] parameters, const int64_t[:, ::1] clock,
+                        const double[:, ::1] states, const float[:, ::1] observations) except -1:
+    _check_clock(clock)
+    if not 0 <= kind < KINDS:
+        raise ValueError(f"kind must be 0 to {KINDS - 1}, got {kind}.")
+    _same((states.shape[0], parameters.shape[0], clock.shape[0], observations.shape[0]), "All rows")
+    _same((width_of(kind), states.shape[1], observations.shape[1]), "A state's numbers and the columns")
+    _same((PARAMETERS, parameters.shape[1]), "The parameters and their columns")
+    return 0
+
+
+cdef int _check_out(Py_ssize_t N, const int64_t[::1] actions, const double[::1] rewards,
+                    const uint8_t[:, ::1] ended) except -1:
+    _same((N, actions.shape[0], rewards.shape[0], ended.shape[1]), "states, actions, rewards and the columns of ended")
+    _same((2, ended.shape[0]), "What can end an episode and the rows of ended")
+    return 0
+
+
+cdef int _fill(Table* t, tuple table) except -1:
+    """Point to the arrays of a table, whose lengths must fit; what they hold is seen to as it is read."""
+    cdef const int64_t[::1] offsets = table[0], indptr = table[2]
+    cdef const int32_t[::1] pair_actions = table[1], next_states = table[4]
+    cdef const double[::1] cumulative = table[3], rewards = table[5], first = table[7]
+    cdef const uint8_t[::1] terminated = table[6]
+    t.n_states, t.n_pairs, t.n_outcomes = first.shape[0], pair_actions.shape[0], next_states.shape[0]
+    _same((t.n_outcomes, cumulative.shape[0], rewards.shape[0], terminated.shape[0]), "The outcomes of a table")
+    _same((t.n_states + 1, offsets.shape[0]), "The states of a table, and one,")
+    _same((t.n_pairs + 1, indptr.shape[0]), "The pairs of a table, and one,")
+    if not t.n_states or not t.n_pairs or not t.n_outcomes:
+        raise ValueError("A table needs at least one state, one pair and one outcome.")
+    t.offsets, t.pair_actions, t.indptr, t.cumulative = &offsets[0], &pair_actions[0], &indptr[0], &cumulative[0]
+    t.next_states, t.rewards, t.terminated, t.start = &next_states[0], &rewards[0], &terminated[0], &first[0]
+    return 0

@@ -1,0 +1,22 @@
+"""Reinforcement learning: a sample is an environment to act in, or a logged observation."""
+
+import importlib
+
+_HOMES = {
+    "FiniteMDP": "skml.reinforcement.mdp",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    """Import a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'skml.reinforcement' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__
