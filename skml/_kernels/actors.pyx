@@ -4,7 +4,7 @@ import numpy as np
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from "actors.hpp" namespace "skml_actors" nogil:
     const Py_ssize_t ROWS
@@ -23,6 +23,41 @@ cdef extern from "choices.hpp" namespace "skml_actors" nogil:
     double drawn(uint64_t, uint64_t, uint64_t) noexcept
     int32_t choose[T](const T*, const uint8_t*, Py_ssize_t, double, double*) noexcept
     void slope_of_choice[T](const T*, const uint8_t*, Py_ssize_t, int32_t, double, double, double*, T*, double*) noexcept
+
+cdef extern from "rollouts.hpp" namespace "skml_actors" nogil:
+    cdef cppclass Clock:
+        pass
+    cdef cppclass ControlWorlds:
+        int kind
+        const double* parameters
+        const double* shift
+        const double* scale
+        Clock* clock
+        double* states
+        int width() noexcept
+    cdef cppclass Record[T]:
+        Py_ssize_t n_steps, n_copies
+        bint go_on
+        T* x
+        int32_t* actions
+        double* reward
+        uint8_t* terminated
+        uint8_t* truncated
+        uint8_t* idle
+        double* totals
+        double* running
+    cdef cppclass Desk[T]:
+        T* x
+        T* y
+        T* space
+        double* powers
+        int64_t* who
+    Py_ssize_t play[T, W](const W&, const Net&, const T*, const Record[T]&, uint64_t, uint64_t, const Desk[T]&) noexcept
+
+cdef extern from "control.hpp" namespace "skml_control" nogil:
+    enum: PARAMETERS, KINDS
+    int width_of(int) noexcept
+    int actions_of(int) noexcept
 
 include "checks.pxi"
 
@@ -187,3 +222,66 @@ def advantages(
             ahead = (reward[t, i] + (0 if terminated[t, i] else discount * next_value[t, i]) - value[t, i]
                      + discount * gae_lambda * ahead)
             out[t, i] = ahead
+
+
+cdef Record[floating] _record(floating[:, ::1] x, int32_t[:, ::1] actions, double[:, ::1] reward,
+                              uint8_t[:, :, ::1] ended, double[:, ::1] totals, double[::1] running, uint8_t[::1] idle,
+                              bint go_on, const Net& net) except *:
+    """Point to what a rollout writes, whose shapes must fit."""
+    cdef Record[floating] r
+    r.n_steps, r.n_copies, r.go_on = actions.shape[0], actions.shape[1], go_on
+    _same((r.n_steps, reward.shape[0], ended.shape[1], totals.shape[0]), "The steps")
+    _same((r.n_copies, reward.shape[1], ended.shape[2], totals.shape[1], running.shape[0], idle.shape[0]), "The copies")
+    if (r.n_steps == 0 or r.n_copies == 0 or x.shape[1] != net.sizes[0] or ended.shape[0] != 2
+            or x.shape[0] < (2 * r.n_steps + 1) * r.n_copies):
+        raise ValueError("A rollout has one step of one copy at least, and x room for (2 T + 1) N rows of the network.")
+    r.x, r.actions, r.reward, r.totals, r.running = &x[0, 0], &actions[0, 0], &reward[0, 0], &totals[0, 0], &running[0]
+    r.terminated, r.truncated, r.idle = &ended[0, 0, 0], &ended[1, 0, 0], &idle[0]
+    return r
+
+
+def play_control(
+    int kind,  # 0: cart and pole, 1: car on a mountain
+    const double[:, ::1] parameters,  # in: (N, 10), of the copies
+    int64_t[:, ::1] clock,  # in, out: (N, 4)
+    double[:, ::1] states,  # in, out: (N, d)
+    const double[:, ::1] scaling,  # in: (2, d), what is taken from observations, and what they are multiplied with
+    const floating[::1] w,  # in: the policy's parameters
+    const int32_t[::1] sizes,  # in
+    int activation,
+    uint64_t seed,
+    uint64_t step,  # the number of the first
+    bint go_on,  # whether a copy whose episode ends begins the next, or is idle from then on
+    floating[:, ::1] x,  # out: ((2 T + 1) N, d): before each step, after the last, then what each truncated one led to
+    int32_t[:, ::1] actions,  # out: (T, N)
+    double[:, ::1] reward,  # out: (T, N)
+    uint8_t[:, :, ::1] ended,  # out: (2, T, N), whether terminated, and whether truncated
+    double[:, ::1] totals,  # out: (T, N), what the episode has earned up to the step
+    double[::1] running,  # in, out: (N,), what it had earned before
+    uint8_t[::1] idle,  # in, out: (N,), which copies take no step
+):
+    """Let copies of a control task act under a policy for T steps; return how many steps were truncated."""
+    cdef Net net = _net(sizes, activation, w.shape[0])
+    cdef Record[floating] r = _record(x, actions, reward, ended, totals, running, idle, go_on, net)
+    cdef ControlWorlds worlds
+    if not 0 <= kind < KINDS:
+        raise ValueError(f"kind must be 0 to {KINDS - 1}, got {kind}.")
+    _same((r.n_copies, parameters.shape[0], clock.shape[0], states.shape[0]), "The copies")
+    _same((width_of(kind), net.sizes[0], states.shape[1], scaling.shape[1]), "A state's numbers and what is made of them")
+    if (clock.shape[1] != 4 or scaling.shape[0] != 2 or parameters.shape[1] != PARAMETERS
+            or net.sizes[net.n_layers] != actions_of(kind)):
+        raise ValueError("clock, scaling, parameters or the network's outputs are not those of the task.")
+    worlds.kind, worlds.parameters, worlds.states = kind, &parameters[0, 0], &states[0, 0]
+    worlds.shift, worlds.scale, worlds.clock = &scaling[0, 0], &scaling[1, 0], <Clock*> &clock[0, 0]
+    cdef floating[::1] room = np.empty(
+        r.n_copies * (net.sizes[0] + net.outputs(net.n_layers)) + net.space(&w[0]), np.asarray(x).dtype)
+    cdef double[::1] powers = np.empty(net.sizes[net.n_layers])
+    cdef int64_t[::1] who = np.empty(r.n_copies, np.int64)
+    cdef Desk[floating] desk
+    cdef Py_ssize_t extra
+    desk.x, desk.powers, desk.who = &room[0], &powers[0], &who[0]
+    desk.y = desk.x + r.n_copies * net.sizes[0]
+    desk.space = desk.y + r.n_copies * net.outputs(net.n_layers)
+    with nogil:
+        extra = play(worlds, net, &w[0], r, seed, step, desk)
+    return extra

@@ -3,7 +3,9 @@
 import numpy as np
 from scipy.special import log_softmax
 
-from skml._kernels.reference.fused import _activated, _derivative, _mixed, _same
+from skml._kernels.reference.environments import _GOLDEN, _MASK, _uniform, step_control
+from skml._kernels.reference.environments import _mixed as _draw_bits
+from skml._kernels.reference.fused import _activated, _derivative, _same
 
 
 def _layers(x, w, sizes, y):
@@ -43,14 +45,13 @@ def _log_probabilities(logits, allowed):
     return log_softmax(np.where(allowed, logits, -np.inf) if len(allowed) else logits.astype(np.float64), axis=1)
 
 
-@np.errstate(over="ignore")
 def act(logits, allowed, seed, step, actions):
     """Draw an action in each copy; chance depends on the seed, the copy and the step alone."""
     _same(len(actions) == len(logits), logits.shape[1] > 0 or len(logits) == 0)
-    bits = _mixed(_mixed(_mixed(seed) + np.arange(len(logits), dtype=np.uint64)) + np.uint64(step))
+    first, step = _draw_bits(~int(seed) & _MASK), int(step)
+    drawn = [_uniform(_draw_bits(first + i * _GOLDEN), step) for i in range(len(logits))]
     cumulative = np.exp(_log_probabilities(logits, allowed)).cumsum(axis=1) if len(logits) else np.empty((0, 1))
-    drawn = (bits >> np.uint64(11)) * 2.0**-53 * cumulative[:, -1]
-    actions[:] = (cumulative <= drawn[:, None]).sum(axis=1)
+    actions[:] = (cumulative <= (drawn * cumulative[:, -1])[:, None]).sum(axis=1)
 
 
 def slopes(logits, actions, allowed, weights, bonus, dz, figures):
@@ -76,3 +77,50 @@ def advantages(reward, value, next_value, terminated, ended, discount, gae_lambd
         over, last = terminated[t] > 0, (terminated[t] > 0) | (ended[t] > 0)
         delta = reward[t] + np.where(over, 0, discount * next_value[t]) - value[t]
         ahead = out[t] = delta + discount * gae_lambda * np.where(last, 0, ahead)
+
+
+def play_control(
+    kind, parameters, clock, states, scaling, w, sizes, activation, seed, step, go_on, x, actions, reward, ended, totals,
+    running, idle,
+):  # fmt: skip
+    """Let copies of a control task act under a policy for T steps; return how many steps were truncated."""
+    (T, N), extra = actions.shape, 0
+    _same(T > 0, N > 0, len(x) >= (2 * T + 1) * N, totals.shape == reward.shape == (T, N), ended.shape == (2, T, N))
+    for t in range(T + 1):
+        x[t * N : (t + 1) * N] = _scaled(states, scaling)
+        if t < T:
+            logits, there = _outputs(x[t * N : (t + 1) * N], w, sizes, activation), idle == 0
+            act(logits, np.empty((0, 0)), seed, step + t, actions[t])
+            last = _stepped(kind, parameters, actions[t], go_on, clock, states, reward[t], ended[:, t], there)
+            extra = _written(x[(T + 1) * N :], extra, _scaled(last, scaling)[ended[1, t] > 0])
+            actions[t, ~there], running[there] = 0, running[there] + reward[t, there]
+            totals[t], over = np.where(there, running, 0), ended[:, t].any(axis=0)
+            running[over], idle[over] = 0, not go_on
+    return extra
+
+
+def _outputs(x, w, sizes, activation):
+    """Return what a network makes of rows."""
+    y = np.empty(len(x) * sizes[1:].sum(), x.dtype)
+    forward(x, w, sizes, activation, y, 1)
+    return y[-len(x) * sizes[-1] :].reshape(len(x), -1)
+
+
+def _scaled(states, scaling):
+    return (states.astype(np.float32) - scaling[0]) * scaling[1]
+
+
+def _written(rows, n, more):
+    rows[n : n + len(more)] = more
+    return n + len(more)
+
+
+def _stepped(kind, parameters, actions, go_on, clock, states, reward, ended, there):
+    """Let the copies that are there take one step; return what it led to."""
+    some, last = (clock[there], states[there]), np.zeros(states.shape, np.float32)
+    seen, reached, paid, over = np.empty_like(last[there]), last[there], reward[there], ended[:, there]
+    step_control(kind, parameters[there], actions[there], go_on, *some, seen, reached, paid, over)
+    clock[there], states[there] = some
+    reward[:], ended[:] = 0, 0
+    last[there], reward[there], ended[:, there] = reached, paid, over
+    return last

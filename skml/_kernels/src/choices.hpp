@@ -6,19 +6,13 @@
 #include <cstdint>
 
 #include "exponential.hpp"
+#include "streams.hpp"
 
 namespace skml_actors {
 
-static inline uint64_t mixed(uint64_t z) {  // splitmix64 (Steele, Lea & Flood 2014)
-    z += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
-// Evenly in [0, 1): a function of the seed, the copy of the environment, and its step.
+// Evenly in [0, 1): a function of the seed, the copy of the environment, and the number of the step.
 static inline double drawn(uint64_t seed, uint64_t copy, uint64_t step) {
-    return double(mixed(mixed(mixed(seed) + copy) + step) >> 11) * 0x1p-53;
+    return skml_streams::uniform(skml_streams::copy_stream(~seed, copy), step);  // what environments draw is of `seed`
 }
 
 // exp(z_k - max z) of the actions that are allowed and 0 of others; returns their sum.
