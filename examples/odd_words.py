@@ -26,7 +26,7 @@ def main():
     X = sentences()
     settings = {"embedding_size": 64, "n_heads": 4, "batching": "pad", "learning_rate": "cosine"}
     model = TransformerLanguageModel(
-        2, context_length=96, learning_rate_init=0.005, max_iter=25, random_state=0, **settings
+        2, context_length=96, learning_rate_init=0.005, max_iter=14, random_state=0, **settings
     )
     model.fit(X)
     print(f"{len(X)} sentences, {model.bits_per_character(X):.2f} bits a letter")

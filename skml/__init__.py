@@ -32,6 +32,7 @@ _PACKAGES = (
     "callback",
     "cluster",
     "decomposition",
+    "displays",
     "ensemble",
     "inspection",
     "language",

@@ -1,4 +1,4 @@
-"""Where displays draw: the axes that they are given, or new ones."""
+"""What displays share: the axes they draw on, given or new, and the refusal of what they cannot draw."""
 
 
 def take_axes(display, ax, **figure):
@@ -29,3 +29,27 @@ def take_axes(display, ax, **figure):
     if "gridspec_kw" not in figure:
         figure["layout"] = "constrained"
     display.figure_, display.ax_ = plt.subplots(**figure)
+
+
+def lacking(display, needed, estimator):
+    """Return the sentence for an estimator that a display can do nothing with.
+
+    Parameters
+    ----------
+    display : type
+        The class of the display.
+    needed : str
+        What the estimator lacks.
+    estimator : object
+        The estimator.
+
+    Returns
+    -------
+    sentence : str
+        For an error.
+    """
+    what = type(estimator).__name__
+    return (
+        f"{display.__name__} needs {needed}, which {what} doesn't have. Of a pipeline or a search, give the fitted "
+        "model inside."
+    )

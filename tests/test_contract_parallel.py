@@ -48,12 +48,13 @@ def test_a_fork_does_not_hang_where_two_jobs_are_asked_for():
     assert set(said.values()) == {"equal", "takes no n_jobs"}
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @each_class
 def test_four_fits_at_once_equal_one_alone(cls, rng):
-    sets = [data(cls, rng, n=300 + 100 * i) for i in range(4)]
-    alone = [answers(make(cls).fit(X, y), X) for X, y in sets]
+    sets, params = [data(cls, rng, n=300 + 100 * i) for i in range(4)], parallel.short(cls)
+    alone = [answers(make(cls, params).fit(X, y), X) for X, y in sets]
     with ThreadPoolExecutor(4) as pool:
-        fitted = list(pool.map(lambda Xy: make(cls).fit(*Xy), sets * 3))
+        fitted = list(pool.map(lambda Xy: make(cls, params).fit(*Xy), sets * 3))
     for number, estimator in enumerate(fitted):
         assert_same(answers(estimator, sets[number % 4][0]), alone[number % 4])
 

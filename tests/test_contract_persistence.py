@@ -82,6 +82,8 @@ def test_joblib_gives_the_same_bits(cls, backend, rng):
 SMALL = {
     "BaggingForest": {"n_estimators": 10, "max_leaf_nodes": 8},
     "BaggingForestRegressor": {"n_estimators": 10, "max_leaf_nodes": 8},
+    "RNNLanguageModel": {"max_iter": 1},
+    "TransformerLanguageModel": {"max_iter": 1},
 }
 
 

@@ -8,7 +8,7 @@ _HOMES = {
     "ConvRegressor": "skml.vision.conv_regressor",
     "FeatureMapDisplay": "skml.vision.displays",
     "FilterDisplay": "skml.vision.displays",
-    "HistoryDisplay": "skml.vision.displays",
+    "HistoryDisplay": "skml.displays",
 }
 
 __all__ = sorted(_HOMES)

@@ -6,13 +6,13 @@ import numpy as np
 from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from skml._labels import class_weighted, codes_of, labels_of, weights_of_classes
 from skml._sklearn import Interval, StrOptions
 from skml.base import fitting
 from skml.network.activations import softmax_forward
 from skml.network.losses import BinaryCrossEntropy, CrossEntropy
 from skml.vision.architectures import with_head
 from skml.vision.base import BODY_CONSTRAINTS, TRAINING_CONSTRAINTS, BaseConvNet, Task
-from skml.vision.targets import class_weighted, codes_of, labels_of, weights_of_classes
 from skml.vision.validation import HeldOut
 
 

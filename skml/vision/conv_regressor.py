@@ -3,12 +3,13 @@
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
 
+from skml._labels import codes_of
 from skml._sklearn import StrOptions
 from skml.base import fitting
 from skml.network.losses import Huber, Squared
 from skml.vision.architectures import with_head
 from skml.vision.base import BODY_CONSTRAINTS, TRAINING_CONSTRAINTS, BaseConvNet, Task
-from skml.vision.targets import codes_of, numbers_of, scale_of
+from skml.vision.targets import numbers_of, scale_of
 from skml.vision.validation import HeldOut
 
 

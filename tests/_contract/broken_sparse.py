@@ -1,9 +1,10 @@
-"""Give an estimator broken sparse matrices, one after another, and print what it says about each.
+"""Give estimators broken sparse matrices, one after another, and print what they say about each.
 
-Usage: python broken_sparse.py CLASS FIRST_CASE. Prints a line of number, case and outcome, with tabs between, for each
-case from FIRST_CASE on; the parent sees from the last line where the process died, if it did.
+Usage: python broken_sparse.py FIRST_CASE CLASS... Prints a line of number, class, case and outcome, with tabs between,
+for each case from FIRST_CASE on; the parent sees from the last line where the process died, if it did.
 """
 
+import functools
 import sys
 
 import numpy as np
@@ -131,27 +132,37 @@ def cases(cls):
     return found
 
 
-def main(name, first):
-    """Run the cases from number `first` on."""
+def trials(name):
+    """Yield the description of each case of a class, and a function that runs it."""
     cls = find(name)
     X, y = data(cls, np.random.default_rng(0), n=30, p=8)
     fitted, fits = make(cls).fit(X, y), learners(cls)
     if accepts(cls, "sparse"):
         make(cls).fit(sound("csr", np.int64), y)  # what isn't broken is accepted
-    for number, (description, method, matrix) in enumerate(cases(cls)):
-        if number < first:
-            continue
-        print(number, description, "", sep="\t", end="", flush=True)
-        try:
-            target = make(cls, fits[method]) if method in fits else fitted
-            getattr(target, method)(matrix, *([y] if method in fits else []))
-            outcome = "accepted"
-        except (ValueError, TypeError) as error:
-            outcome = "refused" if len(str(error).split()) > 3 else f"not a sentence: {error}"
-        except Exception as error:
-            outcome = f"{type(error).__name__}: {error}"
-        print(outcome.replace("\n", " "), flush=True)
+    for description, method, matrix in cases(cls):
+        target = make(cls, fits[method]) if method in fits else fitted
+        yield description, functools.partial(getattr(target, method), matrix, *([y] if method in fits else []))
+
+
+def outcome_of(run):
+    """Run a case and say in a line what came of it."""
+    try:
+        run()
+        return "accepted"
+    except (ValueError, TypeError) as error:
+        return "refused" if len(str(error).split()) > 3 else f"not a sentence: {error}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def main(first, names):
+    """Run the cases from number `first` on."""
+    everything = ((name, *trial) for name in names for trial in trials(name))
+    for number, (name, description, run) in enumerate(everything):
+        if number >= first:
+            print(number, name, description, "", sep="\t", end="", flush=True)
+            print(outcome_of(run).replace("\n", " "), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(int(sys.argv[1]), sys.argv[2:])

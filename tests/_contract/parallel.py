@@ -32,7 +32,7 @@ def n_large(cls):
 
 def short(cls):
     """Return a limit of iterations: enough to see a difference, and soon over."""
-    return {"max_iter": 8} if "max_iter" in cls().get_params() else {}
+    return {"max_iter": 3} if "max_iter" in cls().get_params() else {}
 
 
 def digest(cls, params, X, y):
