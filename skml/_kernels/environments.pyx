@@ -25,9 +25,9 @@ cdef extern from "control.hpp" namespace "skml_control" nogil:
 
 cdef extern from "tables.hpp" namespace "skml_tables" nogil:
     cdef cppclass Table:
-        const int64_t* offsets
+        const int32_t* offsets
         const int32_t* pair_actions
-        const int64_t* indptr
+        const int32_t* indptr
         const double* cumulative
         const int32_t* next_states
         const double* rewards
@@ -37,8 +37,6 @@ cdef extern from "tables.hpp" namespace "skml_tables" nogil:
     int64_t table_start "skml_tables::start"(const Table&, uint64_t) noexcept
     int64_t pair_of(const Table&, int64_t, int64_t) noexcept
     int64_t outcome_of(const Table&, int64_t, double) noexcept
-
-include "checks.pxi"
 
 
 def seed_copies(
@@ -64,7 +62,8 @@ def draws(
     cdef Py_ssize_t i, j, k = out.shape[1]
     cdef uint64_t stream
     _check_clock(clock)
-    _same((clock.shape[0], out.shape[0]), "The rows of clock and out")
+    if clock.shape[0] != out.shape[0]:
+        raise ValueError("The rows of clock and out must agree.")
     for i in range(out.shape[0]):
         stream = episode_stream(<uint64_t> clock[i, 0] + purpose, <uint64_t> clock[i, 1])
         stream = episode_stream(stream, <uint64_t> clock[i, 2])
@@ -106,8 +105,8 @@ def step_control(
     cdef double[WIDTH] reached
     _check_control(kind, parameters, clock, states, observations)
     _check_out(N, actions, rewards, ended)
-    _same((N, last.shape[0]), "The rows of states and last")
-    _same((D, last.shape[1]), "The columns of states and last")
+    if last.shape[0] != N or last.shape[1] != D:
+        raise ValueError("last must have the shape of states.")
     for i in range(N):
         if not 0 <= actions[i] < actions_of(kind):
             raise ValueError(f"actions[{i}] is {actions[i]}, outside 0 to {actions_of(kind) - 1}.")
@@ -129,7 +128,8 @@ def start_table(
     cdef Py_ssize_t i
     cdef Table t
     _check_clock(clock)
-    _same((states.shape[0], clock.shape[0]), "The rows of states and clock")
+    if clock.shape[0] != states.shape[0]:
+        raise ValueError("The rows of states and clock must agree.")
     _fill(&t, table)
     for i in range(states.shape[0]):
         states[i] = table_start(t, (<Clock*> &clock[i, 0]).stream())
@@ -152,7 +152,8 @@ def step_table(
     cdef Table t
     _check_clock(clock)
     _check_out(N, actions, rewards, ended)
-    _same((N, clock.shape[0], last.shape[0]), "The rows of states, clock and last")
+    if clock.shape[0] != N or last.shape[0] != N:
+        raise ValueError("The rows of states, clock and last must agree.")
     _fill(&t, table)
     for i in range(N):
         if pair_of(t, states[i], actions[i]) < 0:
@@ -188,29 +189,32 @@ cdef int _check_control(int kind, const double[:, ::1] parameters, const int64_t
     _check_clock(clock)
     if not 0 <= kind < KINDS:
         raise ValueError(f"kind must be 0 to {KINDS - 1}, got {kind}.")
-    _same((states.shape[0], parameters.shape[0], clock.shape[0], observations.shape[0]), "All rows")
-    _same((width_of(kind), states.shape[1], observations.shape[1]), "A state's numbers and the columns")
-    _same((PARAMETERS, parameters.shape[1]), "The parameters and their columns")
+    cdef Py_ssize_t N = states.shape[0], D = width_of(kind)
+    if parameters.shape[0] != N or clock.shape[0] != N or observations.shape[0] != N:
+        raise ValueError("The rows of states, parameters, clock and observations must agree.")
+    if states.shape[1] != D or observations.shape[1] != D or parameters.shape[1] != PARAMETERS:
+        raise ValueError(f"States and observations must have {D} columns, parameters {PARAMETERS}.")
     return 0
 
 
 cdef int _check_out(Py_ssize_t N, const int64_t[::1] actions, const double[::1] rewards,
                     const uint8_t[:, ::1] ended) except -1:
-    _same((N, actions.shape[0], rewards.shape[0], ended.shape[1]), "states, actions, rewards and the columns of ended")
-    _same((2, ended.shape[0]), "What can end an episode and the rows of ended")
+    if actions.shape[0] != N or rewards.shape[0] != N or ended.shape[1] != N or ended.shape[0] != 2:
+        raise ValueError(f"actions and rewards must have {N} entries, and ended the shape (2, {N}).")
     return 0
 
 
 cdef int _fill(Table* t, tuple table) except -1:
     """Point to the arrays of a table, whose lengths must fit; what they hold is seen to as it is read."""
-    cdef const int64_t[::1] offsets = table[0], indptr = table[2]
+    cdef const int32_t[::1] offsets = table[0], indptr = table[2]
     cdef const int32_t[::1] pair_actions = table[1], next_states = table[4]
     cdef const double[::1] cumulative = table[3], rewards = table[5], first = table[7]
     cdef const uint8_t[::1] terminated = table[6]
     t.n_states, t.n_pairs, t.n_outcomes = first.shape[0], pair_actions.shape[0], next_states.shape[0]
-    _same((t.n_outcomes, cumulative.shape[0], rewards.shape[0], terminated.shape[0]), "The outcomes of a table")
-    _same((t.n_states + 1, offsets.shape[0]), "The states of a table, and one,")
-    _same((t.n_pairs + 1, indptr.shape[0]), "The pairs of a table, and one,")
+    if cumulative.shape[0] != t.n_outcomes or rewards.shape[0] != t.n_outcomes or terminated.shape[0] != t.n_outcomes:
+        raise ValueError("The outcomes of a table must agree in length.")
+    if offsets.shape[0] != t.n_states + 1 or indptr.shape[0] != t.n_pairs + 1:
+        raise ValueError("offsets must have one entry more than states, and indptr one more than pairs.")
     if not t.n_states or not t.n_pairs or not t.n_outcomes:
         raise ValueError("A table needs at least one state, one pair and one outcome.")
     t.offsets, t.pair_actions, t.indptr, t.cumulative = &offsets[0], &pair_actions[0], &indptr[0], &cumulative[0]

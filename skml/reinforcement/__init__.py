@@ -3,7 +3,15 @@
 import importlib
 
 _HOMES = {
+    "Box": "skml.reinforcement.spaces",
+    "CartPole": "skml.reinforcement.control",
+    "Discrete": "skml.reinforcement.spaces",
+    "EnvironmentFailed": "skml.reinforcement.environments",
     "FiniteMDP": "skml.reinforcement.mdp",
+    "MountainCar": "skml.reinforcement.control",
+    "MultiDiscrete": "skml.reinforcement.spaces",
+    "check_env": "skml.reinforcement.checking",
+    "vectorize": "skml.reinforcement.vector",
 }
 
 __all__ = sorted(_HOMES)

@@ -22,9 +22,9 @@ def table_of(rng, n_states=7, n_actions=3, n_outcomes=4):
     """Return a table whose states have from one action to all of them."""
     have = rng.random((n_states, n_actions)) < 0.7
     have[np.arange(n_states), rng.integers(0, n_actions, n_states)] = True
-    offsets = np.append(0, np.cumsum(have.sum(axis=1)))
+    offsets = np.append(0, np.cumsum(have.sum(axis=1))).astype(np.int32)
     counts = rng.integers(1, n_outcomes + 1, offsets[-1])
-    indptr = np.append(0, np.cumsum(counts))
+    indptr = np.append(0, np.cumsum(counts)).astype(np.int32)
     cumulative = np.concatenate([np.cumsum(rng.dirichlet(np.ones(count))) for count in counts])
     next_states = rng.integers(0, n_states, indptr[-1]).astype(np.int32)
     rewards, terminated = rng.normal(size=indptr[-1]), (rng.random(indptr[-1]) < 0.2).astype(np.uint8)
@@ -84,7 +84,13 @@ def test_a_table_is_sampled_with_its_probabilities(seed):
     # One state, one action, four outcomes; the chance that a fair sampler misses any bound is below 1e-9.
     p, n = np.array([0.5, 0.25, 0.2, 0.05]), 40_000
     table = (
-        *(np.array([0, 1]), np.zeros(1, np.int32), np.array([0, 4]), np.cumsum(p), np.zeros(4, np.int32)),
+        *(
+            np.array([0, 1], np.int32),
+            np.zeros(1, np.int32),
+            np.array([0, 4], np.int32),
+            np.cumsum(p),
+            np.zeros(4, np.int32),
+        ),
         *(np.arange(4.0), np.zeros(4, np.uint8), np.ones(1)),
     )
     clock, states, last = seeded(environments, seed, n), np.zeros(n, np.int64), np.empty(n, np.int64)
@@ -104,7 +110,7 @@ def test_draws_depend_on_the_counters_alone(kernels, seed):
     kernels.draws(np.ascontiguousarray(clock[3:5]), 3, narrow)
     np.testing.assert_array_equal(narrow, wide[3:5, :2])
     assert len(np.unique(wide)) == wide.size
-    assert 0 <= wide.min() and wide.max() < 1
+    assert wide.min() >= 0 and wide.max() < 1
     shifted = seeded(kernels, seed, 2, first=4)
     np.testing.assert_array_equal(shifted[:, 0], clock[4:, 0])
 

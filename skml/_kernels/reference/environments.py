@@ -107,7 +107,7 @@ def _pair(table, state, action):
     offsets, pair_actions = table[:2]
     _same(0 <= state < len(offsets) - 1)
     first, end = offsets[state : state + 2].tolist()
-    _same(0 <= first, end <= len(pair_actions))
+    _same(first >= 0, end <= len(pair_actions))
     found = np.flatnonzero(pair_actions[first:end] == action)
     _same(len(found))
     return first + int(found[0])

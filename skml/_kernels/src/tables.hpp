@@ -10,7 +10,7 @@ using skml_streams::uniform;
 // The pairs of state s are offsets[s] to offsets[s + 1], each with an action; the outcomes of pair p are indptr[p] to
 // indptr[p + 1], with their cumulative probabilities, where they lead, what they pay, and whether they end the episode.
 struct Table {
-    const int64_t* offsets; const int32_t* pair_actions; const int64_t* indptr; const double* cumulative;
+    const int32_t* offsets; const int32_t* pair_actions; const int32_t* indptr; const double* cumulative;
     const int32_t* next_states; const double* rewards; const uint8_t* terminated; const double* start;
     int64_t n_states, n_pairs, n_outcomes;
 };
