@@ -6,7 +6,9 @@ __version__ = "0.1.0"
 
 # Public name -> the module that defines it. Nothing is imported before it is asked for.
 _HOMES = {
+    "ActorCritic": "skml.reinforcement",
     "AdaBoost": "skml.ensemble",
+    "AdvantageActorCritic": "skml.reinforcement",
     "BPETokenizer": "skml.language",
     "BaggingForest": "skml.ensemble",
     "BaggingForestRegressor": "skml.ensemble",
@@ -22,6 +24,7 @@ _HOMES = {
     "PCA": "skml.decomposition",
     "QuantileTokenizer": "skml.language",
     "RNNLanguageModel": "skml.language",
+    "Reinforce": "skml.reinforcement",
     "TransformerLanguageModel": "skml.language",
     "WordTokenizer": "skml.language",
     "all_estimators": "skml.inspection",

@@ -3,6 +3,8 @@
 import importlib
 
 _HOMES = {
+    "ActorCritic": "skml.reinforcement.policy_gradient",
+    "AdvantageActorCritic": "skml.reinforcement.policy_gradient",
     "Box": "skml.reinforcement.spaces",
     "CartPole": "skml.reinforcement.control",
     "Discrete": "skml.reinforcement.spaces",
@@ -10,6 +12,7 @@ _HOMES = {
     "FiniteMDP": "skml.reinforcement.mdp",
     "MountainCar": "skml.reinforcement.control",
     "MultiDiscrete": "skml.reinforcement.spaces",
+    "Reinforce": "skml.reinforcement.policy_gradient",
     "check_env": "skml.reinforcement.checking",
     "vectorize": "skml.reinforcement.vector",
 }

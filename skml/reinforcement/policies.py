@@ -301,12 +301,22 @@ class Gaussian:
         figures = np.column_stack([log_p, *(np.full(len(z), v) for v in (entropy, np.exp(log_deviation.min())))])
         return dz.astype(z.dtype), dspread.astype(spread.dtype), figures
 
+    @cached_property
+    def units(self):
+        """What stands for 0, and what for the way from 0 to 1."""
+        bounded = np.isfinite(self.low) & np.isfinite(self.high)
+        low, high = np.where(bounded, self.low, -1.0), np.where(bounded, self.high, 1.0)
+        return (low + high) / 2, np.where(high > low, (high - low) / 2, 1.0)
+
     def played(self, actions):
         """Return actions as the environment takes them: in its own units, within its bounds."""
-        bounded = np.isfinite(self.low) & np.isfinite(self.high)
-        middle = np.where(bounded, np.where(bounded, self.low + self.high, 0) / 2, 0)
-        half = np.where(bounded, np.where(bounded, self.high - self.low, 0) / 2, 1)
+        middle, half = self.units
         return np.clip(middle + half * actions, self.low, self.high)
+
+    def unplayed(self, actions):
+        """Return actions of an environment in the network's numbers."""
+        middle, half = self.units
+        return (actions - middle) / half
 
 
 # ------------------------------------------------------------------------------------------------- actors

@@ -8,8 +8,10 @@ import numpy as np
 from skml import _kernels
 from skml.network.optimizers import Adam, clip_gradient
 from skml.network.schedules import schedule
-from skml.reinforcement.policies import policy_gradient
+from skml.reinforcement.policies import EVERYTHING, policy_gradient
 from skml.reinforcement.returns import explained_variance
+ROWS = 8192  # of a log, that go through the networks at a time
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -105,6 +107,8 @@ class Learnt:
         Of observations.
     earned : Moments or None
         Of discounted returns.
+    best, since : float, int
+        Of a log: the least loss so far, and how many iterations it didn't improve.
     """
 
     actor: object
@@ -116,6 +120,8 @@ class Learnt:
     seed: int
     seen: object = None
     earned: object = None
+    best: float = math.inf
+    since: int = 0
 
 
 def begin(actor, seed):
@@ -146,7 +152,7 @@ class Learner:
         self.g = np.zeros_like(self.flat)
         self.figures = Figures(self.actor.parts[3].stop)
 
-    def snapshot(self):
+    def snapshot(self, **others):
         """Return what was learnt so far."""
         return replace(
             self.learnt,
@@ -158,12 +164,24 @@ class Learner:
             n_episodes=self.n_episodes,
             seen=self.seen,
             earned=self.earned,
+            **others,
         )
 
     def gradient_of_policy(self, x, acts, pulls, g=None):
         """Write the policy's gradient and return its figures, see :func:`policy_gradient`."""
         g = self.g[self.actor.parts[3]] if g is None else g
         return policy_gradient(self.actor, self.flat, x, acts, pulls, g, self.n_threads)
+
+    def gradient_of_rows(self, x, actions, pulls):
+        """Write the policy's gradient of any number of rows, some at a time, and return their figures."""
+        g, parts, figures = self.g[self.actor.parts[3]], np.zeros_like(self.g[self.actor.parts[3]]), []
+        for start in range(0, len(x), ROWS):
+            some = slice(start, start + ROWS)
+            acts, pull = (actions[some], EVERYTHING), tuple(pull[some] for pull in pulls)
+            figures.append(self.gradient_of_policy(x[some], acts, pull))
+            parts += g
+        g[:] = parts
+        return np.concatenate(figures)
 
     def values(self, x):
         """Return the outputs of all the critic's layers."""
@@ -187,12 +205,15 @@ class Learner:
             moments = (moment[part] for moment in self.moments)
             self.optimizer.update(self.flat[part], self.g[part], moments, self.counts[which], rate)
 
-    def teach(self, x, target, weights, n_steps):
+    def teach(self, x, target, weights, n_steps, columns=0):
         """Take steps of the critic alone towards targets of rows, of which each counts with a weight."""
+        chosen = np.arange(len(x)), columns
         for _ in range(n_steps):
             y = self.values(x)
-            gap = self.actor.critic.outputs(y, len(x))[:, 0] - target
-            self.gradient_of_critic(x, y, (2 * weights * gap).astype(x.dtype)[:, None])
+            outputs = self.actor.critic.outputs(y, len(x))
+            dz = np.zeros_like(outputs)
+            dz[chosen] = 2 * weights * (outputs[chosen] - target)
+            self.gradient_of_critic(x, y, dz)
             self.descend(of_policy=False)
 
     def require_finite(self):
