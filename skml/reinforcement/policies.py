@@ -336,14 +336,14 @@ class Actor:
         From features to what the head takes.
     critic : Mlp or None
         From features to V(s), or to Q(s, .).
-    dtype : dtype
-        float32 or float64.
+    dtype : {"float32", "float64"}
+        Of parameters and features.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skml.reinforcement.policies import Actor, Encoder, Mlp, Softmax
-    >>> actor = Actor(Encoder(np.array([[0.0], [1.0]])), Softmax(2), Mlp((1, 2)), Mlp((1, 1)), np.float64)
+    >>> actor = Actor(Encoder(np.array([[0.0], [1.0]])), Softmax(2), Mlp((1, 2)), Mlp((1, 1)), "float64")
     >>> actor.initial(np.random.default_rng(0))
     Parameters(6 numbers of float64 in 4 arrays)
     """
@@ -352,7 +352,7 @@ class Actor:
     head: object
     policy: Mlp
     critic: Mlp | None
-    dtype: object
+    dtype: str
 
     def specs(self):
         """Return the arrays of the policy, then those of the critic, in the order in which they lie."""

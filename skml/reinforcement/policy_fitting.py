@@ -67,7 +67,7 @@ def _actor(agent, encoder, head, dtype, plan):
     policy = Mlp((*sizes, head.n_outputs), agent.activation, 0.01)
     n_values = head.n_outputs if plan.critic == "q" else 1
     critic = Mlp((*sizes, n_values), agent.activation) if plan.baseline == "value" else None
-    return Actor(encoder, head, policy, critic, np.dtype(dtype))
+    return Actor(encoder, head, policy, critic, np.dtype(dtype).name)
 
 
 def plan_of(agent, **others):
@@ -295,7 +295,7 @@ def _in_chunks(agent, observations, take, width):
     actor, n_threads = learnt.actor, threads_of(agent)
     w = learnt.flat[actor.parts[0]]
     found = np.empty((len(observations), width), dtype=actor.dtype)
-    bytes_per_row = (actor.policy.n_kept + 2 * actor.policy.sizes[0]) * actor.dtype.itemsize
+    bytes_per_row = (actor.policy.n_kept + 2 * actor.policy.sizes[0]) * found.itemsize
     for rows in chunk_slices(len(observations), bytes_per_row):
         x = actor.features(observations[rows])
         found[rows] = take(actor.policy, actor.policy.forward(x, w, n_threads), len(x))

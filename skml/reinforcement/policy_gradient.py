@@ -158,7 +158,7 @@ class Reinforce(BaseAgent):
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always are.)
     normalize_rewards : bool, default=False
         Whether rewards are divided by the deviation of the discounted returns so far.
-    max_iter : int, default=100
+    max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
         Without rewards, learning from a log ends when ten iterations improve the loss by less.
@@ -267,7 +267,7 @@ class Reinforce(BaseAgent):
         max_episode_steps=None,
         normalize_observations=False,
         normalize_rewards=False,
-        max_iter=100,
+        max_iter=200,
         tol=1e-4,
         behavior=None,
         max_ratio=10.0,
@@ -323,7 +323,7 @@ class ActorCritic(BaseAgent):
         (Q(s, a) - V(s)) grad ln pi(a|s) with V(s) = sum_b pi(b|s) Q(s, b), and Q(s, a) learns r + discount V(s').
     value_weight : float, default=0.5
         Of the critic's squared error, beside the policy's loss.
-    learning_rate_init : float, default=0.0005
+    learning_rate_init : float, default=0.001
         The rate of Adam (Kingma & Ba 2015).
     learning_rate : {"constant", "step", "cosine", "one_cycle"} or callable, default="cosine"
         How the rate goes on in environments, see :func:`skml.network.schedule`; from logs it is constant.
@@ -343,7 +343,7 @@ class ActorCritic(BaseAgent):
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always are.)
     normalize_rewards : bool, default=False
         Whether rewards are divided by the deviation of the discounted returns so far.
-    max_iter : int, default=100
+    max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
         Without rewards, learning from a log ends when ten iterations improve the loss by less.
@@ -440,7 +440,7 @@ class ActorCritic(BaseAgent):
         activation="tanh",
         critic="v",
         value_weight=0.5,
-        learning_rate_init=0.0005,
+        learning_rate_init=0.001,
         learning_rate="cosine",
         discount=0.99,
         entropy_weight=0.0,
@@ -450,7 +450,7 @@ class ActorCritic(BaseAgent):
         max_episode_steps=None,
         normalize_observations=False,
         normalize_rewards=False,
-        max_iter=100,
+        max_iter=200,
         tol=1e-4,
         behavior=None,
         max_ratio=10.0,
@@ -529,7 +529,7 @@ class AdvantageActorCritic(BaseAgent):
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always are.)
     normalize_rewards : bool, default=False
         Whether rewards are divided by the deviation of the discounted returns so far.
-    max_iter : int, default=100
+    max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
         Without rewards, learning from a log ends when ten iterations improve the loss by less.
@@ -642,7 +642,7 @@ class AdvantageActorCritic(BaseAgent):
         max_episode_steps=None,
         normalize_observations=False,
         normalize_rewards=False,
-        max_iter=100,
+        max_iter=200,
         tol=1e-4,
         behavior=None,
         max_ratio=10.0,

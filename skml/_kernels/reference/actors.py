@@ -42,7 +42,8 @@ def backward(x, w, sizes, activation, y, dz, g, n_threads):
 def _log_probabilities(logits, allowed):
     """Return those of each row, minus infinity where an action isn't allowed."""
     _same(len(allowed) == 0 or allowed.shape == logits.shape and allowed.any(axis=1).all())
-    return log_softmax(np.where(allowed, logits, -np.inf) if len(allowed) else logits.astype(np.float64), axis=1)
+    exact = logits.astype(np.float64)
+    return log_softmax(np.where(allowed, exact, -np.inf) if len(allowed) else exact, axis=1)
 
 
 def act(logits, allowed, seed, step, actions):
