@@ -22,10 +22,12 @@ _HOMES = {
     "MatrixFactorization": "skml.recommendation",
     "NeighborhoodFilter": "skml.recommendation",
     "PCA": "skml.decomposition",
+    "PolicyIteration": "skml.reinforcement",
     "QuantileTokenizer": "skml.language",
     "RNNLanguageModel": "skml.language",
     "Reinforce": "skml.reinforcement",
     "TransformerLanguageModel": "skml.language",
+    "ValueIteration": "skml.reinforcement",
     "WordTokenizer": "skml.language",
     "all_estimators": "skml.inspection",
     "show_versions": "skml.inspection",
@@ -40,6 +42,7 @@ _PACKAGES = (
     "inspection",
     "language",
     "recommendation",
+    "reinforcement",
     "vision",
 )
 

@@ -206,18 +206,20 @@ class Environment:
         After so many steps an episode is cut off (`truncated`); None for no limit.
     render_mode : {"ansi", "rgb_array"}
         What :meth:`render` returns: text, or an array of pixels.
+    outcomes : object or None, default=None
+        What a finite world's `P`, `mdp` and `initial_state_distrib` are made of.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}
     spec = None
 
-    def __init__(self, dynamics, observation_space, n_actions, max_episode_steps, render_mode):
+    def __init__(self, dynamics, observation_space, n_actions, max_episode_steps, render_mode, outcomes=None):
         self.dynamics, self.observation_space, self.action_space = dynamics, observation_space, Discrete(n_actions)
         self.max_episode_steps = checked_limit(max_episode_steps)
         if render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode must be among {self.metadata['render_modes']}, got {render_mode!r}.")
         self.render_mode = render_mode
-        self.last_action = None
+        self.last_action, self.outcomes = None, outcomes
         self._lockstep = Lockstep(dynamics, 1, self.max_episode_steps or 0, go_on=False)
         self._phase = "new"  # then "playing", then "over"
 
@@ -309,6 +311,26 @@ class Environment:
             raise ValueError(f"{state!r} is no state of {self!r}.")
         here[0] = state
 
+    def _known_outcomes(self):
+        if self.outcomes is None:
+            raise AttributeError(f"{type(self).__name__} has no table of transitions.")
+        return self.outcomes
+
+    @property
+    def P(self):
+        """Of a finite world: ``P[s][a] = [(probability, next state, reward, terminated), ...]``, as in Gymnasium."""
+        return self._known_outcomes().listed()
+
+    @property
+    def mdp(self):
+        """Of a finite world: the :class:`FiniteMDP` that it is, with discount 0.99."""
+        return self._known_outcomes().mdp()
+
+    @property
+    def initial_state_distrib(self):
+        """Of a finite world: how likely an episode begins in each state, (n_states,)."""
+        return self._known_outcomes().start
+
     def render(self):
         """Return what the world looks like now.
 
@@ -372,9 +394,19 @@ class MDPEnvironment(Environment):
         arrays += (outcomes.next_states, outcomes.rewards, outcomes.ends, outcomes.start_cumulative)
         have = mdp.available
         masks = None if have[~mdp.terminal].all() else have
-        self.mdp = mdp
+        self._mdp = mdp
         table = Table(tuple(np.ascontiguousarray(array) for array in arrays), mdp.n_actions, masks)
         super().__init__(table, Discrete(mdp.n_states), mdp.n_actions, max_episode_steps, "ansi")
+
+    @property
+    def mdp(self):
+        """The process that is played."""
+        return self._mdp
+
+    @property
+    def initial_state_distrib(self):
+        """How likely an episode begins in each state, (n_states,)."""
+        return self._mdp.start
 
 
 def checked_limit(max_episode_steps):

@@ -71,7 +71,7 @@ def vectorize(envs, n_envs=None, max_episode_steps=None):
     >>> reward
     array([1., 1., 1.])
     """
-    worlds = [_world(env) for env in _listed(envs)]
+    worlds = [playable(env) for env in _listed(envs)]
     limit = checked_limit(max_episode_steps)
     if len(worlds) == 1 and is_vector(worlds[0]):
         return GymnasiumVector(worlds[0], limit)
@@ -94,7 +94,7 @@ def _listed(envs):
     return listed
 
 
-def _world(env):
+def playable(env):
     """Return an environment that plays a FiniteMDP, and anything else as it is."""
     return MDPEnvironment(env) if hasattr(env, "outcomes") and hasattr(env, "transitions") else env
 
@@ -122,12 +122,12 @@ def require_same_spaces(worlds):
     return spaces[0]
 
 
-def checked_number(n_envs):
-    """Return a number of copies; raise a ValueError if it is no whole number from 1."""
-    whole = isinstance(n_envs, (int, np.integer)) and not isinstance(n_envs, bool)
-    if not whole or n_envs < 1:
-        raise ValueError(f"n_envs must be a whole number from 1, got {n_envs!r}.")
-    return int(n_envs)
+def checked_number(number, name="n_envs"):
+    """Return a number; raise a ValueError that names it if it is no whole number from 1."""
+    whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+    if not whole or number < 1:
+        raise ValueError(f"{name} must be a whole number from 1, got {number!r}.")
+    return int(number)
 
 
 # ------------------------------------------------------------------------------------------------ our own
@@ -247,8 +247,12 @@ class PythonCopies:
     def reset(self, seed, first=0):
         """Begin the episodes of copies numbered from `first`: each copy is seeded once, and draws on from there."""
         self.steps[:] = 0
-        seeds = copy_streams(seed, first, self.n_envs)[:, 0] & 0x7FFFFFFF
+        seeds = self.seeds(seed, first)
         return self._stacked([self._begin(i, int(seeds[i])) for i in range(self.n_envs)])
+
+    def seeds(self, seed, first):
+        """Return the seeds of copies numbered from `first`, (N,), which any environment takes."""
+        return copy_streams(seed, first, self.n_envs)[:, 0] & 0x7FFFFFFF
 
     def step(self, actions):
         """Take one step of all copies."""

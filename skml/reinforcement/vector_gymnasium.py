@@ -23,8 +23,8 @@ class GymnasiumVector:
     def __init__(self, env, limit):
         if limit is not None:
             raise ValueError(
-                f"{type(env).__name__} steps its copies itself, so max_episode_steps can't be set here: set it "
-                "where it is made (gymnasium.make_vec(..., max_episode_steps=...))."
+                f"{type(env).__name__} steps its copies itself, so max_episode_steps can't be set here: set it where "
+                "it is made (gymnasium.make_vec(..., max_episode_steps=...))."
             )
         self.env, self.n_envs = env, int(env.num_envs)
         self.raw_observations, self.raw_actions = env.single_observation_space, env.single_action_space

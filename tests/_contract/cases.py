@@ -9,6 +9,7 @@ from sklearn.base import is_classifier, is_clusterer, is_regressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 import skml
@@ -128,6 +129,12 @@ VARIANTS = {
         {"n_components": "mle"},
         {"n_components": 3, "whiten": True},
     ],
+    "PolicyIteration": [{"evaluation": "sweeps"}, {"discretizer": FunctionTransformer(np.rint)}],
+    "ValueIteration": [
+        {"algorithm": "prioritized"},
+        {"algorithm": "gauss-seidel", "discretizer": FunctionTransformer(np.rint)},
+        {"horizon": 3},
+    ],
 }
 
 # Methods that answer for rows of X; every one that an estimator has is compared.
@@ -207,8 +214,16 @@ def data(cls, rng, n=90, p=8):
 
 
 def with_recurring_ids(cls, X):
-    """Return X whose users and items recur: if each row had its own, a recommender would have nothing to learn."""
+    """Return X whose users and items, or states, recur: if each row had its own, there would be nothing to learn."""
+    if takes_rows_for_states(cls):
+        cells, turns = np.rint(X[:, :2] / 4), np.arange(X.shape[1] - 2)
+        return np.c_[cells, cells @ [np.cos(turns), np.sin(turns)]]
     return np.c_[np.rint(X[:, :2]), X[:, 2:]] if hasattr(cls, "recommend") else X
+
+
+def takes_rows_for_states(cls):
+    """Tell whether each distinct row is a state of its own: planners and tabular agents."""
+    return "discretizer" in inspect.signature(cls).parameters
 
 
 def target(cls, X, groups):
