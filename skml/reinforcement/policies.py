@@ -14,8 +14,6 @@ from skml import _kernels
 from skml.network.activations import CODES
 from skml.network.parameters import Parameters, Spec, initialize, orthogonal
 
-__all__ = ["Actor", "Encoder", "Gaussian", "Mlp", "Softmax"]
-
 ACTIVATIONS = ("identity", "leaky_relu", "relu", "sigmoid", "tanh")
 EVERYTHING = np.empty((0, 0), dtype=np.uint8)  # the mask that allows all actions
 LN_2PI = math.log(2 * math.pi)
@@ -184,7 +182,8 @@ class Softmax:
     --------
     >>> import numpy as np
     >>> from skml.reinforcement.policies import Softmax
-    >>> dz, _, figures = Softmax(2).slopes(np.zeros((1, 2)), np.empty(0), np.array([1], np.int32), np.ones(1), np.zeros(1))
+    >>> taken, weight, bonus = np.array([1], np.int32), np.ones(1), np.zeros(1)
+    >>> dz, _, figures = Softmax(2).slopes(np.zeros((1, 2)), np.empty(0), taken, weight, bonus)
     >>> dz, figures.round(3)  # ln pi, the entropy, the least probability
     (array([[ 0.5, -0.5]]), array([[-0.693,  0.693,  0.5  ]]))
     """
@@ -369,7 +368,7 @@ class Actor:
 
     @cached_property
     def parts(self):
-        """Where the policy's network, its spread and the critic lie in the flat array, and what the policy is in all."""
+        """Where the policy's network, its spread, the critic and the whole policy lie in the flat array."""
         end = self.policy.n_parameters
         last = end + self.head.n_spreads
         total = last + (self.critic.n_parameters if self.critic else 0)

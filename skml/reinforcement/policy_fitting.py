@@ -86,7 +86,12 @@ def plan_of(agent, **others):
 
 
 def _attributes(learnt, history):
-    return {"learnt_": learnt, "history_": history, "n_steps_": learnt.n_steps, "n_iter_": len(next(iter(history.values())))}
+    return {
+        "learnt_": learnt,
+        "history_": history,
+        "n_steps_": learnt.n_steps,
+        "n_iter_": len(next(iter(history.values()))),
+    }
 
 
 def _seed(agent):
@@ -102,7 +107,7 @@ def learn_in_worlds(agent, worlds, plan, goes_on, n_iter=None):
     Parameters
     ----------
     agent : BaseAgent
-        Whose fitted attributes are set; ``agent._steps_of(vector, plan, learnt, n_threads)`` gives the steps of learning.
+        Whose fitted attributes are set; ``agent._steps_of(vector, plan, learnt, n_threads)`` gives the steps.
     worlds : list
         Environments and decision processes.
     plan : Plan
@@ -160,32 +165,34 @@ def _going_on(agent, actor):
 
 def warn_of_failure(agent):
     """Say why returns did not rise, if they did not, and what helps."""
-    history = agent.history_
+    history, n_actions = agent.history_, getattr(agent.action_space_, "n", None)
     returns = np.array(history["mean_return"])
-    snr, boundary = (np.array(history[name]) for name in ("gradient_snr", "boundary_distance"))
-    heard = np.isfinite(returns)
-    quarter = int(heard.sum()) // 4
-    if quarter < 2:
+    returns = returns[np.isfinite(returns)]
+    quarter = len(returns) // 4
+    if quarter < 2 or _rose(returns[:quarter], returns[-quarter:]):
         return
-    known = returns[heard]
-    gained = known[-quarter:].mean() - known[:quarter].mean()
-    if gained > 2 * known[:quarter].std() / np.sqrt(quarter) or gained > 0.05 * abs(known[:quarter].mean()):
-        return
-    name, n_actions = type(agent).__name__, getattr(agent.action_space_, "n", None)
-    if n_actions and boundary[-quarter:].mean() < 0.02 / n_actions:
+    snr, boundary = (np.nanmean(history[name][-quarter:]) for name in ("gradient_snr", "boundary_distance"))
+    if n_actions and boundary < 0.02 / n_actions:
         cause = (
-            f"the policy is stuck at the boundary of the simplex (the least probability of an action is "
-            f"{boundary[-quarter:].mean():.2g}), where gradients vanish: raise entropy_weight or lower learning_rate_init"
+            "the policy is stuck at the boundary of the simplex, where gradients vanish (the least probability of an "
+            f"action is {boundary:.2g}): raise entropy_weight, or lower learning_rate_init"
         )
-    elif np.nanmean(snr[-quarter:]) < 2:
+    elif snr < 2:
         cause = (
-            f"cancellation: the terms of the gradient cancel each other (its signal-to-noise ratio is "
-            f"{np.nanmean(snr[-quarter:]):.2g}, 1 is mere noise): give more n_envs or n_steps, a baseline='value', a lower "
-            "discount or gae_lambda, or an environment whose rewards are less rare"
+            f"cancellation: the terms of the gradient cancel each other (its signal-to-noise ratio is {snr:.2g}, mere "
+            "noise gives 1): raise n_envs or n_steps, take baseline='value' or a lower discount or gae_lambda, or an "
+            "environment whose rewards are less rare"
         )
     else:
         return
+    name = type(agent).__name__
     warn_caller(f"{name} ended with returns no higher than at its start; {cause}.", ConvergenceWarning)
+
+
+def _rose(first, last):
+    """Tell whether returns rose: by more than two standard errors, or a twentieth."""
+    gain = last.mean() - first.mean()
+    return gain > 2 * first.std() / np.sqrt(len(first)) or gain > 0.05 * abs(first.mean())
 
 
 # ----------------------------------------------------------------------------------------------------- logs

@@ -126,8 +126,8 @@ def _n_features_out(self):
 class Reinforce(BaseAgent):
     """REINFORCE: learns a policy from whole episodes, with or without a baseline.
 
-    Each update plays an episode in each of `n_envs` copies and follows g = sum_t (Q_t - b_t) grad ln pi(a_t|s_t), where Q_t
-    is the discounted return from t on and b_t a baseline that knows nothing of a_t [1]_.
+    Each update plays an episode in each of `n_envs` copies and follows g = sum_t (Q_t - b_t) grad ln pi(a_t|s_t), where
+    Q_t is the discounted return from t on and b_t a baseline that knows nothing of a_t [1]_.
 
     Parameters
     ----------
@@ -155,7 +155,8 @@ class Reinforce(BaseAgent):
     max_episode_steps : int or None, default=None
         After how many steps an episode is cut off; None leaves that to the environment.
     normalize_observations : bool, default=False
-        Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always are.)
+        Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
+        are.)
     normalize_rewards : bool, default=False
         Whether rewards are divided by the deviation of the discounted returns so far.
     max_iter : int, default=200
@@ -179,11 +180,11 @@ class Reinforce(BaseAgent):
     classes_ : ndarray of shape (n_actions,)
         The actions, where there are some to choose among.
     history_ : dict of str to list
-        Per iteration (an update), in environments "mean_return" (of the episodes that ended; the last one known where none did),
-        "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the least probability of an action)
-        of the policy, averaged over states,
-        and but for baseline=None "explained_variance" of the returns by the baseline. From a log without rewards "loss" (the negative
-        mean log-likelihood), from one with rewards "objective" and "effective_share" (of the rows, by their weights).
+        Per iteration (an update), in environments "mean_return" (of the episodes that ended; the last one known where
+        none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the least
+        probability of an action) of the policy, averaged over states, and but for baseline=None "explained_variance" of
+        the returns by the baseline. From a log without rewards "loss" (the negative mean log-likelihood), from one with
+        rewards "objective" and "effective_share" (of the rows, by their weights).
     learnt_ : object
         The networks ``learnt_.actor``, their numbers ``learnt_.flat``, and what is needed to go on.
     n_iter_ : int
@@ -210,24 +211,26 @@ class Reinforce(BaseAgent):
     **Bias.** With discount=1 the gradient is unbiased where episodes terminate. With a discount below 1 it is that of
     no objective (Nota & Thomas 2020), as later steps count as much as earlier ones; that is what is used everywhere.
 
-    **Actions** that are floats (a Box) are drawn from normal distributions around what the network says, whose deviations
-    are learnt as well; `predict` returns the means.
+    **Actions** that are floats (a Box) are drawn from normal distributions around what the network says, whose
+    deviations are learnt as well; `predict` returns the means.
 
-    **What goes wrong** shows in ``history_``. "gradient_snr" is |g|^2 / (s^2 / n) of the mean g of n gradients (of episodes) whose
-    numbers have variances that add up to s^2: mere noise gives 1. Where returns have not risen, a ConvergenceWarning names
-    what the matter was, cancellation or a policy stuck at the boundary of the simplex, and what helps.
+    **What goes wrong** shows in ``history_``. "gradient_snr" is |g|^2 / (s^2 / n) of the mean g of n gradients (of
+    episodes) whose numbers have variances that add up to s^2: mere noise gives 1. Where returns have not risen, a
+    ConvergenceWarning names what the matter was, cancellation or a policy stuck at the boundary of the simplex, and
+    what helps.
 
-    **Logs.** Without rewards every return is 1: the policy gradient is maximum likelihood, over all rows at a time, so that
-    neither their order nor weights written as copies matter. With rewards the policy starts at an estimate of the one that
-    wrote the log, b, and follows E[rho A grad ln pi(a|s)] over the rows, with the ratio rho = pi(a|s) / b(a|s), cut off at
-    `max_ratio`, and A is the return, less the baseline [3]_: the gradient of what one step of pi is worth, if b goes on after it.
+    **Logs.** Without rewards every return is 1: the policy gradient is maximum likelihood, over all rows at a time, so
+    that neither their order nor weights written as copies matter. With rewards the policy starts at an estimate of the
+    one that wrote the log, b, and follows E[rho A grad ln pi(a|s)] over the rows, with the ratio rho = pi(a|s) /
+    b(a|s), cut off at `max_ratio`, and A is the return, less the baseline [3]_: the gradient of what one step of pi is
+    worth, if b goes on after it.
 
     **If an environment raises**, what the last finished iteration had learnt is kept, with a warning.
 
     References
     ----------
-    .. [1] R. J. Williams (1992). Simple statistical gradient-following algorithms for connectionist reinforcement learning.
-       Machine Learning 8, 229-256.
+    .. [1] R. J. Williams (1992). Simple statistical gradient-following algorithms for connectionist reinforcement
+       learning. Machine Learning 8, 229-256.
     .. [2] C. Nota and P. S. Thomas (2020). Is the policy gradient a gradient? AAMAS.
     .. [3] T. Degris, M. White and R. S. Sutton (2012). Off-policy actor-critic. ICML.
 
@@ -340,7 +343,8 @@ class ActorCritic(BaseAgent):
     max_episode_steps : int or None, default=None
         After how many steps an episode is cut off; None leaves that to the environment.
     normalize_observations : bool, default=False
-        Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always are.)
+        Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
+        are.)
     normalize_rewards : bool, default=False
         Whether rewards are divided by the deviation of the discounted returns so far.
     max_iter : int, default=200
@@ -364,11 +368,11 @@ class ActorCritic(BaseAgent):
     classes_ : ndarray of shape (n_actions,)
         The actions, where there are some to choose among.
     history_ : dict of str to list
-        Per iteration (of 2048 steps or more), in environments "mean_return" (of the episodes that ended; the last one known where none did),
-        "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the least probability of an action)
-        of the policy, averaged over states,
-        and "explained_variance" of what the critic learns by what it said. From a log without rewards "loss" (the negative
-        mean log-likelihood), from one with rewards "objective" and "effective_share" (of the rows, by their weights).
+        Per iteration (of 2048 steps or more), in environments "mean_return" (of the episodes that ended; the last one
+        known where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the
+        least probability of an action) of the policy, averaged over states, and "explained_variance" of what the critic
+        learns by what it said. From a log without rewards "loss" (the negative mean log-likelihood), from one with
+        rewards "objective" and "effective_share" (of the rows, by their weights).
     learnt_ : object
         The networks ``learnt_.actor``, their numbers ``learnt_.flat``, and what is needed to go on.
     n_iter_ : int
@@ -389,20 +393,22 @@ class ActorCritic(BaseAgent):
 
     Notes
     -----
-    **Time limits.** A step that terminates has nothing after it; one that is truncated has the value of the state that it
-    led to.
+    **Time limits.** A step that terminates has nothing after it; one that is truncated has the value of the
+    state that it led to.
 
-    **Actions** that are floats (a Box) are drawn from normal distributions around what the network says, whose deviations
-    are learnt as well; `predict` returns the means.
+    **Actions** that are floats (a Box) are drawn from normal distributions around what the network says, whose
+    deviations are learnt as well; `predict` returns the means.
 
-    **What goes wrong** shows in ``history_``. "gradient_snr" is |g|^2 / (s^2 / n) of the mean g of n gradients (of updates) whose
-    numbers have variances that add up to s^2: mere noise gives 1. Where returns have not risen, a ConvergenceWarning names
-    what the matter was, cancellation or a policy stuck at the boundary of the simplex, and what helps.
+    **What goes wrong** shows in ``history_``. "gradient_snr" is |g|^2 / (s^2 / n) of the mean g of n gradients (of
+    updates) whose numbers have variances that add up to s^2: mere noise gives 1. Where returns have not risen, a
+    ConvergenceWarning names what the matter was, cancellation or a policy stuck at the boundary of the simplex, and
+    what helps.
 
-    **Logs.** Without rewards every return is 1: the policy gradient is maximum likelihood, over all rows at a time, so that
-    neither their order nor weights written as copies matter. With rewards the policy starts at an estimate of the one that
-    wrote the log, b, and follows E[rho A grad ln pi(a|s)] over the rows, with the ratio rho = pi(a|s) / b(a|s), cut off at
-    `max_ratio`, and A is the error of the critic, or with critic="q" Q(s, a) - V(s) [3]_: the gradient of what one step of pi is worth, if b goes on after it.
+    **Logs.** Without rewards every return is 1: the policy gradient is maximum likelihood, over all rows at a time, so
+    that neither their order nor weights written as copies matter. With rewards the policy starts at an estimate of the
+    one that wrote the log, b, and follows E[rho A grad ln pi(a|s)] over the rows, with the ratio rho = pi(a|s) /
+    b(a|s), cut off at `max_ratio`, and A is the error of the critic, or with critic="q" Q(s, a) - V(s) [3]_: the
+    gradient of what one step of pi is worth, if b goes on after it.
 
     **If an environment raises**, what the last finished iteration had learnt is kept, with a warning.
 
@@ -526,7 +532,8 @@ class AdvantageActorCritic(BaseAgent):
     max_episode_steps : int or None, default=None
         After how many steps an episode is cut off; None leaves that to the environment.
     normalize_observations : bool, default=False
-        Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always are.)
+        Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
+        are.)
     normalize_rewards : bool, default=False
         Whether rewards are divided by the deviation of the discounted returns so far.
     max_iter : int, default=200
@@ -550,11 +557,11 @@ class AdvantageActorCritic(BaseAgent):
     classes_ : ndarray of shape (n_actions,)
         The actions, where there are some to choose among.
     history_ : dict of str to list
-        Per iteration (of 2048 steps or more), in environments "mean_return" (of the episodes that ended; the last one known where none did),
-        "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the least probability of an action)
-        of the policy, averaged over states,
-        and "explained_variance" of what the critic learns by what it said. From a log without rewards "loss" (the negative
-        mean log-likelihood), from one with rewards "objective" and "effective_share" (of the rows, by their weights).
+        Per iteration (of 2048 steps or more), in environments "mean_return" (of the episodes that ended; the last one
+        known where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the
+        least probability of an action) of the policy, averaged over states, and "explained_variance" of what the critic
+        learns by what it said. From a log without rewards "loss" (the negative mean log-likelihood), from one with
+        rewards "objective" and "effective_share" (of the rows, by their weights).
     learnt_ : object
         The networks ``learnt_.actor``, their numbers ``learnt_.flat``, and what is needed to go on.
     n_iter_ : int
@@ -575,23 +582,25 @@ class AdvantageActorCritic(BaseAgent):
 
     Notes
     -----
-    **Time limits.** A step that terminates has nothing after it; one that is truncated has the value of the state that it
-    led to.
+    **Time limits.** A step that terminates has nothing after it; one that is truncated has the value of the
+    state that it led to.
 
-    **Speed.** The steps of skml's own control tasks between two updates are one call of a kernel; of other environments it
-    computes the policy.
+    **Speed.** The steps of skml's own control tasks between two updates are one call of a kernel; of other environments
+    it computes the policy.
 
-    **Actions** that are floats (a Box) are drawn from normal distributions around what the network says, whose deviations
-    are learnt as well; `predict` returns the means.
+    **Actions** that are floats (a Box) are drawn from normal distributions around what the network says, whose
+    deviations are learnt as well; `predict` returns the means.
 
-    **What goes wrong** shows in ``history_``. "gradient_snr" is |g|^2 / (s^2 / n) of the mean g of n gradients (of updates) whose
-    numbers have variances that add up to s^2: mere noise gives 1. Where returns have not risen, a ConvergenceWarning names
-    what the matter was, cancellation or a policy stuck at the boundary of the simplex, and what helps.
+    **What goes wrong** shows in ``history_``. "gradient_snr" is |g|^2 / (s^2 / n) of the mean g of n gradients (of
+    updates) whose numbers have variances that add up to s^2: mere noise gives 1. Where returns have not risen, a
+    ConvergenceWarning names what the matter was, cancellation or a policy stuck at the boundary of the simplex, and
+    what helps.
 
-    **Logs.** Without rewards every return is 1: the policy gradient is maximum likelihood, over all rows at a time, so that
-    neither their order nor weights written as copies matter. With rewards the policy starts at an estimate of the one that
-    wrote the log, b, and follows E[rho A grad ln pi(a|s)] over the rows, with the ratio rho = pi(a|s) / b(a|s), cut off at
-    `max_ratio`, and A is the advantage, over as many steps as `gae_lambda` reaches [3]_: the gradient of what one step of pi is worth, if b goes on after it.
+    **Logs.** Without rewards every return is 1: the policy gradient is maximum likelihood, over all rows at a time, so
+    that neither their order nor weights written as copies matter. With rewards the policy starts at an estimate of the
+    one that wrote the log, b, and follows E[rho A grad ln pi(a|s)] over the rows, with the ratio rho = pi(a|s) /
+    b(a|s), cut off at `max_ratio`, and A is the advantage, over as many steps as `gae_lambda` reaches [3]_: the
+    gradient of what one step of pi is worth, if b goes on after it.
 
     **If an environment raises**, what the last finished iteration had learnt is kept, with a warning.
 

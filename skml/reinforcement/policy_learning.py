@@ -10,6 +10,7 @@ from skml.network.optimizers import Adam, clip_gradient
 from skml.network.schedules import schedule
 from skml.reinforcement.policies import EVERYTHING, policy_gradient
 from skml.reinforcement.returns import explained_variance
+
 ROWS = 8192  # of a log, that go through the networks at a time
 
 

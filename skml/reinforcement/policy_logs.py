@@ -1,8 +1,8 @@
 """Policy gradients from a log: maximum likelihood without rewards, weighted by importance with them.
 
-With rewards the steps follow J(pi) = E_log[sum_a pi(a|s) A(s, a)], where states and advantages A are those of the policy
-b that wrote the log: the gradient E_log[rho A grad ln pi(a|s)] with the ratio rho = pi(a|s) / b(a|s), cut off above, is
-that of Degris, White & Sutton (2012), "Off-policy actor-critic", equation 5.
+With rewards the steps follow J(pi) = E_log[sum_a pi(a|s) A(s, a)], where states and advantages A are those of the
+policy b that wrote the log: the gradient E_log[rho A grad ln pi(a|s)] with the ratio rho = pi(a|s) / b(a|s), cut off
+above, is that of Degris, White & Sutton (2012), "Off-policy actor-critic", equation 5.
 """
 
 from dataclasses import dataclass, replace

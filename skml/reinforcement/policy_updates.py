@@ -39,7 +39,9 @@ def until_failure(steps, name):
     except EnvironmentFailed as error:
         if done is None:
             raise
-        warn_caller(f"{name}.fit ended early: {error} What the last finished iteration had learnt is kept.", UserWarning)
+        warn_caller(
+            f"{name}.fit ended early: {error} What the last finished iteration had learnt is kept.", UserWarning
+        )
         yield replace(done, metrics={}, last=True)
 
 
@@ -107,7 +109,7 @@ def _advantage_update(learner, record):
 
 
 def _expected(learner, x, y, record):
-    """Return V(s_t) and V(s_tp1), (T, N), and a function of targets and weights: the gradient at the critic's output."""
+    """Return V(s_t), V(s_tp1), and a function of targets and weights: the gradient at the critic's output."""
     T, N = record.reward.shape
     n, critic = T * N, learner.actor.critic.outputs(y, len(x))
     if learner.plan.critic == "q":

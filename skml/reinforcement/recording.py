@@ -5,10 +5,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from skml import _kernels
-from skml.reinforcement.environments import Control
+from skml.reinforcement.environments import Control, Table
 from skml.reinforcement.policies import EVERYTHING, Softmax
-
-__all__ = ["Record", "Recorder"]
 
 
 @dataclass(eq=False)
@@ -87,6 +85,8 @@ class Recorder:
         self.record = Record(x, actor.head.room(T, N), *arrays)
         self.running, self.idle = np.zeros(N), np.zeros(N, dtype=np.uint8)
         self.is_compiled = _is_compiled(vector, actor)
+        masks = getattr(getattr(vector, "dynamics", None), "masks", None)
+        self.masks = EVERYTHING if masks is None else np.ascontiguousarray(masks, dtype=np.uint8)
         self.first_action = getattr(vector.action_space, "start", 0)
         self.observation = vector.reset(seed)
 
@@ -113,19 +113,26 @@ class Recorder:
         return self.record
 
     def _play_compiled(self, flat):
-        lockstep, record, policy = self.vector.lockstep, self.record, self.actor.policy
+        record, policy = self.record, self.actor.policy
+        was_idle = self.idle.astype(bool)
+        kernel, task = self._task()
+        net = flat[self.actor.parts[0]], policy.table, policy.code
+        written = record.actions, record.reward, record.ended, record.totals, self.running, self.idle
+        record.n_truncated = kernel(task, net, self.seed, self.n_done, self.go_on, record.x, written)
         if not self.go_on:
-            record.there = np.zeros(record.reward.shape, dtype=bool)
-            was_idle = self.idle.astype(bool)
-        record.n_truncated = _kernels.actors.play_control(
-            *(lockstep.dynamics.kind, lockstep.dynamics.parameters, lockstep.clock, lockstep.states),
-            self.actor.encoder.scaling,
-            *(flat[self.actor.parts[0]], policy.table, policy.code, self.seed, self.n_done, self.go_on),
-            *(record.x, record.actions, record.reward, record.ended, record.totals, self.running, self.idle),
-        )
-        if not self.go_on:
-            over = np.cumsum(record.ended.any(axis=0), axis=0) - record.ended.any(axis=0)
-            record.there = (over == 0) & ~was_idle
+            over = record.ended.any(axis=0)
+            record.there = (np.cumsum(over, axis=0) == over) & ~was_idle
+        if len(self.masks):
+            record.allowed = self.masks[record.x[: record.reward.size].argmax(axis=1)]
+
+    def _task(self):
+        """Return the kernel that plays, and what it plays."""
+        lockstep = self.vector.lockstep
+        dynamics, where = lockstep.dynamics, (lockstep.clock, lockstep.states)
+        if isinstance(dynamics, Control):
+            scaling = self.actor.encoder.scaling
+            return _kernels.actors.play_control, (dynamics.kind, dynamics.parameters, *where, scaling)
+        return _kernels.actors.play_table, (dynamics.arrays, *where, self.masks)
 
     def _play_any(self, flat):
         record, vector, head = self.record, self.vector, self.actor.head
@@ -192,4 +199,4 @@ def _stacked(masks, n, n_steps):
 def _is_compiled(vector, actor):
     """Tell whether a kernel plays these copies under this policy."""
     dynamics = getattr(getattr(vector, "lockstep", None), "dynamics", None)
-    return isinstance(dynamics, Control) and isinstance(actor.head, Softmax) and not actor.encoder.counts
+    return isinstance(dynamics, (Control, Table)) and isinstance(actor.head, Softmax)

@@ -110,7 +110,9 @@ def n_step_returns(reward, value, next_value, terminated=None, truncated=None, *
     return total
 
 
-def generalized_advantages(reward, value, next_value, terminated=None, truncated=None, *, discount=0.99, gae_lambda=1.0):
+def generalized_advantages(
+    reward, value, next_value, terminated=None, truncated=None, *, discount=0.99, gae_lambda=1.0
+):
     """Return how much better each step went than was expected (Schulman et al. 2016, equation 16).
 
     A_t = sum_k (discount gae_lambda)^k delta_tpk, delta_t = r_tp1 + discount V(s_tp1) - V(s_t): with gae_lambda = 0 the

@@ -3,6 +3,7 @@
 #include "actors.hpp"
 #include "choices.hpp"
 #include "control.hpp"
+#include "tables.hpp"
 
 namespace skml_actors {
 using skml_streams::Clock;
@@ -14,6 +15,7 @@ struct ControlWorlds {  // copies of a control task, whose observations are cent
     double* states;
 
     int width() const { return skml_control::width_of(kind); }
+    const uint8_t* allowed(ptrdiff_t) const { return nullptr; }
     template <class T> void show(const double* s, T* x) const {
         for (int j = 0; j < width(); j++) x[j] = T((double(float(s[j])) - shift[j]) * scale[j]);
     }
@@ -25,6 +27,38 @@ struct ControlWorlds {  // copies of a control task, whose observations are cent
                                              states + i * width(), reached, go_on);
         if (o.truncated) show(reached, last);
         return o;
+    }
+};
+
+struct TableWorlds {  // copies of a finite world, whose states are seen as a 1 among zeros
+    skml_tables::Table table;
+    const uint8_t* masks;  // (n_states, n_actions), or null where all actions are allowed
+    int64_t *states, *bad;  // where the table was found unsound, or -1
+    Clock* clock;
+    ptrdiff_t n_actions;
+
+    const uint8_t* allowed(ptrdiff_t i) const { return masks ? masks + states[i] * n_actions : nullptr; }
+    template <class T> void show(int64_t s, T* x) const {
+        std::fill(x, x + table.n_states, T(0));
+        x[s] = 1;
+    }
+    template <class T> void see(ptrdiff_t i, T* x) const { show(states[i], x); }
+    template <class T> skml_control::Outcome step(ptrdiff_t i, int32_t action, bool go_on, T* last) const {
+        const int64_t pair = skml_tables::pair_of(table, states[i], action);
+        const int64_t o = pair < 0 ? -1 : skml_tables::outcome_of(table, pair, clock[i].draw());
+        if (o < 0) {
+            *bad = i;
+            return {0, true, false};
+        }
+        clock[i].step++;
+        states[i] = table.next_states[o];
+        const bool over = table.terminated[o], cut = !over && clock[i].late();
+        if (cut) show(states[i], last);
+        if (go_on && (over || cut)) {
+            clock[i].next_episode();
+            states[i] = skml_tables::start(table, clock[i].stream());
+        }
+        return {table.rewards[o], over, cut};
     }
 };
 
@@ -67,7 +101,7 @@ static inline ptrdiff_t play(const Worlds& worlds, const Net& net, const T* w, c
         const T* logits = desk.y + n * net.outputs(net.n_layers - 1);
         for (ptrdiff_t k = 0; k < n; k++) {
             const ptrdiff_t i = desk.who[k], at = t * N + i;
-            const int32_t action = choose<T>(logits + k * A, nullptr, A, drawn(seed, i, first + t), desk.powers);
+            const int32_t action = choose<T>(logits + k * A, worlds.allowed(i), A, drawn(seed, i, first + t), desk.powers);
             const auto o = worlds.step(i, action, r.go_on, extra + n_extra * d);
             n_extra += o.truncated;
             r.actions[at] = action;
