@@ -144,12 +144,17 @@ class Encoder:
         """The numbers that an observation becomes."""
         return sum(self.counts) if self.counts else self.scaling.shape[1]
 
+    @cached_property
+    def is_plain(self):
+        """Whether numbers stay as they are."""
+        return not self.scaling[0].any() and bool((self.scaling[1] == 1).all())
+
     def features(self, observations, dtype, out=None):
         """Return observations (n, n_columns), or (n,) numbers of states, as rows (n, n_features)."""
         rows = observations.reshape(len(observations), -1)
         out = np.empty((len(rows), self.n_features), dtype=dtype) if out is None else out
         if not self.counts:
-            out[:] = (rows - self.scaling[0]) * self.scaling[1]
+            out[:] = rows if self.is_plain else (rows - self.scaling[0]) * self.scaling[1]
             return out
         out[:] = 0
         before = np.cumsum((0, *self.counts[:-1])) - self.starts

@@ -190,9 +190,8 @@ def warn_of_failure(agent):
 
 
 def _rose(first, last):
-    """Tell whether returns rose: by more than two standard errors, or a twentieth."""
-    gain = last.mean() - first.mean()
-    return gain > 2 * first.std() / np.sqrt(len(first)) or gain > 0.05 * abs(first.mean())
+    """Tell whether returns rose by more than two standard errors."""
+    return last.mean() - first.mean() > 2 * first.std() / np.sqrt(len(first))
 
 
 # ----------------------------------------------------------------------------------------------------- logs

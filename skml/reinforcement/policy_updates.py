@@ -91,13 +91,13 @@ def _advantage_update(learner, record):
     y = learner.values(x)
     value, after, slope = _expected(learner, x, y, record)
     terminated, truncated = record.ended
-    ended = terminated | truncated
-    if record.there is not None:
+    ended, partly = terminated | truncated, record.there is not None and not record.there.all()
+    if partly:
         ended |= ~record.there
     out, reward = np.empty((T, N)), scaled_rewards(learner, record)
     _kernels.actors.advantages(reward, value, after, terminated, ended, plan.discount, plan.gae_lambda, out)
     target = (out + value).reshape(-1)
-    weights = np.full(n, 1 / n) if record.there is None else record.there.reshape(-1) / max(1, record.there.sum())
+    weights = record.there.reshape(-1) / max(1, record.there.sum()) if partly else np.full(n, 1 / n)
     acts = record.actions.reshape(n, *record.actions.shape[2:]), record.allowed
     found = learner.gradient_of_policy(x, acts, (out.reshape(-1) * weights, plan.entropy_weight * weights))
     learner.gradient_of_critic(x, y, slope(target, 2 * plan.value_weight * weights))

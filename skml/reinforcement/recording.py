@@ -167,24 +167,33 @@ class Recorder:
 
     def _step(self, t, drawn):
         """Take one step of all copies and write it down."""
-        record, N = self.record, self.vector.n_envs
-        head = self.actor.head
+        record, head, vector = self.record, self.actor.head, self.vector
         played = drawn + self.first_action if isinstance(head, Softmax) else head.played(drawn)
-        self.observation, reward, terminated, truncated, last = self.vector.step(played)
-        there = self.idle == 0
-        if self.vector.live is not None:
-            there &= self.vector.live
-        record.actions[t], record.there[t] = drawn, there
-        record.reward[t] = np.where(there, reward, 0)
-        record.ended[:, t] = terminated & there, truncated & there
-        self.running += record.reward[t]
+        self.observation, reward, terminated, truncated, last = vector.step(played)
+        there = self._there()
+        record.actions[t], record.there[t] = drawn, True if there is None else there
+        if there is not None:
+            reward, terminated, truncated = np.where(there, reward, 0), terminated & there, truncated & there
+        record.reward[t], record.ended[0, t], record.ended[1, t] = reward, terminated, truncated
+        self.running += reward
         record.totals[t] = self.running
-        if (over := (terminated | truncated) & there).any():
+        if (over := terminated | truncated).any():
             self.running[over], self.idle[over] = 0, not self.go_on
-            if (cut := truncated & there).any():
-                n = np.count_nonzero(cut)
-                self._see(last[cut], (len(record.reward) + 1) * N + record.n_truncated, n)
-                record.n_truncated += n
+            self._see_cut(last[truncated])
+
+    def _there(self):
+        """Return which copies the last step was a step of; None for all."""
+        live = self.vector.live
+        if self.go_on:
+            return live
+        return self.idle == 0 if live is None else live & (self.idle == 0)
+
+    def _see_cut(self, last):
+        """Write down what truncated steps led to."""
+        T, N = self.record.reward.shape
+        if len(last):
+            self._see(last, (T + 1) * N + self.record.n_truncated, len(last))
+            self.record.n_truncated += len(last)
 
 
 def _stacked(masks, n, n_steps):
