@@ -175,7 +175,9 @@ def test_double_learning_takes_the_maximum_off_noise(seed):
     values = {
         double: np.mean(
             [
-                QLearning(double=double, discount=1.0, learning_rate=0.1, epsilon=1.0, max_episodes=3000, random_state=k)
+                QLearning(
+                    double=double, discount=1.0, learning_rate=0.1, epsilon=1.0, max_episodes=3000, random_state=k
+                )
                 .fit(mdp)
                 .action_values_[0, 1]
                 for k in range(seed, seed + 20)
