@@ -94,6 +94,8 @@ def test_the_training_set_is_not_kept(cls, rng):
         X, y = data(cls, rng, n=n, p=30)
         if hasattr(cls, "recommend"):  # what it holds are users, items and what these said of those
             X[:, :2] = rng.integers(10, size=(n, 2))
+        if hasattr(cls, "ope_score"):  # what it holds are states, which are the distinct observations
+            X = X[rng.integers(20, size=n)]
         estimator = make(cls, params).fit(X, y)
         sizes.append(len(pickle.dumps(estimator)))
         assert not any(

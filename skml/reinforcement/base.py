@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml._labels import labels_of
 from skml.base import fitting, validate_weights, validate_X
+from skml.reinforcement.evaluation import evaluate_policy, record_frames, rollout_table
 from skml.reinforcement.logged import LogColumns, episode_log, imitation_log
 from skml.reinforcement.ope import estimate_return
 from skml.reinforcement.worlds import number_of_features, spaces_of, validate_observations, worlds_of
@@ -190,7 +191,93 @@ class BaseAgent(
             The mean undiscounted return of the greedy policy, each environment counting the same; on a log the
             accuracy.
         """
-        return super().score(X, y, sample_weight)
+        if worlds_of(X) is None:
+            return super().score(X, y, sample_weight)
+        return self.evaluate(X, n_episodes=n_episodes).mean
+
+    def evaluate(self, X, n_episodes=None, *, greedy=True, coverage=0.95, max_episode_steps=None, random_state=0):
+        """Play episodes and return what they earned, with a confidence interval of the mean.
+
+        Parameters
+        ----------
+        X : environment, FiniteMDP or list of such
+            Where to act.
+        n_episodes : int or None, default=None
+            How many to play in all; None plays 100.
+        greedy : bool, default=True
+            Whether to take the likeliest action; else actions are drawn from the policy.
+        coverage : float, default=0.95
+            Of the confidence interval.
+        max_episode_steps : int or None, default=None
+            After how many steps an episode is cut off; None leaves that to the environment.
+        random_state : int, RandomState instance or None, default=0
+            For the episodes; the same number plays the same ones.
+
+        Returns
+        -------
+        evaluation : Evaluation
+            ``mean``, ``standard_error``, ``interval``, ``returns`` and ``lengths``.
+
+        Raises
+        ------
+        ValueError
+            If the environment's spaces are not those that the agent knows.
+        """
+        worlds = self._known_worlds(X)
+        episodes = EPISODES if n_episodes is None else n_episodes
+        return evaluate_policy(worlds, self._actor(greedy), episodes, coverage, max_episode_steps, _seed(random_state))
+
+    def rollout(self, X, n_episodes=1, *, greedy=True, max_episode_steps=None, random_state=0):
+        """Play episodes and return their steps as a table.
+
+        Parameters
+        ----------
+        X : environment or FiniteMDP
+            Where to act.
+        n_episodes : int, default=1
+            How many to play.
+        greedy : bool, default=True
+            Whether to take the likeliest action; else actions are drawn from the policy.
+        max_episode_steps : int or None, default=None
+            After how many steps an episode is cut off; None leaves that to the environment.
+        random_state : int, RandomState instance or None, default=0
+            For the episodes.
+
+        Returns
+        -------
+        table : dict of str to ndarray of shape (n_steps,)
+            "episode", "step", a column for each number of an observation, "action", "reward", "terminated" and
+            "truncated"; ``pandas.DataFrame(table)`` makes a frame of it, and its columns are what a log is made of.
+        """
+        worlds = self._known_worlds(X)
+        return rollout_table(worlds, self._actor(greedy), n_episodes, max_episode_steps, _seed(random_state))
+
+    def record(self, X, *, greedy=True, max_episode_steps=None, random_state=0):
+        """Play an episode and return what the environment renders after each step.
+
+        Parameters
+        ----------
+        X : environment
+            One that renders.
+        greedy : bool, default=True
+            Whether to take the likeliest action; else actions are drawn from the policy.
+        max_episode_steps : int or None, default=None
+            After how many steps the episode is cut off; None leaves that to the environment.
+        random_state : int, RandomState instance or None, default=0
+            For the episode.
+
+        Returns
+        -------
+        frames : list
+            The first one is from before the first step.
+
+        Raises
+        ------
+        ValueError
+            If the environment renders nothing.
+        """
+        (world,) = self._known_worlds(X)
+        return record_frames(world, self._actor(greedy), max_episode_steps, _seed(random_state))
 
     @available_if(_has_actions_to_count)
     def ope_score(self, X, y, *, reward, episode=None, terminated=None, method="weighted", behavior=None, discount=1.0):
@@ -255,24 +342,26 @@ class BaseAgent(
             raise ValueError(f"X takes actions in {action_space}; the agent acts in {mine or self.classes_.tolist()}.")
 
     def _actor(self, greedy):
-        """Return a function of observations (n, n_features), masks and a generator: the actions to take."""
+        """Return a function of observations (n, n_features), masks and draws: the actions to take."""
 
-        def act(observations, allowed, generator):
+        def act(observations, allowed, draws):
+            if observations.dtype.kind != "f":
+                observations = observations.astype(np.float64)
             if greedy and allowed is None:
                 return self._greedy(observations)
-            return self._choose(observations, allowed, None if greedy else generator)
+            return self._choose(observations, allowed, None if greedy else draws)
 
         return act
 
-    def _choose(self, observations, allowed, generator):
-        """Return actions drawn from the policy, or its likeliest (no generator), among those that are allowed."""
+    def _choose(self, observations, allowed, draws):
+        """Return actions drawn from the policy, or its likeliest (no draws), among those that are allowed."""
         policy = self._policy(observations).astype(np.float64)
         if allowed is not None:
-            policy = np.where(allowed, policy, -1.0 if generator is None else 0.0)
-        if generator is None:
+            policy = np.where(allowed, policy, -1.0 if draws is None else 0.0)
+        if draws is None:
             return self.classes_[policy.argmax(axis=1)]
         cumulative = policy.cumsum(axis=1)
-        drawn = generator.random(len(policy))[:, None] * cumulative[:, -1:]
+        drawn = draws.random(len(policy))[:, None] * cumulative[:, -1:]
         return self.classes_[np.minimum((cumulative <= drawn).sum(axis=1), policy.shape[1] - 1)]
 
     def __sklearn_tags__(self):

@@ -16,6 +16,8 @@ def read_gymnasium(P):
         for p, s2, r, ended in P[s][a]
         if p != 0
     ]
+    if not rows:
+        raise ValueError("P holds no outcome of any probability.")
     s, a, p, s2, r, ended = (np.array(column) for column in zip(*rows))
     if s2.min() < 0 or s2.max() >= n_states:
         raise ValueError(f"P leads to state {s2.min() if s2.min() < 0 else s2.max()}, outside 0 to {n_states - 1}.")
@@ -79,11 +81,33 @@ def read_steps(data, n_states, n_actions, sample_weight):
     S = _size(n_states, max(s.max(), s2.max()) + 1, "n_states")
     A = _size(n_actions, a.max() + 1, "n_actions")
     seen = weights > 0
-    terminal = np.ones(S, dtype=bool)
-    terminal[s[seen]] = False
     keys = tuple(key[seen] for key in (s, a, s2, ended))
-    table, visits = gather(keys, weights[seen], rewards[seen], terminal, mean=True)
+    table, terminal, visits = estimate(keys, weights[seen], rewards[seen], S)
     return table, A, terminal, visits
+
+
+def estimate(steps, weights, rewards, n_states):
+    """Return (pairs, terminal mask, weight of each pair): frequencies of steps (s, a, s2, ended), mean rewards.
+
+    A state in which no step was taken is terminal.
+    """
+    terminal = np.ones(n_states, dtype=bool)
+    terminal[steps[0]] = False
+    table, visits = gather(steps, weights, rewards, terminal, mean=True)
+    return table, terminal, visits
+
+
+def mean_table(mdps):
+    """Return (pairs, terminal mask) of the mean of several processes: in each step one of them at random."""
+    outcomes = [mdp.outcomes() for mdp in mdps]
+    parts = [(mdp.pair_states, mdp.pair_actions, np.diff(o.indptr)) for mdp, o in zip(mdps, outcomes)]
+    s, a = (np.concatenate([np.repeat(part[i], part[2]) for part in parts]).astype(np.int64) for i in (0, 1))
+    s2 = np.concatenate([o.next_states for o in outcomes])
+    ended = np.concatenate([o.ends for o in outcomes]).astype(bool)
+    weights = np.concatenate([mdp.transitions.data for mdp in mdps])
+    rewards = np.concatenate([o.rewards for o in outcomes])
+    table, terminal, _ = estimate((s, a, s2, ended), weights, rewards, mdps[0].n_states)
+    return table, terminal
 
 
 def _columns(data):

@@ -8,7 +8,7 @@ import numpy as np
 from skml._kernels import environments as kernels
 from skml.reinforcement.spaces import Discrete
 
-__all__ = ["Control", "Environment", "EnvironmentFailed", "Lockstep", "MDPEnvironment", "Table"]
+__all__ = ["Environment", "EnvironmentFailed"]
 
 ENTROPY = 2**63  # seeds are whole numbers below it
 
@@ -20,8 +20,13 @@ class EnvironmentFailed(RuntimeError):
     ----------
     message : str
         What it was doing.
-    original : Exception
+    original : Exception or None, default=None
         What it raised.
+
+    Attributes
+    ----------
+    original : Exception or None
+        The same.
 
     Examples
     --------
@@ -34,6 +39,15 @@ class EnvironmentFailed(RuntimeError):
     def __init__(self, message, original=None):
         super().__init__(message)
         self.original = original
+
+
+def called(env, name, *given, **named):
+    """Call a method of an environment; what it raises comes back as :class:`EnvironmentFailed`."""
+    try:
+        return getattr(env, name)(*given, **named)
+    except Exception as error:
+        inner = type(getattr(env, "unwrapped", env)).__name__
+        raise EnvironmentFailed(f"{inner}.{name} raised {type(error).__name__}: {error}", error) from error
 
 
 # ----------------------------------------------------------------------------------------------- dynamics
@@ -206,18 +220,27 @@ class Environment:
         After so many steps an episode is cut off (`truncated`); None for no limit.
     render_mode : {"ansi", "rgb_array"}
         What :meth:`render` returns: text, or an array of pixels.
+    outcomes : object or None, default=None
+        What a finite world's `P`, `mdp` and `initial_state_distrib` are made of.
+
+    Attributes
+    ----------
+    state : int or ndarray
+        Where one is; may be set.
+    last_action : int or None
+        The action of the last step.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}
     spec = None
 
-    def __init__(self, dynamics, observation_space, n_actions, max_episode_steps, render_mode):
+    def __init__(self, dynamics, observation_space, n_actions, max_episode_steps, render_mode, outcomes=None):
         self.dynamics, self.observation_space, self.action_space = dynamics, observation_space, Discrete(n_actions)
         self.max_episode_steps = checked_limit(max_episode_steps)
         if render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode must be among {self.metadata['render_modes']}, got {render_mode!r}.")
         self.render_mode = render_mode
-        self.last_action = None
+        self.last_action, self.outcomes = None, outcomes
         self._lockstep = Lockstep(dynamics, 1, self.max_episode_steps or 0, go_on=False)
         self._phase = "new"  # then "playing", then "over"
 
@@ -281,14 +304,15 @@ class Environment:
             raise RuntimeError("The episode is over: call reset()." if self._phase == "over" else "Call reset() first.")
         if not self.action_space.contains(action):
             raise ValueError(f"{action!r} is no action of {self!r}: actions are 0 to {self.action_space.n - 1}.")
-        observation, reward, terminated, truncated, _ = self._lockstep.step([int(action)])
         self.last_action = int(action)
-        if terminated[0] or truncated[0]:
+        observation, reward, terminated, truncated, _ = self._lockstep.step(np.array([self.last_action]))
+        terminated, truncated = bool(terminated[0]), bool(truncated[0])
+        if terminated or truncated:
             self._phase = "over"
-        return self._seen(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), self._info()
+        return self._seen(observation), float(reward[0]), terminated, truncated, self._info()
 
     def _seen(self, observations):
-        return int(observations[0]) if self.dynamics.width is None else observations[0].copy()
+        return int(observations[0]) if self.dynamics.width is None else observations[0]
 
     def _info(self):
         mask = self._lockstep.mask
@@ -308,6 +332,26 @@ class Environment:
         if not inside or (here.ndim == 1 and not self.observation_space.contains(state)):
             raise ValueError(f"{state!r} is no state of {self!r}.")
         here[0] = state
+
+    def _known_outcomes(self):
+        if self.outcomes is None:
+            raise AttributeError(f"{type(self).__name__} has no table of transitions.")
+        return self.outcomes
+
+    @property
+    def P(self):
+        """Of a finite world: ``P[s][a] = [(probability, next state, reward, terminated), ...]``, as in Gymnasium."""
+        return self._known_outcomes().listed()
+
+    @property
+    def mdp(self):
+        """Of a finite world: the :class:`FiniteMDP` that it is, with discount 0.99."""
+        return self._known_outcomes().mdp()
+
+    @property
+    def initial_state_distrib(self):
+        """Of a finite world: how likely an episode begins in each state, (n_states,)."""
+        return self._known_outcomes().start
 
     def render(self):
         """Return what the world looks like now.
@@ -372,9 +416,19 @@ class MDPEnvironment(Environment):
         arrays += (outcomes.next_states, outcomes.rewards, outcomes.ends, outcomes.start_cumulative)
         have = mdp.available
         masks = None if have[~mdp.terminal].all() else have
-        self.mdp = mdp
+        self._mdp = mdp
         table = Table(tuple(np.ascontiguousarray(array) for array in arrays), mdp.n_actions, masks)
         super().__init__(table, Discrete(mdp.n_states), mdp.n_actions, max_episode_steps, "ansi")
+
+    @property
+    def mdp(self):
+        """The process that is played."""
+        return self._mdp
+
+    @property
+    def initial_state_distrib(self):
+        """How likely an episode begins in each state, (n_states,)."""
+        return self._mdp.start
 
 
 def checked_limit(max_episode_steps):

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skml.reinforcement import chains, counts
+from skml.reinforcement.environments import MDPEnvironment
 from skml.reinforcement.mdp_tables import (
     Pairs,
     absorbing_states,
@@ -206,13 +207,37 @@ class FiniteMDP:
     # ------------------------------------------------------------------------------------------ constructors
 
     @classmethod
-    def _of_table(cls, table, n_actions, terminal, start, discount):
-        """Return a process made of outcomes, which may hold a next state twice in a row."""
+    def of_table(cls, table, n_actions, terminal, start=None, discount=0.99, visit_counts=None):
+        """Return a process made of a table of outcomes, in which a row may hold a next state more than once.
+
+        Parameters
+        ----------
+        table : skml.reinforcement.mdp_tables.Pairs
+            Sorted, no pairs of terminal states, with rewards by pair or by outcome.
+        n_actions : int
+            How many actions there are, at least one more than the largest of the table.
+        terminal : ndarray of bool of shape (n_states,)
+            The terminal states.
+        start : int, array of shape (n_states,) or None, default=None
+            As for the constructor.
+        discount : float, default=0.99
+            In [0, 1].
+        visit_counts : ndarray of shape (n_pairs,) or None, default=None
+            How often each pair was seen.
+
+        Returns
+        -------
+        mdp : FiniteMDP
+            Checked as in the constructor.
+        """
         mdp = cls.__new__(cls)
         check_probabilities(table)
-        table = replace(table, rewards=expected_rewards(table.transitions, table.outcome_rewards))
+        if table.outcome_rewards is not None:
+            table = replace(table, rewards=expected_rewards(table.transitions, table.outcome_rewards))
         check_rewards(table)
         mdp._settle(without_zeros(table), n_actions, terminal, start, discount)
+        vars(mdp)["visit_counts"] = visit_counts
+        mdp._lock()
         return mdp
 
     @classmethod
@@ -247,7 +272,7 @@ class FiniteMDP:
             )
         table, n_actions, terminal = counts.read_gymnasium(P)
         start = getattr(inner, "initial_state_distrib", None)
-        return cls._of_table(table, n_actions, terminal, start, discount)
+        return cls.of_table(table, n_actions, terminal, start, discount)
 
     @classmethod
     def from_transitions(cls, data, *, n_states=None, n_actions=None, discount=0.99, start=None, sample_weight=None):
@@ -278,10 +303,7 @@ class FiniteMDP:
             If a column is missing, too short, or holds anything but whole numbers or, in ``reward``, finite ones.
         """
         table, n_actions, terminal, visits = counts.read_steps(data, n_states, n_actions, sample_weight)
-        mdp = cls._of_table(table, n_actions, terminal, start, discount)
-        vars(mdp)["visit_counts"] = visits
-        mdp._lock()
-        return mdp
+        return cls.of_table(table, n_actions, terminal, start, discount, visits)
 
     def with_discount(self, discount):
         """Return the same process with another discount; the tables are shared.
@@ -357,6 +379,21 @@ class FiniteMDP:
         return chains.reach(self)
 
     # ------------------------------------------------------------------------------------------------ playing
+
+    def to_env(self, max_episode_steps=None):
+        """Return an environment with Gymnasium's methods that plays this process.
+
+        Parameters
+        ----------
+        max_episode_steps : int or None, default=None
+            After so many steps an episode is cut off; None for no limit.
+
+        Returns
+        -------
+        env : skml.reinforcement.environments.MDPEnvironment
+            Observations are numbers of states.
+        """
+        return MDPEnvironment(self, max_episode_steps)
 
     def step(self, state, action, random_state=None):
         """Draw what an action leads to.

@@ -45,10 +45,12 @@ class Pairs:
 def read_tables(transitions, rewards, pairs):
     """Return the :class:`Pairs` of what a user hands in, in whichever form, and the number of actions."""
     matrix, states, actions, n_actions = _read_transitions(transitions, pairs)
-    order = np.lexsort((actions, states))
-    if not np.array_equal(order, np.arange(len(order))):
+    key = states * n_actions + actions
+    order = slice(None)
+    if np.any(key[1:] <= key[:-1]):
+        order = np.argsort(key, kind="stable")
         matrix, states, actions = matrix[order], states[order], actions[order]
-    _refuse_twins(states, actions)
+        _refuse_twins(states, actions)
     expected, outcome_rewards = _read_rewards(rewards, matrix, states, actions, n_actions, order, pairs is not None)
     return Pairs(states, actions, matrix, expected, outcome_rewards), n_actions
 
@@ -102,7 +104,7 @@ def _read_pairs(transitions, pairs):
 
 
 def _as_csr(matrix, name):
-    """Return a canonical CSR copy of a matrix of numbers, structure checked."""
+    """Return a matrix of numbers as canonical CSR, structure checked; it may share memory with what was given."""
     if not sp.issparse(matrix):
         dense = _numbers(matrix, name)
         if dense.ndim != 2:
@@ -114,8 +116,10 @@ def _as_csr(matrix, name):
         raise ValueError(str(error).replace("X is", f"{name} is", 1)) from None
     if matrix.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, got {matrix.dtype}.")
-    csr = sp.csr_array(matrix, dtype=np.float64, copy=True)
-    csr.sum_duplicates()
+    csr = sp.csr_array(matrix, dtype=np.float64)
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
     return csr
 
 
@@ -198,15 +202,8 @@ def named(states, actions, i):
 def check_probabilities(pairs):
     """Raise a ValueError that names the first row which isn't a probability distribution."""
     matrix = pairs.transitions
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    bad = ~(matrix.data >= 0) | np.isinf(matrix.data)
-    if bad.any():
-        i = int(np.argmax(bad))
-        kind = "negative" if matrix.data[i] < 0 else "not finite"
-        raise ValueError(
-            f"transitions of {named(pairs.states, pairs.actions, rows[i])} to state {matrix.indices[i]}: "
-            f"probability {matrix.data[i]:g} is {kind}."
-        )
+    if not matrix.data.min(initial=1) >= 0 or matrix.data.max(initial=0) == np.inf:
+        _refuse_numbers(pairs)
     sums = matrix @ np.ones(matrix.shape[1])
     bad = np.abs(sums - 1) > ROW_SUM_TOLERANCE
     if bad.any():
@@ -215,6 +212,17 @@ def check_probabilities(pairs):
             f"transitions of {named(pairs.states, pairs.actions, i)} sum to {sums[i]:.9g}, expected 1 "
             f"({bad.sum()} of {len(bad)} rows don't sum to 1)."
         )
+
+
+def _refuse_numbers(pairs):
+    matrix = pairs.transitions
+    i = int(np.argmax(~(matrix.data >= 0) | np.isinf(matrix.data)))
+    row = int(np.searchsorted(matrix.indptr, i, side="right")) - 1
+    kind = "negative" if matrix.data[i] < 0 else "not finite"
+    raise ValueError(
+        f"transitions of {named(pairs.states, pairs.actions, row)} to state {matrix.indices[i]}: "
+        f"probability {matrix.data[i]:g} is {kind}."
+    )
 
 
 def check_rewards(pairs):
@@ -271,15 +279,16 @@ def check_discount(discount):
 
 def absorbing_states(pairs, n_states):
     """Return a mask of the states that nothing leaves and that pay nothing, whatever is done: as good as terminal."""
-    matrix = pairs.transitions
-    rows = np.repeat(pairs.states, np.diff(matrix.indptr))
-    leaves = (matrix.indices != rows) & (matrix.data > 0)
     mask = np.zeros(n_states, dtype=bool)
     mask[pairs.states] = True
-    mask[rows[leaves]] = False
     mask[pairs.states[pairs.rewards != 0]] = False
-    if pairs.outcome_rewards is not None:
-        mask[rows[(pairs.outcome_rewards != 0) & (matrix.data > 0)]] = False
+    some = keep_rows(pairs, mask[pairs.states])  # those of states that may be absorbing: few, mostly
+    matrix = some.transitions
+    rows = np.repeat(some.states, np.diff(matrix.indptr))
+    leaves = (matrix.indices != rows) & (matrix.data > 0)
+    if some.outcome_rewards is not None:
+        leaves |= (some.outcome_rewards != 0) & (matrix.data > 0)
+    mask[rows[leaves]] = False
     return mask
 
 
@@ -314,14 +323,18 @@ def without_zeros(pairs):
     if max(matrix.nnz, *matrix.shape) >= LARGEST:
         raise ValueError(f"Up to {LARGEST:,} outcomes, states and pairs can be held, got {matrix.nnz:,} outcomes.")
     some = matrix.data != 0
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[some]
-    counts = np.bincount(rows, minlength=matrix.shape[0])
+    counts, some = (np.diff(matrix.indptr), slice(None)) if some.all() else (_row_sums(some, matrix.indptr), some)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    data = matrix.data[some] / (matrix @ np.ones(matrix.shape[1]))[rows]
+    data = matrix.data[some] / np.repeat(matrix @ np.ones(matrix.shape[1]), counts)
     transitions = sp.csr_array((data, matrix.indices[some].astype(np.int32), indptr), shape=matrix.shape)
     outcome_rewards = None if pairs.outcome_rewards is None else pairs.outcome_rewards[some]
     ends = None if pairs.ends is None or not pairs.ends.any() else pairs.ends[some]
     return Pairs(pairs.states, pairs.actions, transitions, pairs.rewards, outcome_rewards, ends)
+
+
+def _row_sums(entries, indptr):
+    total = np.concatenate([[0], np.cumsum(entries)])
+    return total[indptr[1:]] - total[indptr[:-1]]
 
 
 def endless_state(pairs, terminal):

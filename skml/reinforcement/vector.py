@@ -21,13 +21,13 @@ import warnings
 import numpy as np
 
 from skml._kernels import environments as kernels
-from skml.reinforcement.checking import RESET, STEP, require_structure, takes_seed
+from skml.reinforcement.checking import RESET, STEP, is_vector, require_structure, takes_seed
 from skml.reinforcement.environments import (
     Control,
     Environment,
-    EnvironmentFailed,
     Lockstep,
     MDPEnvironment,
+    called,
     checked_limit,
     checked_seed,
 )
@@ -71,9 +71,10 @@ def vectorize(envs, n_envs=None, max_episode_steps=None):
     >>> reward
     array([1., 1., 1.])
     """
-    worlds = [_world(env) for env in _listed(envs)]
+    worlds = [playable(env) for env in _listed(envs)]
     limit = checked_limit(max_episode_steps)
     if len(worlds) == 1 and is_vector(worlds[0]):
+        require_structure(worlds[0])
         return GymnasiumVector(worlds[0], limit)
     for world in worlds:
         if is_vector(world):
@@ -94,14 +95,9 @@ def _listed(envs):
     return listed
 
 
-def _world(env):
+def playable(env):
     """Return an environment that plays a FiniteMDP, and anything else as it is."""
     return MDPEnvironment(env) if hasattr(env, "outcomes") and hasattr(env, "transitions") else env
-
-
-def is_vector(env):
-    """Tell whether an object is a vector environment of Gymnasium's kind."""
-    return hasattr(env, "num_envs") and hasattr(env, "single_action_space")
 
 
 def is_own(env):
@@ -122,12 +118,12 @@ def require_same_spaces(worlds):
     return spaces[0]
 
 
-def checked_number(n_envs):
-    """Return a number of copies; raise a ValueError if it is no whole number from 1."""
-    whole = isinstance(n_envs, (int, np.integer)) and not isinstance(n_envs, bool)
-    if not whole or n_envs < 1:
-        raise ValueError(f"n_envs must be a whole number from 1, got {n_envs!r}.")
-    return int(n_envs)
+def checked_number(number, name="n_envs"):
+    """Return a number; raise a ValueError that names it if it is no whole number from 1."""
+    whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+    if not whole or number < 1:
+        raise ValueError(f"{name} must be a whole number from 1, got {number!r}.")
+    return int(number)
 
 
 # ------------------------------------------------------------------------------------------------ our own
@@ -247,8 +243,12 @@ class PythonCopies:
     def reset(self, seed, first=0):
         """Begin the episodes of copies numbered from `first`: each copy is seeded once, and draws on from there."""
         self.steps[:] = 0
-        seeds = copy_streams(seed, first, self.n_envs)[:, 0] & 0x7FFFFFFF
+        seeds = self.seeds(seed, first)
         return self._stacked([self._begin(i, int(seeds[i])) for i in range(self.n_envs)])
+
+    def seeds(self, seed, first):
+        """Return the seeds of copies numbered from `first`, (N,), which any environment takes."""
+        return copy_streams(seed, first, self.n_envs)[:, 0] & 0x7FFFFFFF
 
     def step(self, actions):
         """Take one step of all copies."""
@@ -340,12 +340,3 @@ def _copy_of(world, is_first):
             f"{type(world).__name__} can't be copied ({type(error).__name__}: {error}); give n_envs=1, or a list of as "
             "many environments as there are to be copies."
         ) from error
-
-
-def called(env, name, *given, **named):
-    """Call a method of an environment; what it raises comes back as EnvironmentFailed."""
-    try:
-        return getattr(env, name)(*given, **named)
-    except Exception as error:
-        inner = type(getattr(env, "unwrapped", env)).__name__
-        raise EnvironmentFailed(f"{inner}.{name} raised {type(error).__name__}: {error}", error) from error

@@ -9,6 +9,7 @@ from sklearn.base import is_classifier, is_clusterer, is_regressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 import skml
@@ -16,6 +17,10 @@ from skml import RNNLanguageModel, TransformerLanguageModel
 
 # Settings that lead to other code than the defaults do. A class that isn't named here runs with its defaults alone.
 VARIANTS = {
+    "ActorCritic": [
+        {"hidden_layer_sizes": (), "learning_rate_init": 0.01, "max_iter": 100},
+        {"critic": "q", "activation": "relu", "entropy_weight": 0.01, "max_iter": 50},
+    ],
     "AdaBoost": [
         {"algorithm": "SAMME.R"},
         {"max_depth": 3, "n_estimators": 10},
@@ -25,6 +30,10 @@ VARIANTS = {
         {"estimator": GaussianNB(), "n_estimators": 5},
         {"estimator": GaussianNB(), "n_estimators": 5, "algorithm": "SAMME.R"},
         {"estimator": KNeighborsClassifier(3, algorithm="brute"), "n_estimators": 5},  # takes no weights
+    ],
+    "AdvantageActorCritic": [
+        {"hidden_layer_sizes": 16, "activation": "sigmoid", "gradient_clip": None, "learning_rate_init": 0.02},
+        {"gae_lambda": 0.9, "activation": "leaky_relu", "entropy_weight": 0.1, "max_iter": 50},
     ],
     "ContentFilter": [
         {"profile": "rocchio"},
@@ -98,6 +107,11 @@ VARIANTS = {
         {"feedback": "implicit", "kind": "user", "metric": "jaccard"},
         {"feedback": "implicit", "solver": "ease"},
     ],
+    "Reinforce": [
+        {"hidden_layer_sizes": (), "learning_rate_init": 0.02, "max_iter": 100},
+        {"baseline": "mean", "hidden_layer_sizes": (8, 8, 8), "max_iter": 50},
+        {"baseline": None, "activation": "identity", "max_iter": 50},
+    ],
     "RNNLanguageModel": [
         {"cell": "lstm", "tie_embeddings": True, "n_layers": 2, "hidden_size": 16, "dropout": 0.2, "max_iter": 5},
         {
@@ -140,6 +154,14 @@ VARIANTS = {
         {"n_components": 0.8},
         {"n_components": "mle"},
         {"n_components": 3, "whiten": True},
+    ],
+    "PolicyIteration": [{"evaluation": "sweeps"}, {"discretizer": FunctionTransformer(np.rint)}],
+    "QLearning": [{"discretizer": FunctionTransformer(np.rint)}],
+    "SARSA": [{"expected": True}],
+    "ValueIteration": [
+        {"algorithm": "prioritized"},
+        {"algorithm": "gauss-seidel", "discretizer": FunctionTransformer(np.rint)},
+        {"horizon": 3},
     ],
 }
 
@@ -220,8 +242,16 @@ def data(cls, rng, n=90, p=8):
 
 
 def with_recurring_ids(cls, X):
-    """Return X whose users and items recur: if each row had its own, a recommender would have nothing to learn."""
+    """Return X whose users and items, or states, recur: if each row had its own, there would be nothing to learn."""
+    if takes_rows_for_states(cls):
+        cells, turns = np.rint(X[:, :2] / 4), np.arange(X.shape[1] - 2)
+        return np.c_[cells, cells @ [np.cos(turns), np.sin(turns)]]
     return np.c_[np.rint(X[:, :2]), X[:, 2:]] if hasattr(cls, "recommend") else X
+
+
+def takes_rows_for_states(cls):
+    """Tell whether each distinct row is a state of its own: planners and tabular agents."""
+    return "discretizer" in inspect.signature(cls).parameters
 
 
 def target(cls, X, groups):

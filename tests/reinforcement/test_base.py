@@ -135,3 +135,33 @@ def test_a_log_of_others_is_judged(rng):
     assert found == pytest.approx(0.75, abs=0.05)  # weights are exact but for the frequencies of the log
     with pytest.raises(ValueError, match="none of the classes"):
         agent.ope_score([[0.0]], [2], reward=[1.0])
+
+
+def test_environments_are_played():
+    agent = Majority().fit(chain())
+    assert agent.score(chain(), n_episodes=3) == agent.evaluate(chain(), 3).mean
+    table = agent.rollout(chain(), 2)
+    assert set(table["episode"].tolist()) == {0, 1}
+    assert set(table["action"].tolist()) == {0}
+    with pytest.raises(ValueError, match="knows 1"):
+        agent.score(Still(Box(0, 1, (2,)), Discrete(2)))
+    with pytest.raises(ValueError, match="takes actions in"):
+        agent.score(Still(Discrete(2), Discrete(3)))
+    with pytest.raises(ValueError, match="must be an environment"):
+        agent.evaluate(np.zeros((2, 1)))
+
+
+def test_an_agent_of_a_log_plays_an_environment_with_its_actions():
+    agent = Majority().fit([[0.0], [1.0], [1.0]], [0, 1, 1])
+    assert agent.rollout(chain(), max_episode_steps=5)["action"].tolist() == [1] * 5
+    with pytest.raises(ValueError, match="the agent knows"):
+        Majority().fit([[0.0], [1.0]], ["a", "b"]).score(chain())
+
+
+def test_a_policy_that_is_drawn_has_its_shares(rng):
+    agent = Majority().fit(np.zeros((4, 1)), [0, 1, 1, 1])
+    drawn = agent._actor(greedy=False)(np.zeros((6000, 1)), None, rng)
+    assert abs(drawn.mean() - 0.75) < 6 * np.sqrt(0.75 * 0.25 / 6000)
+    allowed = np.tile([True, False], (6000, 1))
+    assert not agent._actor(greedy=False)(np.zeros((6000, 1)), allowed, rng).any()
+    assert not agent._actor(greedy=True)(np.zeros((6000, 1)), allowed, rng).any()
