@@ -24,7 +24,7 @@ cdef extern from "decoding.hpp" namespace "skml_decoding" nogil:
         Py_ssize_t B, K, M
         int gelu
     Py_ssize_t strip_of[T](const T*) noexcept
-    void strip_product[T](const Product[T]&, Py_ssize_t) noexcept
+    void some_columns[T](const Product[T]&, Py_ssize_t, Py_ssize_t) noexcept
     void logits_part[T](const T*, const T*, T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void attend[T](const T*, const Past[T]&, T*, T*, T*) noexcept
     void normed[T](const T*, const T*, const T*, double, T*, Py_ssize_t, Py_ssize_t) noexcept
@@ -159,16 +159,16 @@ cdef void _product(const floating* x, const floating* base, const int64_t* place
                    const floating* add, floating* y, int gelu) noexcept nogil:
     """Write y = x w + b + add, or gelu(x w + b)."""
     cdef Product[floating] p
-    cdef Py_ssize_t width = strip_of(x), i
+    cdef Py_ssize_t width = strip_of(x), step, i
     cdef int threads = <int> min(<Py_ssize_t> s.n_threads, 1 + s.B * K * M // ALONE)
     p.x, p.w, p.b, p.add, p.y = x, _at(base, places[0]), _at(base, places[1]), add, y
     p.B, p.K, p.M, p.gelu = s.B, K, M, gelu
     if threads == 1:
-        for i in range((M + width - 1) // width):
-            strip_product(p, i * width)
+        some_columns(p, 0, M)
         return
-    for i in prange((M + width - 1) // width, num_threads=threads, schedule="static"):
-        strip_product(p, i * width)
+    step = ((M + threads - 1) // threads + width - 1) // width * width
+    for i in prange((M + step - 1) // step, num_threads=threads, schedule="static"):
+        some_columns(p, i * step, min(M, (i + 1) * step))
 
 
 cdef void _attend_all(const floating* qkv, Sizes s, Past[floating] past, const int32_t* first, const int32_t* at,

@@ -10,9 +10,10 @@ using skml_attention::Rotary;
 using skml_attention::vector_bytes;
 using skml_fused::sum_of;
 
-constexpr int vectors = 4;  // of a strip of columns
+// Vectors of a strip of columns: their sums are in registers, and memory gives more when it is asked for long pieces.
+constexpr int narrow = 4, wide = vector_bytes == 64 ? 16 : 8;
 constexpr ptrdiff_t ahead = 16;  // rows that are asked for early: the processor does not foresee such strides itself
-template <class T> static inline ptrdiff_t strip_of(const T*) { return vectors * lanes<T>; }
+template <class T> static inline ptrdiff_t strip_of(const T*) { return narrow * lanes<T>; }
 
 template <class T> struct Product {
     const T *x, *w, *b, *add;  // x (B, K), w (K, M); b and add may be null
@@ -34,38 +35,41 @@ template <class T> static inline void finish(const Product<T>& p, ptrdiff_t row,
     }
 }
 
-// R rows and a whole strip of columns; sums are taken in the order of k, so that their bits don't depend on R.
-template <class T, int R> static inline void rows_of_strip(const Product<T>& p, ptrdiff_t row, ptrdiff_t c) {
+// R rows and N vectors of columns; sums are taken in the order of k, so that their bits don't depend on R nor on N.
+template <class T, int R, int N> static inline void rows_of_strip(const Product<T>& p, ptrdiff_t row, ptrdiff_t c) {
     typedef T vector __attribute__((vector_size(vector_bytes)));
     typedef T anywhere __attribute__((vector_size(vector_bytes), aligned(sizeof(T)), may_alias));
-    vector sum[R][vectors] = {};
+    vector sum[R][N] = {};
     const T* w = p.w + c;
     for (ptrdiff_t k = 0; k < p.K; k++, w += p.M) {
-        vector right[vectors];
-        for (int v = 0; v < vectors; v++) __builtin_prefetch(w + ahead * p.M + v * lanes<T>);
-        for (int v = 0; v < vectors; v++) right[v] = *reinterpret_cast<const anywhere*>(w + v * lanes<T>);
+        vector right[N];
+        for (int v = 0; v < N; v++) __builtin_prefetch(w + ahead * p.M + v * lanes<T>);
+        for (int v = 0; v < N; v++) right[v] = *reinterpret_cast<const anywhere*>(w + v * lanes<T>);
         for (int r = 0; r < R; r++)
-            for (int v = 0; v < vectors; v++) sum[r][v] += p.x[(row + r) * p.K + k] * right[v];
+            for (int v = 0; v < N; v++) sum[r][v] += p.x[(row + r) * p.K + k] * right[v];
     }
     for (int r = 0; r < R; r++) {
-        T flat[vectors * lanes<T>];
+        T flat[N * lanes<T>];
         std::memcpy(flat, sum[r], sizeof flat);
-        finish(p, row + r, c, flat, vectors * lanes<T>);
+        finish(p, row + r, c, flat, N * lanes<T>);
     }
 }
 
-template <class T> static inline void strip_product(const Product<T>& p, ptrdiff_t c) {
-    if (c + vectors * lanes<T> <= p.M) {
+// The columns from c to before `end`: one or a few rows in wide strips, more of them four at a time in narrow ones, which
+// stay in the cache meanwhile, and what is left by itself.
+template <class T> static inline void some_columns(const Product<T>& p, ptrdiff_t c, ptrdiff_t end) {
+    for (; p.B < 4 && c + wide * lanes<T> <= end; c += wide * lanes<T>)
+        for (ptrdiff_t row = 0; row < p.B; row++) rows_of_strip<T, 1, wide>(p, row, c);
+    for (; c + narrow * lanes<T> <= end; c += narrow * lanes<T>) {
         ptrdiff_t row = 0;
-        for (; row + 4 <= p.B; row += 4) rows_of_strip<T, 4>(p, row, c);
-        for (; row < p.B; row++) rows_of_strip<T, 1>(p, row, c);
-        return;
+        for (; row + 4 <= p.B; row += 4) rows_of_strip<T, 4, narrow>(p, row, c);
+        for (; row < p.B; row++) rows_of_strip<T, 1, narrow>(p, row, c);
     }
-    for (ptrdiff_t row = 0; row < p.B; row++) {
-        T sums[vectors * lanes<T>] = {};
+    for (ptrdiff_t row = 0; c < end && row < p.B; row++) {
+        T sums[narrow * lanes<T>] = {};
         for (ptrdiff_t k = 0; k < p.K; k++)
-            for (ptrdiff_t i = 0; i < p.M - c; i++) sums[i] += p.x[row * p.K + k] * p.w[k * p.M + c + i];
-        finish(p, row, c, sums, p.M - c);
+            for (ptrdiff_t i = 0; i < end - c; i++) sums[i] += p.x[row * p.K + k] * p.w[k * p.M + c + i];
+        finish(p, row, c, sums, end - c);
     }
 }
 
