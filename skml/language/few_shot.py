@@ -23,10 +23,9 @@ from skml.language.prompts import (
     most_similar,
     parse_template,
     random_of_each,
-    unit,
+    word_vectors,
 )
 from skml.language.rnn import RNNLanguageModel
-from skml.language.scoring import pooled_states
 from skml.language.texts import check_documents
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
@@ -42,15 +41,18 @@ class Shots:
     ----------
     tokens : list of ndarray of shape (n,), int32
         Of each example, its label included, in the order in which they are read.
-    vectors : ndarray of shape (n_examples, C) or None
-        Those by which the most similar are chosen; None means that all are read, whatever the document.
     n : int
         How many are chosen.
+    vectors : csr_array of shape (n_examples, n_words) or None, default=None
+        Those by which the most similar are chosen; None means that all are read, whatever the document.
+    idf : ndarray of shape (n_words,) or None, default=None
+        How rare tokens are.
     """
 
     tokens: list
-    vectors: np.ndarray | None
     n: int
+    vectors: object = None
+    idf: np.ndarray | None = None
 
 
 class FewShotClassifier(BaseDocumentClassifier):
@@ -83,8 +85,8 @@ class FewShotClassifier(BaseDocumentClassifier):
         has been trained on all of them here.
     selection : {"first", "random", "similar"}, default="first"
         Which examples: those of the largest weight, by turns of the classes, and of equal ones the first in an order
-        that content alone decides; random ones; or for each document those, of all classes, whose mean states in the
-        language model have the largest cosine with its own, the most similar last [5]_.
+        that content alone decides; random ones; or for each document those, of whatever classes, that share most rare
+        tokens with it (the largest cosine of tf-idf vectors), the most similar last [5]_.
     calibration : bool, "contextual" or "batch", default=True
         What probabilities are divided by: those that the same prompt gives for inputs without content ("contextual"
         [2]_), or the mean of those of other documents of the fit, over the shares of their classes ("batch" [6]_). True
@@ -259,28 +261,26 @@ class FewShotClassifier(BaseDocumentClassifier):
     def _choose(self, examples, sequences):
         """Return the numbers of the examples that prompts may hold, and these as shots."""
         K, codes, n = len(examples.classes), examples.codes, self._n_shots(not is_fitted(self.language_model))
-        vectors = None
+        vectors = idf = None
         if self.selection == "similar":
-            chosen, vectors = list(range(len(codes))), self._vectors(sequences)
+            chosen, (vectors, idf) = list(range(len(codes))), self._vectors(sequences)
         elif self.selection == "random":
             chosen = random_of_each(codes, n, K, check_random_state(self.random_state))
         else:
             chosen = first_of_each(codes, examples.weights, n, K)
         tokens = [self.prompter_.example(sequences[i], codes[i])[0].astype(np.int32) for i in chosen]
-        return chosen, Shots(tokens, vectors, n * K)
+        return chosen, Shots(tokens, n * K, vectors, idf)
 
-    def _vectors(self, sequences):
-        model = self.language_model_
-        return unit(pooled_states(model.reader_, sequences, model.coder_, "mean", self._threads()))
+    def _vectors(self, sequences, idf=None):
+        coder = self.coder_
+        return word_vectors(sequences, coder.n_tokens, idf, by_place=coder.kind != "texts" and not coder.padded)
 
     def _shots_of(self, sequences, left_out=None):
         """Return the tokens of the shots that are read before each document."""
         shots = self._shots
         if shots.vectors is None:
             return [shots.tokens] * len(sequences)
-        left_out = [None] * len(sequences) if left_out is None else left_out
-        queries = self._vectors(sequences)
-        found = [most_similar(shots.vectors, *one) for one in zip(queries, [shots.n] * len(queries), left_out)]
+        found = most_similar(shots.vectors, self._vectors(sequences, shots.idf)[0], shots.n, left_out)
         return [[shots.tokens[i] for i in index] for index in found]
 
     # ------------------------------------------------------------------------------------------------ answers
@@ -317,7 +317,10 @@ class FewShotClassifier(BaseDocumentClassifier):
 
     def _ask(self, shots, documents=()):
         """Return the logarithms for inputs without content, (n, n_inputs, K), and for documents (n, K), if any."""
-        free = self.coder_.encode(Rows("texts", check_documents(self.content_free)))
+        texts = check_documents(self.content_free)
+        if not texts:
+            raise ValueError("content_free is empty; give an input at least, or set calibration=False.")
+        free = self.coder_.encode(Rows("texts", texts))
         questions = [self.prompter_.question(some, ids) for some in shots for ids in free]
         logs = self._answers([*questions, *self._questions(documents, shots)])
         n = len(questions)
@@ -380,9 +383,9 @@ class Way:
 
 
 # What is trained where no language model is given: for rows of numbers, and for texts.
-_SMALL = tuple(
-    functools.partial(RNNLanguageModel, hidden_size=size, tokenizer="bpe", dropout=0.2, learning_rate_init=0.02)
-    for size in (32, 64)
+_SMALL = (
+    functools.partial(RNNLanguageModel, hidden_size=32, dropout=0.2, learning_rate_init=0.03, max_iter=12),
+    functools.partial(RNNLanguageModel, hidden_size=64, dropout=0.2, learning_rate_init=0.02, tokenizer="bpe"),
 )
 
 
@@ -467,10 +470,11 @@ def _check_labels(names, labels):
     for name, ids in zip(names, labels):
         if not len(ids):
             raise ValueError(f"The label {name!r} is no token for the language model; give it another text in labels.")
-        if (other := seen.setdefault(tuple(ids.tolist()), name)) is not name:
+        if (key := tuple(ids.tolist())) in seen:
             raise ValueError(
-                f"The labels {other!r} and {name!r} are the same tokens for the language model; give others in labels."
+                f"The labels {seen[key]!r} and {name!r} are the same tokens for the model; give others in labels."
             )
+        seen[key] = name
 
 
 def document(rows, i):

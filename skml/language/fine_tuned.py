@@ -52,7 +52,7 @@ class FineTunedClassifier(BaseDocumentClassifier):
         layers, by a product of two matrices of rank `rank` [2]_.
     rank : int, default=8
         Of the change with "lora".
-    pooling : {"last", "mean"}, default="mean"
+    pooling : {"last", "mean"}, default="last"
         Whether the last state counts, or the mean of all.
     max_length : int or None, default=256
         The most tokens of a document that are read, from its beginning; None reads all. A transformer reads no more
@@ -61,11 +61,12 @@ class FineTunedClassifier(BaseDocumentClassifier):
         What weights of documents are multiplied with, by class; "balanced" gives each class the same sum.
     batch_size : int or "auto", default="auto"
         Documents of a batch; "auto" is a 16th of them, but at least 8 and at most 32.
-    learning_rate_init : float, default=0.01
-        The rate that the schedule starts from.
+    learning_rate_init : float or None, default=None
+        The rate that the schedule starts from; None means that of the language model. A large one that has seen much
+        text wants less, such as 1e-4.
     learning_rate : {"constant", "step", "cosine", "one_cycle"} or callable, default="constant"
         The schedule; a function gets (step, total) and gives a factor.
-    max_iter : int, default=20
+    max_iter : int, default=10
         The most epochs.
     max_steps : int or None, default=None
         The most steps of the optimizer; whichever comes first ends the fit.
@@ -144,6 +145,7 @@ class FineTunedClassifier(BaseDocumentClassifier):
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         **{name: TRAINING_CONSTRAINTS[name] for name in _OF_TRAINING},
+        "learning_rate_init": [*TRAINING_CONSTRAINTS["learning_rate_init"], None],
     }
 
     def __init__(
@@ -152,13 +154,13 @@ class FineTunedClassifier(BaseDocumentClassifier):
         *,
         layers="all",
         rank=8,
-        pooling="mean",
+        pooling="last",
         max_length=256,
         class_weight=None,
         batch_size="auto",
-        learning_rate_init=0.01,
+        learning_rate_init=None,
         learning_rate="constant",
-        max_iter=20,
+        max_iter=10,
         max_steps=None,
         weight_decay=0.0,
         gradient_clip=1.0,
@@ -263,7 +265,8 @@ class FineTunedClassifier(BaseDocumentClassifier):
 
     def _optimizer(self, model, program, seed):
         kind = AdamW if self.weight_decay else Adam
-        optimizer = kind(self.learning_rate_init, weight_decay=self.weight_decay, largest_norm=self.gradient_clip)
+        rate = model.learning_rate_init if self.learning_rate_init is None else self.learning_rate_init
+        optimizer = kind(rate, weight_decay=self.weight_decay, largest_norm=self.gradient_clip)
         if self.layers in ("all", "head"):
             return optimizer
         changes = functools.partial(model._may_change, layers=self.layers)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from string import Formatter
 
 import numpy as np
+import scipy.sparse as sp
+
+from skml.base import chunk_slices
 
 PLACES = ("text", "label")
 
@@ -225,37 +228,72 @@ def random_of_each(codes, n_shots, n_classes, generator):
     return in_turns([order[codes[order] == k][:n_shots].tolist() for k in range(n_classes)])
 
 
-def most_similar(vectors, query, n, left_out=None):
-    """Return the n examples whose vectors have the largest cosine with a document's, the most similar last.
+def word_vectors(sequences, n_tokens, idf=None, by_place=False):
+    """Return documents as sparse vectors of length 1: how often they hold each token, times how rare that is.
 
     Parameters
     ----------
-    vectors : ndarray of shape (n_examples, C)
-        Of length 1.
-    query : ndarray of shape (C,)
-        That of the document.
-    n : int
-        How many.
-    left_out : int or None, default=None
-        An example that is the document itself.
+    sequences : list of ndarray of shape (n,), int
+        Documents.
+    n_tokens : int
+        How many tokens there are.
+    idf : ndarray of shape (n_words,) or None, default=None
+        How rare tokens are; None takes ln((1 + n) / (1 + n_j)) + 1, where n_j of these n documents hold token j.
+    by_place : bool, default=False
+        Whether a token means something else in each place, as numbers in columns do.
 
     Returns
     -------
-    index : list of int
-        Liu et al. 2022: what is read last has most influence.
+    vectors : csr_array of shape (n_documents, n_words), float64
+        Of no tokens 0. A token in a place that no document had when `idf` was made is left out.
+    idf : ndarray of shape (n_words,)
+        The same, or what was made.
     """
-    similarity = np.einsum("ij,j->i", vectors, query)
-    if left_out is not None:
-        similarity[left_out] = -np.inf
-    kept = min(n, len(vectors) - (left_out is not None))
-    return np.argsort(-similarity, kind="stable")[:kept][::-1].tolist()
+    lengths = np.array([len(ids) for ids in sequences])
+    rows = np.repeat(np.arange(len(sequences)), lengths)
+    words = np.concatenate([*sequences, np.empty(0, dtype=np.int64)]).astype(np.int64)
+    if by_place:
+        words += n_tokens * (np.arange(len(words)) - np.repeat(np.cumsum(lengths) - lengths, lengths))
+    n_words = n_tokens * (max(lengths.max(), 1) if by_place else 1) if idf is None else len(idf)
+    rows, words = rows[words < n_words], words[words < n_words]
+    counts = sp.csr_array((np.ones(len(words)), (rows, words)), shape=(len(sequences), n_words))
+    counts.sum_duplicates()
+    if idf is None:
+        n_with = np.bincount(counts.indices, minlength=n_words)
+        idf = np.log((1 + len(sequences)) / (1 + n_with)) + 1
+    counts.data *= idf[counts.indices]
+    length = np.sqrt((counts * counts).sum(axis=1))
+    counts.data /= np.repeat(length, np.diff(counts.indptr))
+    return counts, idf
 
 
-def unit(vectors):
-    """Return vectors of length 1, in float64; 0 stays 0."""
-    vectors = vectors.astype(np.float64)
-    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+def most_similar(vectors, queries, n, left_out=None):
+    """Return for each document the n examples of the largest cosine, the most similar last.
+
+    Parameters
+    ----------
+    vectors : csr_array of shape (n_examples, n_words)
+        Of length 1.
+    queries : csr_array of shape (n_documents, n_words)
+        Those of the documents.
+    n : int
+        How many.
+    left_out : array-like of shape (n_documents,), int, or None, default=None
+        The example that is the document itself.
+
+    Returns
+    -------
+    index : ndarray of shape (n_documents, at most n), int
+        Liu et al. 2022: what is read last has most influence. Of equally similar ones the first count.
+    """
+    kept = min(n, vectors.shape[0] - (left_out is not None))
+    found = np.empty((queries.shape[0], kept), dtype=np.int64)
+    for some in chunk_slices(len(found), 16 * vectors.shape[0]):
+        similarity = (queries[some] @ vectors.T).toarray()
+        if left_out is not None:
+            similarity[np.arange(len(similarity)), left_out[some]] = -1
+        found[some] = np.argsort(-similarity, axis=1, kind="stable")[:, :kept][:, ::-1]
+    return found
 
 
 # ---------------------------------------------------------------------------------------------- examples to learn from

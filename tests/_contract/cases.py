@@ -70,7 +70,7 @@ VARIANTS = {
         {
             "layers": "lora",
             "rank": 2,
-            "pooling": "last",
+            "pooling": "mean",
             "language_model": TransformerLanguageModel(n_layers=1, context_length=8, max_iter=2),
             "max_iter": 5,
         },
