@@ -279,7 +279,7 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         """Return the last fit's program, and where its training stands, if the parameters still ask for them."""
         last = self.reader_.program
         start = self.training_.again() if again else self.training_
-        if _without_states(network) != _without_states(last.network):
+        if _what_learns(network) != _what_learns(last.network):
             raise self._refusal("another network than the last fit's")
         if self.dtype not in (None, last.dtype.name):
             raise self._refusal(f"dtype={self.dtype!r}; the last fit computed in {last.dtype}")
@@ -643,6 +643,9 @@ def _check_tuning(layers, learning_rate, max_iter, rank):
         raise ValueError(f"learning_rate must be a number above 0 or None, got {learning_rate!r}.")
 
 
-def _without_states(network):
-    """Return a network without the number of rows whose states it carries on, which depends on the documents."""
-    return replace(network, carry=0) if hasattr(network, "carry") else network
+def _what_learns(network):
+    """Return a network without what its arrays do not depend on: dropout, and rows whose states it carries on."""
+    others = {name: 0 for name in ("carry", "dropout") if hasattr(network, name)}
+    if hasattr(network, "blocks"):
+        others["blocks"] = tuple(replace(block, dropout=0) for block in network.blocks)
+    return replace(network, **others)
