@@ -12,6 +12,7 @@ from skml.language.recurrent_network import RecurrentStates
 from skml.language.scoring import begun
 from skml.network.composition import numbered, prefixed
 from skml.network.layers import Layer, Linear, Space
+from skml.network.losses import CrossEntropy
 
 POOLINGS = ("last", "mean")
 
@@ -112,6 +113,32 @@ def pooled_samples(sequences, coder, pooling, T, dtype):
         sample[0, : len(ids)] = ids
         sample[2, len(ids) - 1 if pooling == "last" else slice(len(ids))] = 1 if pooling == "last" else 1 / len(ids)
     return samples
+
+
+@dataclass(frozen=True)
+class SharedCrossEntropy(CrossEntropy):
+    """Cross-entropy of classes in which a batch counts as much as its rows weigh.
+
+    Attributes
+    ----------
+    mean_weight : float, default=1.0
+        Of all rows. A batch of light rows then changes little, whatever else there is in it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skml.language.classification_head import SharedCrossEntropy
+    >>> SharedCrossEntropy(mean_weight=4.0)(np.zeros((1, 2)), np.array([1], dtype=np.int32), np.array([1.0]))[1]
+    array([[ 0.125, -0.125]])
+    """
+
+    mean_weight: float = 1.0
+
+    def __call__(self, z, y, weights=None, n_threads=1):
+        """Return the losses of rows, and the gradient of sum_i w_i l_i over b times the mean weight."""
+        losses, dz = super().__call__(z, y, weights, n_threads)
+        dz *= z.dtype.type(weights.sum() / (len(z) * self.mean_weight))
+        return losses, dz
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -43,16 +44,21 @@ class Shots:
         Of each example, its label included, in the order in which they are read.
     n : int
         How many are chosen.
-    vectors : csr_array of shape (n_examples, n_words) or None, default=None
-        Those by which the most similar are chosen; None means that all are read, whatever the document.
+    words : tuple of ndarray or None, default=None
+        Numbers, columns and beginnings of the rows of a sparse matrix, by which the most similar are chosen; None means
+        that all are read, whatever the document.
     idf : ndarray of shape (n_words,) or None, default=None
         How rare tokens are.
     """
 
     tokens: list
     n: int
-    vectors: object = None
+    words: tuple | None = None
     idf: np.ndarray | None = None
+
+    def vectors(self):
+        """Return the vectors of examples, a csr_array of shape (n_examples, n_words)."""
+        return sp.csr_array(self.words, shape=(len(self.tokens), len(self.idf)))
 
 
 class FewShotClassifier(BaseDocumentClassifier):
@@ -261,15 +267,16 @@ class FewShotClassifier(BaseDocumentClassifier):
     def _choose(self, examples, sequences):
         """Return the numbers of the examples that prompts may hold, and these as shots."""
         K, codes, n = len(examples.classes), examples.codes, self._n_shots(not is_fitted(self.language_model))
-        vectors = idf = None
+        words = idf = None
         if self.selection == "similar":
-            chosen, (vectors, idf) = list(range(len(codes))), self._vectors(sequences)
+            chosen, (found, idf) = list(range(len(codes))), self._vectors(sequences)
+            words = found.data, found.indices, found.indptr
         elif self.selection == "random":
             chosen = random_of_each(codes, n, K, check_random_state(self.random_state))
         else:
             chosen = first_of_each(codes, examples.weights, n, K)
         tokens = [self.prompter_.example(sequences[i], codes[i])[0].astype(np.int32) for i in chosen]
-        return chosen, Shots(tokens, n * K, vectors, idf)
+        return chosen, Shots(tokens, n * K, words, idf)
 
     def _vectors(self, sequences, idf=None):
         coder = self.coder_
@@ -278,9 +285,9 @@ class FewShotClassifier(BaseDocumentClassifier):
     def _shots_of(self, sequences, left_out=None):
         """Return the tokens of the shots that are read before each document."""
         shots = self._shots
-        if shots.vectors is None:
+        if shots.words is None:
             return [shots.tokens] * len(sequences)
-        found = most_similar(shots.vectors, self._vectors(sequences, shots.idf)[0], shots.n, left_out)
+        found = most_similar(shots.vectors(), self._vectors(sequences, shots.idf)[0], shots.n, left_out)
         return [[shots.tokens[i] for i in index] for index in found]
 
     # ------------------------------------------------------------------------------------------------ answers
@@ -289,7 +296,7 @@ class FewShotClassifier(BaseDocumentClassifier):
         """Return what the logarithms of the probabilities of labels are compared with, if it is always the same."""
         kind = self._calibrates()
         if kind == "contextual":
-            return None if self._shots.vectors is not None else content_free(self._ask([self._shots.tokens])[0][0])
+            return None if self._shots.words is not None else content_free(self._ask([self._shots.tokens])[0][0])
         if kind is None:
             return None
         others = np.setdiff1d(np.arange(len(sequences)), [] if self.selection == "similar" else chosen)
@@ -329,7 +336,7 @@ class FewShotClassifier(BaseDocumentClassifier):
     def _logs(self, rows):
         sequences = self.coder_.encode(rows)
         shots = self._shots_of(sequences)
-        if self._shots.vectors is not None and self._calibrates() == "contextual":
+        if self._shots.words is not None and self._calibrates() == "contextual":
             free, logs = self._ask(shots, sequences)
             return calibrated(logs, np.array([content_free(one) for one in free]))
         logs = self._answers(self._questions(sequences, shots))

@@ -14,14 +14,20 @@ from skml import _kernels
 from skml._sklearn import Interval, StrOptions
 from skml.base import fit_task, fitting, require_memory, run_steps
 from skml.language.base import POSITIVE, TRAINING_CONSTRAINTS, WORTH, BaseLanguageModel
-from skml.language.classification_head import POOLINGS, PooledClassifier, body_of, head_optimizer, pooled_samples
+from skml.language.classification_head import (
+    POOLINGS,
+    PooledClassifier,
+    SharedCrossEntropy,
+    body_of,
+    head_optimizer,
+    pooled_samples,
+)
 from skml.language.classifying import BaseDocumentClassifier, class_weights, is_fitted
 from skml.language.documents import distinct_documents
 from skml.language.fine_tuning import LAYERS
 from skml.language.rnn import RNNLanguageModel
 from skml.language.scoring import pooled_states
 from skml.network.layers import Linear
-from skml.network.losses import CrossEntropy
 from skml.network.optimizers import Adam, AdamW
 from skml.network.program import Program
 from skml.network.schedules import schedule
@@ -218,11 +224,11 @@ class FineTunedClassifier(BaseDocumentClassifier):
         """
         rows, classes, codes, weights = self._validated(X, y, sample_weight)
         index, merged = distinct_documents(rows, weights, codes)
-        merged = merged * class_weights(self.class_weight, classes, codes[index], merged)[codes[index]]
+        factors = class_weights(self.class_weight, classes, codes[index], merged)
         seen = {"X": rows.values if rows.kind == "texts" else X, "y": y, "sample_weight": weights}
         with fit_task(self, **seen, max_subtasks=self.max_iter) as context:
             model = self._model(rows.take(index), merged)
-            tuning = self._tuning(model, rows.take(index), codes[index], merged)
+            tuning = self._tuning(model, rows.take(index), codes[index], merged * factors[codes[index]])
             attributes = functools.partial(self._attributes, tuning, classes)
             with _kernels.blas_threads(1):
                 steps = training_steps(tuning.job, tuning.start)
@@ -282,7 +288,7 @@ class FineTunedClassifier(BaseDocumentClassifier):
         B, stops = self._batch(len(codes)), self.early_stopping
         worth = B * program.network.cost(program.shape) >= WORTH
         plan = Plan(
-            CrossEntropy(),
+            SharedCrossEntropy(mean_weight=float(weights.mean())),
             optimizer,
             schedule(self.learning_rate),
             B,
@@ -377,5 +383,8 @@ class Tuning:
 
 # What is fitted where no language model is given: for rows of numbers, and for texts.
 _SMALL = tuple(
-    functools.partial(RNNLanguageModel, hidden_size=size, tokenizer="bpe", dropout=0.2, max_iter=5) for size in (32, 64)
+    functools.partial(
+        RNNLanguageModel, hidden_size=size, tokenizer="bpe", dropout=0.2, learning_rate_init=0.02, max_iter=5
+    )
+    for size in (32, 64)
 )
