@@ -6,7 +6,9 @@ __version__ = "0.1.0"
 
 # Public name -> the module that defines it. Nothing is imported before it is asked for.
 _HOMES = {
+    "ActorCritic": "skml.reinforcement",
     "AdaBoost": "skml.ensemble",
+    "AdvantageActorCritic": "skml.reinforcement",
     "BPETokenizer": "skml.language",
     "BaggingForest": "skml.ensemble",
     "BaggingForestRegressor": "skml.ensemble",
@@ -21,8 +23,11 @@ _HOMES = {
     "NeighborhoodFilter": "skml.recommendation",
     "PCA": "skml.decomposition",
     "PolicyIteration": "skml.reinforcement",
+    "QLearning": "skml.reinforcement",
     "QuantileTokenizer": "skml.language",
     "RNNLanguageModel": "skml.language",
+    "Reinforce": "skml.reinforcement",
+    "SARSA": "skml.reinforcement",
     "TransformerLanguageModel": "skml.language",
     "ValueIteration": "skml.reinforcement",
     "WordTokenizer": "skml.language",

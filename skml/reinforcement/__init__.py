@@ -3,6 +3,8 @@
 import importlib
 
 _HOMES = {
+    "ActorCritic": "skml.reinforcement.policy_gradient",
+    "AdvantageActorCritic": "skml.reinforcement.policy_gradient",
     "Bandit": "skml.reinforcement.bandit",
     "Box": "skml.reinforcement.spaces",
     "CartPole": "skml.reinforcement.control",
@@ -16,8 +18,13 @@ _HOMES = {
     "HistoryDisplay": "skml.displays",
     "MountainCar": "skml.reinforcement.control",
     "MultiDiscrete": "skml.reinforcement.spaces",
+    "PolicyDisplay": "skml.reinforcement.displays",
     "PolicyIteration": "skml.reinforcement.planning",
+    "QLearning": "skml.reinforcement.tabular",
+    "Reinforce": "skml.reinforcement.policy_gradient",
+    "SARSA": "skml.reinforcement.tabular",
     "Taxi": "skml.reinforcement.taxi",
+    "TileCoding": "skml.reinforcement.tile_coding",
     "ValueIteration": "skml.reinforcement.planning",
     "check_env": "skml.reinforcement.checking",
     "evaluate": "skml.reinforcement.evaluation",

@@ -193,6 +193,8 @@ class GridWorld(Environment):
     <BLANKLINE>
     """
 
+    moves = LEFT_DOWN_RIGHT_UP
+
     def __init__(
         self,
         drawing,
@@ -211,7 +213,7 @@ class GridWorld(Environment):
         paid = {"G": 1.0, "C": -100.0} if rewards is None else dict(rewards)
         if not np.isfinite([step_reward, *paid.values()]).all():
             raise ValueError(f"Rewards must be finite, got {paid} and {step_reward}.")
-        rules = Rules(LEFT_DOWN_RIGHT_UP, _chances(slip, "slip"), paid, step_reward, ends, returns, True)
+        rules = Rules(self.moves, _chances(slip, "slip"), paid, step_reward, ends, returns, True)
         outcomes = grid_outcomes(self.letters, rules)
         super().__init__(outcomes.table(), Discrete(self.letters.size), 4, max_episode_steps, render_mode, outcomes)
 
@@ -270,6 +272,8 @@ class FrozenLake(Environment):
     (15, 1.0, True)
     """
 
+    moves = LEFT_DOWN_RIGHT_UP
+
     def __init__(
         self,
         map_name="4x4",
@@ -289,7 +293,7 @@ class FrozenLake(Environment):
         _chances(success_rate, "success_rate")
         goal, hole, ice = (float(reward) for reward in reward_schedule)
         chances = (success_rate, (1.0 - success_rate) / 2.0) if is_slippery else (1.0, 0.0)
-        rules = Rules(LEFT_DOWN_RIGHT_UP, chances, {"G": goal, "H": hole}, ice, "GH", "", True)
+        rules = Rules(self.moves, chances, {"G": goal, "H": hole}, ice, "GH", "", True)
         outcomes = grid_outcomes(self.letters, rules)
         if max_episode_steps == "auto":
             max_episode_steps = 200 if desc is None and map_name == "8x8" else 100
@@ -383,10 +387,12 @@ class CliffWalking(Environment):
     (36, -100.0, False)
     """
 
+    moves = UP_RIGHT_DOWN_LEFT
+
     def __init__(self, *, is_slippery=False, max_episode_steps=None, render_mode="ansi"):
         self.is_slippery, self.letters = is_slippery, letters_of(CLIFF)
         chances = (1 / 3, 1 / 3) if is_slippery else (1.0, 0.0)
-        outcomes = grid_outcomes(self.letters, Rules(UP_RIGHT_DOWN_LEFT, chances, {"C": -100}, -1, "G", "C", False))
+        outcomes = grid_outcomes(self.letters, Rules(self.moves, chances, {"C": -100}, -1, "G", "C", False))
         super().__init__(outcomes.table(), Discrete(self.letters.size), 4, max_episode_steps, render_mode, outcomes)
 
     def _text(self):

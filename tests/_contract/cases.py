@@ -16,6 +16,10 @@ import skml
 
 # Settings that lead to other code than the defaults do. A class that isn't named here runs with its defaults alone.
 VARIANTS = {
+    "ActorCritic": [
+        {"hidden_layer_sizes": (), "learning_rate_init": 0.01, "max_iter": 100},
+        {"critic": "q", "activation": "relu", "entropy_weight": 0.01, "max_iter": 50},
+    ],
     "AdaBoost": [
         {"algorithm": "SAMME.R"},
         {"max_depth": 3, "n_estimators": 10},
@@ -25,6 +29,10 @@ VARIANTS = {
         {"estimator": GaussianNB(), "n_estimators": 5},
         {"estimator": GaussianNB(), "n_estimators": 5, "algorithm": "SAMME.R"},
         {"estimator": KNeighborsClassifier(3, algorithm="brute"), "n_estimators": 5},  # takes no weights
+    ],
+    "AdvantageActorCritic": [
+        {"hidden_layer_sizes": 16, "activation": "sigmoid", "gradient_clip": None, "learning_rate_init": 0.02},
+        {"gae_lambda": 0.9, "activation": "leaky_relu", "entropy_weight": 0.1, "max_iter": 50},
     ],
     "ContentFilter": [
         {"profile": "rocchio"},
@@ -73,6 +81,11 @@ VARIANTS = {
         {"feedback": "implicit", "kind": "user", "metric": "jaccard"},
         {"feedback": "implicit", "solver": "ease"},
     ],
+    "Reinforce": [
+        {"hidden_layer_sizes": (), "learning_rate_init": 0.02, "max_iter": 100},
+        {"baseline": "mean", "hidden_layer_sizes": (8, 8, 8), "max_iter": 50},
+        {"baseline": None, "activation": "identity", "max_iter": 50},
+    ],
     "RNNLanguageModel": [
         {"cell": "lstm", "tie_embeddings": True, "n_layers": 2, "hidden_size": 16, "dropout": 0.2, "max_iter": 5},
         {
@@ -117,6 +130,8 @@ VARIANTS = {
         {"n_components": 3, "whiten": True},
     ],
     "PolicyIteration": [{"evaluation": "sweeps"}, {"discretizer": FunctionTransformer(np.rint)}],
+    "QLearning": [{"discretizer": FunctionTransformer(np.rint)}],
+    "SARSA": [{"expected": True}],
     "ValueIteration": [
         {"algorithm": "prioritized"},
         {"algorithm": "gauss-seidel", "discretizer": FunctionTransformer(np.rint)},
