@@ -224,11 +224,12 @@ class Continuation:
 
     def _certain(self, text):
         """Return how much of a text stays as it is: half a character, or half of where it stops, may not."""
-        upto = len(text.rstrip("\ufffd"))
+        whole = text.rstrip("\ufffd")
+        upto = len(whole)
         for stop in self.stops:
-            for k in range(min(len(stop) - 1, len(text)), 0, -1):
-                if text.endswith(stop[:k]):
-                    upto = min(upto, len(text) - k)
+            for k in range(min(len(stop) - 1, len(whole)), 0, -1):
+                if whole.endswith(stop[:k]):
+                    upto = min(upto, len(whole) - k)
                     break
         return max(upto, self.shown)
 

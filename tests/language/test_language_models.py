@@ -2,6 +2,7 @@
 
 import signal
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 import skml
-from skml import RNNLanguageModel, TransformerLanguageModel
+from skml import BPETokenizer, RNNLanguageModel, TransformerLanguageModel
 from skml.callback import Checkpoint
+from skml.language.decoding import Continuation
 
 MODELS = {"RNNLanguageModel": RNNLanguageModel, "TransformerLanguageModel": TransformerLanguageModel}
 each_model = pytest.mark.parametrize("cls", MODELS.values(), ids=MODELS)
@@ -230,6 +232,18 @@ def test_half_a_character_waits_for_the_other_half(tokenizer, seed):
     for draw in range(5):
         settings = {"strategy": "sample", "random_state": draw, "temperature": 2.0, "max_new_tokens": 30}
         assert "".join(model.generate("żó", stream=True, **settings)) == model.generate("żó", **settings)
+
+
+def test_half_a_character_may_end_where_it_shall_stop():
+    tokenizer = BPETokenizer(256, special_tokens=None).fit(["a"])
+    text = Continuation(SimpleNamespace(decode=lambda ids: tokenizer.decode(np.array(ids)), end=-2), ("só", "🙂"))
+    pieces = []
+    for token in tokenizer.encode("aasó"):
+        text.add(token)
+        pieces.append(text.fresh())
+    assert pieces == ["a", "a", "", "", ""]  # an s and half an ó, which may be where it stops, wait
+    assert text.done
+    assert text.document() == "aa"
 
 
 def test_the_table_of_a_network(writer):
