@@ -93,6 +93,11 @@ def as_stops(stop, kind):
 # ---------------------------------------------------------------------------------------- probabilities
 
 
+def written(context, ids):
+    """Return the tokens of a text so far; that which begins it is often that which ends it, and isn't one of its own."""
+    return np.append(context[1:], ids).astype(np.int64)
+
+
 def penalized(z, histories, penalty):
     """Return logits in which tokens that are there already count for less, if the penalty is above 1."""
     if penalty == 1:
@@ -242,7 +247,7 @@ def write(session, contexts, choose, found, limit):
     session : object
         Of the contexts.
     contexts : list of ndarray of shape (n,), int32
-        What is there already.
+        What is there already, the token that begins documents first.
     choose : Chooser
         What chooses tokens.
     found : list of Continuation
@@ -257,7 +262,7 @@ def write(session, contexts, choose, found, limit):
     """
     rows = np.arange(len(found))
     for left in range(limit, 0, -1):
-        histories = [np.append(contexts[row], found[row].ids).astype(np.int64) for row in rows]
+        histories = [written(contexts[row], found[row].ids) for row in rows]
         tokens = choose(session.logits(), rows, histories)
         for row, token in zip(rows, tokens):
             found[row].add(token)
@@ -311,7 +316,7 @@ def beam_search(session, context, coder, settings):
     session : callable
         ``session(rows)`` opens one.
     context : ndarray of shape (n,), int32
-        What is there already.
+        What is there already, the token that begins documents first.
     coder : Coder
         What makes documents of tokens.
     settings : Settings
@@ -331,7 +336,7 @@ def beam_search(session, context, coder, settings):
 def _beam(session, context, coder, settings, width):
     lanes, over = [Hypothesis()], []
     for _ in range(settings.max_new_tokens):
-        histories = [np.append(context, one.ids).astype(np.int64) for one in lanes]
+        histories = [written(context, one.ids) for one in lanes]
         logs = log_softmax(penalized(session.logits(), histories, settings.repetition_penalty))
         best = _best(logs + np.array([one.log_p for one in lanes])[:, None], width - len(over))
         grown = [(row, _grown(lanes[row], token, log_p, coder, settings)) for row, token, log_p in best]
