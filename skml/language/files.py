@@ -8,7 +8,9 @@ import secrets
 from skml.base import require_memory
 
 LARGEST_TEXT = 2**26  # bytes; those of models in use have some millions
-_PER_CHARACTER = 48  # bytes that an object of JSON takes at most for each of its characters: lists of one list are largest
+_PER_CHARACTER = (
+    48  # bytes that an object of JSON takes at most for each of its characters: lists of one list are largest
+)
 
 
 def read_text(path):

@@ -9,15 +9,17 @@ import pytest
 from _contract.children import script, start
 from _contract.killed import SETTINGS
 from _contract.killed import TEXTS as SAUCES
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-import skml
+import skml.base
 from skml import BPETokenizer, RNNLanguageModel, TransformerLanguageModel
 from skml.callback import Checkpoint
-from skml.language.decoding import Continuation
+from skml.language import writing
+from skml.language.decoding import Continuation, Settings
 
 MODELS = {"RNNLanguageModel": RNNLanguageModel, "TransformerLanguageModel": TransformerLanguageModel}
 each_model = pytest.mark.parametrize("cls", MODELS.values(), ids=MODELS)
@@ -215,6 +217,34 @@ def test_a_stream_of_text_gives_nothing_that_it_takes_back(writer):
         pieces = list(writer.generate("blue ", 40, stream=True, **settings))
         assert "".join(pieces) == writer.generate("blue ", 40, **settings)
     assert [type(one) for one in next(writer.generate(["red", "blue"], stream=True))] == [str, str]
+
+
+def test_more_texts_than_fit_into_memory_are_written_in_parts_or_refused(writer, monkeypatch):
+    prompts, sizes, opened = ["red", "", "blue", "g"], [], writing.open_session
+    monkeypatch.setattr(
+        writing, "open_session", lambda reader, rows, *o: sizes.append(len(rows)) or opened(reader, rows, *o)
+    )
+    settings = {"strategy": "sample", "random_state": 0, "n_samples": 3, "max_new_tokens": 9}
+    together = writer.generate(prompts, **settings)
+    with config_context(working_memory=1e-6):
+        assert writer.generate(prompts, **settings) == together
+    assert sizes == [12, 3, 3, 3, 3]
+    monkeypatch.setattr(skml.base, "_free_memory", lambda: 50_000_000)
+    writer.generate("red", **settings)
+    settings["n_samples"] = 10**6
+    with pytest.raises(MemoryError, match="Writing 1,000,000 texts at a time would take"):
+        writer.generate("red", **settings)
+    with pytest.raises(MemoryError, match="Writing 1,000,000 texts at a time would take"):
+        next(writer.generate("red", stream=True, **settings))
+
+
+def test_a_cache_is_no_longer_than_texts_become(seed):
+    model = TransformerLanguageModel(context_length=16, max_iter=2, dtype="float64", random_state=seed).fit(SAUCES)
+    for n, capacity in ((3, 1 + 4 + 3), (40, 16)):
+        request = writing.Request(model.reader_, model.coder_, Settings(n), 0, True, 1)
+        contexts, _ = writing.read_prompts(model.coder_, ["red ", "g"])
+        assert request.session(contexts).decoder.capacity == capacity
+        assert model.generate(["red ", "g"], n) == model.generate(["red ", "g"], n, use_cache=False)
 
 
 def test_draws_depend_on_the_random_state_alone(writer):
