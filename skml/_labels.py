@@ -1,6 +1,7 @@
 """Labels of rows become codes, and classes may weigh differently."""
 
 from dataclasses import dataclass
+from numbers import Number
 
 import numpy as np
 import scipy.sparse as sp
@@ -94,6 +95,16 @@ def _kind_of(y):
             return type_of_target(y, input_name="y")
     except TypeError:
         raise _several_types(y) from None
+    except ValueError:
+        if _are_of_several_types(y):  # numbers among others, of which scikit-learn says that they are a regression's
+            raise _several_types(y) from None
+        raise
+
+
+def _are_of_several_types(y):
+    y = np.asarray(y)
+    kinds = {Number if isinstance(label, Number) else type(label) for label in y.ravel()} if y.dtype == object else ()
+    return len(kinds) > 1
 
 
 def _distinct(labels):

@@ -28,6 +28,11 @@ cdef extern from "attention.hpp" namespace "skml_attention" nogil:
 
 include "checks.pxi"
 
+from skml._kernels import breathe
+
+cdef enum:
+    LONG = 4294967296  # multiplications of a thread after which signals are seen to
+
 
 cdef Py_ssize_t _heads(tuple qkv, tuple out, tuple lse, tuple first, int n_heads, tuple angles) except -1:
     """Return the channels of a head, or raise unless all shapes belong together."""
@@ -58,6 +63,11 @@ cdef tuple _shape(array):
     return np.shape(array)
 
 
+cdef Py_ssize_t _at_a_time(int threads, Py_ssize_t T, Py_ssize_t D) noexcept:
+    """Return after how many heads signals are seen to: some for each thread."""
+    return threads * max(<Py_ssize_t> 1, LONG // (T * T * D))
+
+
 def forward(
     const floating[:, :, ::1] qkv,  # in: (B, T, 3 C), queries, keys and values, each n_heads times D channels
     const int32_t[:, ::1] first,  # in: (B, T), the first moment that each one sees; the last is itself
@@ -69,7 +79,7 @@ def forward(
     int n_threads,
 ):
     """Write softmax(q k^T / sqrt(D)) v of each head."""
-    cdef Py_ssize_t B = qkv.shape[0], T = qkv.shape[1], C = out.shape[2], b, i
+    cdef Py_ssize_t B = qkv.shape[0], T = qkv.shape[1], C = out.shape[2], i, start, end, some
     cdef Py_ssize_t D = _heads(_shape(qkv), _shape(out), _shape(lse), _shape(first), n_heads,
                                (_shape(cosine), _shape(sine)))
     _check_threads(n_threads)
@@ -83,8 +93,12 @@ def forward(
     head.n, head.D, head.C, head.scale = T, D, C, <floating> (1 / sqrt(<double> D))
     head.rotary.cosine = &cosine[0, 0] if cosine.shape[0] else NULL
     head.rotary.sine = &sine[0, 0] if sine.shape[0] else NULL
-    for i in prange(B * n_heads, nogil=True, num_threads=threads, schedule="static"):
-        _forward(head, &qkv[0, 0, 0], &first[0, 0], n_heads, &out[0, 0, 0], &lse[0, 0, 0], i, &space[threadid(), 0])
+    some = _at_a_time(threads, T, D)
+    for start in range(0, B * n_heads, some):
+        end = min(start + some, B * n_heads)
+        for i in prange(start, end, nogil=True, num_threads=threads, schedule="static"):
+            _forward(head, &qkv[0, 0, 0], &first[0, 0], n_heads, &out[0, 0, 0], &lse[0, 0, 0], i, &space[threadid(), 0])
+        breathe()
 
 
 cdef void _forward(Head[floating] head, const floating* qkv, const int32_t* first, int n_heads, floating* out,
@@ -108,7 +122,7 @@ def backward(
     int n_threads,
 ):
     """Write the gradient at queries, keys and values."""
-    cdef Py_ssize_t B = qkv.shape[0], T = qkv.shape[1], C = out.shape[2], i
+    cdef Py_ssize_t B = qkv.shape[0], T = qkv.shape[1], C = out.shape[2], i, start, end, some
     cdef Py_ssize_t D = _heads(_shape(qkv), _shape(out), _shape(lse), _shape(first), n_heads,
                                (_shape(cosine), _shape(sine)))
     _check_threads(n_threads)
@@ -125,8 +139,12 @@ def backward(
     head.rotary.sine = &sine[0, 0] if sine.shape[0] else NULL
     cdef Slopes[floating] slopes
     slopes.out, slopes.dout, slopes.lse, slopes.dqkv = &out[0, 0, 0], &dout[0, 0, 0], &lse[0, 0, 0], &dqkv[0, 0, 0]
-    for i in prange(B * n_heads, nogil=True, num_threads=threads, schedule="static"):
-        _backward(head, slopes, &qkv[0, 0, 0], &first[0, 0], n_heads, i, &space[threadid(), 0])
+    some = _at_a_time(threads, T, D)
+    for start in range(0, B * n_heads, some):
+        end = min(start + some, B * n_heads)
+        for i in prange(start, end, nogil=True, num_threads=threads, schedule="static"):
+            _backward(head, slopes, &qkv[0, 0, 0], &first[0, 0], n_heads, i, &space[threadid(), 0])
+        breathe()
 
 
 cdef void _backward(Head[floating] head, Slopes[floating] slopes, const floating* qkv, const int32_t* first,

@@ -48,7 +48,7 @@ cdef int _check_places(const int64_t[:, ::1] places, tuple sizes, Py_ssize_t n) 
     for j in range(places.shape[1]):
         size = sizes[j]
         for i in range(places.shape[0]):
-            if places[i, j] < -1 or (places[i, j] >= 0 and places[i, j] + size > n):
+            if places[i, j] < -1 or (places[i, j] >= 0 and places[i, j] > n - size):
                 raise ValueError(f"An array of {size} numbers at {places[i, j]} is not in a buffer of {n}.")
             if places[i, j] < 0 and places.shape[1] == 12 and j in (2, 4, 8, 10):
                 raise ValueError("The weights of a product are not there.")

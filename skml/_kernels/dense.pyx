@@ -20,9 +20,12 @@ cdef extern from "dense.hpp" namespace "skml_dense" nogil:
 
 include "checks.pxi"
 
+from skml._kernels import breathe
+
 cdef enum:
     STRIP = 64  # columns that are summed up together
     ALONE = 400000  # multiplications for which a second thread doesn't pay
+    LONG = 4294967296  # those of a thread after which signals are seen to
 
 
 cdef void _gemm(char* left, char* right, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const floating* a, Py_ssize_t lda,
@@ -50,6 +53,11 @@ cdef int _threads(int n_threads, Py_ssize_t N, Py_ssize_t K, Py_ssize_t M) excep
     return <int> min(<double> n_threads, 1 + <double> N * K * M / ALONE)
 
 
+cdef Py_ssize_t _at_a_time(int threads, Py_ssize_t work) noexcept:
+    """Return after how many products signals are seen to: some for each thread."""
+    return threads * max(<Py_ssize_t> 1, LONG // work)
+
+
 def multiply(
     const floating[:, ::1] x,  # in: (N, K)
     const floating[:, ::1] w,  # in: (K, M), or transposed (M, K)
@@ -62,7 +70,8 @@ def multiply(
     int n_threads,
 ):
     """Write y = x w + b + add, and h = gelu(y) if asked for; only one of add and h."""
-    cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = y.shape[1], step = _panel(x.shape[0]), i, n, at
+    cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = y.shape[1], step = _panel(x.shape[0]), i, n, at, start, end, some
+    cdef Py_ssize_t panels = (N + step - 1) // step
     cdef int threads = _threads(n_threads, N, K, M)
     _same((K, w.shape[1] if transposed else w.shape[0]), "The columns of x and the inner axis of w")
     _same((M, w.shape[0] if transposed else w.shape[1]), "The columns of y and the outer axis of w")
@@ -83,17 +92,21 @@ def multiply(
     cdef floating* after = &h[0, 0] if h.shape[0] * h.shape[1] else NULL
     if more == &y[0, 0]:
         raise ValueError("add may not be y.")
-    for i in prange((N + step - 1) // step, nogil=True, num_threads=threads, schedule="static"):
-        at = i * step
-        n = min(step, N - at)
-        if transposed:
-            _gemm(b"T", b"N", M, n, K, &w[0, 0], K, &x[at, 0], K, &y[at, 0], M)
-        else:
-            _gemm(b"N", b"N", M, n, K, &w[0, 0], M, &x[at, 0], K, &y[at, 0], M)
-        if after != NULL:
-            gelu_rows(&y[at, 0], bias, after + at * M, n, M, by_tanh)
-        elif bias != NULL or more != NULL:
-            finish_rows(&y[at, 0], bias, more + at * M if more != NULL else more, n, M)
+    some = _at_a_time(threads, step * K * M)
+    for start in range(0, panels, some):
+        end = min(start + some, panels)
+        for i in prange(start, end, nogil=True, num_threads=threads, schedule="static"):
+            at = i * step
+            n = min(step, N - at)
+            if transposed:
+                _gemm(b"T", b"N", M, n, K, &w[0, 0], K, &x[at, 0], K, &y[at, 0], M)
+            else:
+                _gemm(b"N", b"N", M, n, K, &w[0, 0], M, &x[at, 0], K, &y[at, 0], M)
+            if after != NULL:
+                gelu_rows(&y[at, 0], bias, after + at * M, n, M, by_tanh)
+            elif bias != NULL or more != NULL:
+                finish_rows(&y[at, 0], bias, more + at * M if more != NULL else more, n, M)
+        breathe()
 
 
 def through_gelu(
@@ -106,7 +119,8 @@ def through_gelu(
     int n_threads,
 ):
     """Write dz = (dy w^T) gelu'(z), and h = gelu(z) once more."""
-    cdef Py_ssize_t N = dy.shape[0], M = dy.shape[1], K = w.shape[0], step = _panel(dy.shape[0]), i, n, at
+    cdef Py_ssize_t N = dy.shape[0], M = dy.shape[1], K = w.shape[0], step = _panel(dy.shape[0]), i, n, at, start, end, some
+    cdef Py_ssize_t panels = (N + step - 1) // step
     cdef int threads = _threads(n_threads, N, K, M)
     _same((M, w.shape[1]), "The columns of dy and w")
     _same((N, z.shape[0], dz.shape[0], h.shape[0]), "The rows of dy, z, dz and h")
@@ -115,11 +129,15 @@ def through_gelu(
         return
     if M == 0:
         raise ValueError("dy has no columns.")
-    for i in prange((N + step - 1) // step, nogil=True, num_threads=threads, schedule="static"):
-        at = i * step
-        n = min(step, N - at)
-        _gemm(b"T", b"N", K, n, M, &w[0, 0], M, &dy[at, 0], M, &dz[at, 0], K)
-        gelu_slopes(&z[at, 0], &dz[at, 0], &h[at, 0], n * K, by_tanh)
+    some = _at_a_time(threads, step * K * M)
+    for start in range(0, panels, some):
+        end = min(start + some, panels)
+        for i in prange(start, end, nogil=True, num_threads=threads, schedule="static"):
+            at = i * step
+            n = min(step, N - at)
+            _gemm(b"T", b"N", K, n, M, &w[0, 0], M, &dy[at, 0], M, &dz[at, 0], K)
+            gelu_slopes(&z[at, 0], &dz[at, 0], &h[at, 0], n * K, by_tanh)
+        breathe()
 
 
 def gradients(
@@ -158,13 +176,16 @@ cdef int _part_by_part(const floating[:, ::1] x, const floating[:, ::1] dy, floa
                        floating[:, ::1] space, Py_ssize_t parts, int n_threads) except -1:
     """Write dw as a sum over parts of the rows: BLAS is fastest with whole matrices, and a thread has met its rows."""
     cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], step = (N + parts - 1) // parts, i, at
-    cdef Py_ssize_t size = K * M, piece = (K * M + 15) // 16
+    cdef Py_ssize_t size = K * M, piece = (K * M + 15) // 16, some = _at_a_time(n_threads, step * K * M), start, end
     cdef double[:, ::1] sums = np.zeros((parts, db.shape[0]))
-    for i in prange(parts, nogil=True, num_threads=n_threads, schedule="static"):
-        at = i * step
-        _gemm(b"N", b"T", M, K, min(step, N - at), &dy[at, 0], M, &x[at, 0], K, &space[i - 1, 0] if i else &dw[0, 0], M)
-        if db.shape[0]:
-            row_sums(&dy[at, 0], min(step, N - at), M, &sums[i, 0])
+    for start in range(0, parts, some):
+        end = min(start + some, parts)
+        for i in prange(start, end, nogil=True, num_threads=n_threads, schedule="static"):
+            at = i * step
+            _gemm(b"N", b"T", M, K, min(step, N - at), &dy[at, 0], M, &x[at, 0], K, &space[i - 1, 0] if i else &dw[0, 0], M)
+            if db.shape[0]:
+                row_sums(&dy[at, 0], min(step, N - at), M, &sums[i, 0])
+        breathe()
     for i in prange((size + piece - 1) // piece, nogil=True, num_threads=n_threads, schedule="static"):
         at = i * piece
         add_parts(&dw[0, 0] + at, &space[0, 0] + at, space.shape[1], parts - 1, min(piece, size - at))
@@ -175,16 +196,21 @@ cdef int _part_by_part(const floating[:, ::1] x, const floating[:, ::1] dy, floa
     return 0
 
 
-cdef void _side_by_side(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw,
-                        int n_threads) noexcept:
+cdef int _side_by_side(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw,
+                       int n_threads) except -1:
     """Write dw in pieces of its longer side: in four, or in more if those are wide."""
     cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], size = max(x.shape[1], dy.shape[1]), i, at, n
-    cdef Py_ssize_t parts = 4 * ((size + 1023) // 1024), step
+    cdef Py_ssize_t parts = 4 * ((size + 1023) // 1024), step, start, end, some
     step = (size + parts - 1) // parts
-    for i in prange((size + step - 1) // step, nogil=True, num_threads=n_threads, schedule="static"):
-        at = i * step
-        n = min(step, size - at)
-        if M > K:
-            _gemm(b"N", b"T", n, K, N, &dy[0, at], M, &x[0, 0], K, &dw[0, at], M)
-        else:
-            _gemm(b"N", b"T", M, n, N, &dy[0, 0], M, &x[0, at], K, &dw[at, 0], M)
+    parts, some = (size + step - 1) // step, _at_a_time(n_threads, step * N * min(K, M))
+    for start in range(0, parts, some):
+        end = min(start + some, parts)
+        for i in prange(start, end, nogil=True, num_threads=n_threads, schedule="static"):
+            at = i * step
+            n = min(step, size - at)
+            if M > K:
+                _gemm(b"N", b"T", n, K, N, &dy[0, at], M, &x[0, 0], K, &dw[0, at], M)
+            else:
+                _gemm(b"N", b"T", M, n, N, &dy[0, 0], M, &x[0, at], K, &dw[at, 0], M)
+        breathe()
+    return 0

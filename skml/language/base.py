@@ -28,9 +28,11 @@ from skml.network.program import Program
 from skml.network.schedules import SCHEDULES, constant, schedule
 from skml.network.training import Job, Plan, split_rows, start_training, training_outcome, training_steps
 
+# Methods that scikit-learn's vectorizers, whose rows are no sequences of tokens, don't all have.
+_TOKENIZER = ["fit", "transform", "inverse_transform", "encode", "decode"]
 POSITIVE = Interval(Integral, 1, None, closed="left")
 TRAINING_CONSTRAINTS = {
-    "tokenizer": [StrOptions({"char", "word", "bpe"}), HasMethods(["fit", "transform", "inverse_transform"]), None],
+    "tokenizer": [StrOptions({"char", "word", "bpe"}), HasMethods(_TOKENIZER), None],
     "batching": [StrOptions({"pack", "pad"})],
     "pooling": [StrOptions(set(POOLINGS))],
     "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -440,9 +442,10 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         Returns
         -------
         perplexity : float
-            At least 1, and 1 is best.
+            At least 1, and 1 is best; infinite where float64 has no such number.
         """
-        return math.exp(-self.score(X, sample_weight=sample_weight))
+        with np.errstate(over="ignore"):
+            return float(np.exp(-self.score(X, sample_weight=sample_weight)))
 
     def bits_per_character(self, X):
         """Return how many bits it takes to write the documents with this model, per character.

@@ -175,7 +175,7 @@ def learn_merges(counts, first_id, n_merges, min_frequency):
     pieces = sorted(counts)
     data, bounds = _joined(pieces)
     frequencies = np.array([counts[piece] for piece in pieces], dtype=np.int64)
-    merges = np.empty((n_merges, 2), dtype=np.int32)
+    merges = np.empty((min(n_merges, len(data)), 2), dtype=np.int32)  # each joins two neighbours at least once
     text, ids = np.frombuffer(data, np.uint8), _byte_ids(first_id - 256)
     n = kernel.train_merges(text, bounds, frequencies, ids, first_id, min_frequency, merges)
     return merges[:n].copy()

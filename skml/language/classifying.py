@@ -6,11 +6,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skml import _kernels
+from skml._labels import labels_of
 from skml._sklearn import clone_parametrized
 from skml.base import validate_weights
 from skml.language.base import BaseLanguageModel
@@ -60,29 +60,18 @@ def codes_of(y, weights, n, name):
     -------
     classes : ndarray of shape (n_classes,)
         Ascending.
-    codes : ndarray of shape (n,), int64
+    codes : ndarray of shape (n,), int32
         Of the documents.
 
     Raises
     ------
     ValueError
-        If y is missing, of another length, holds NaN, no classes or one class only.
+        If y is missing, of another length, holds NaN, no classes or one class only, or several for a document.
     """
-    if y is None:
-        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-    if isinstance(y, (list, tuple)) and 0 < sum(isinstance(label, str) for label in y) < len(y):
-        raise ValueError("y holds labels of several types, strings among others; use one type.")
-    y = column_or_1d(y, warn=True)
-    check_consistent_length(np.empty(n), y)
-    assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
-    kept = np.arange(n) if weights is None else np.flatnonzero(weights > 0)
-    classes, found = np.unique(y[kept], return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(f"{name} needs rows of at least two classes; y has one class, {classes[:1].tolist()[0]!r}.")
-    codes = np.zeros(n, dtype=np.int64)
-    codes[kept] = found
-    return classes, codes
+    labels = labels_of(y, np.empty((n, 1)), weights, name)
+    if labels.multilabel:
+        raise ValueError(f"{name} takes one class per document; y has {len(labels.classes)} columns of 0 and 1.")
+    return labels.classes, labels.y
 
 
 def class_weights(asked, classes, codes, weights):

@@ -93,6 +93,11 @@ def as_stops(stop, kind):
 # ---------------------------------------------------------------------------------------- probabilities
 
 
+def written(context, ids):
+    """Return the tokens of a text so far; that which begins it is often that which ends it, and isn't one of its own."""
+    return np.append(context[1:], ids).astype(np.int64)
+
+
 def penalized(z, histories, penalty):
     """Return logits in which tokens that are there already count for less, if the penalty is above 1."""
     if penalty == 1:
@@ -224,11 +229,12 @@ class Continuation:
 
     def _certain(self, text):
         """Return how much of a text stays as it is: half a character, or half of where it stops, may not."""
-        upto = len(text.rstrip("\ufffd"))
+        whole = text.rstrip("\ufffd")
+        upto = len(whole)
         for stop in self.stops:
-            for k in range(min(len(stop) - 1, len(text)), 0, -1):
-                if text.endswith(stop[:k]):
-                    upto = min(upto, len(text) - k)
+            for k in range(min(len(stop) - 1, len(whole)), 0, -1):
+                if whole.endswith(stop[:k]):
+                    upto = min(upto, len(whole) - k)
                     break
         return max(upto, self.shown)
 
@@ -241,7 +247,7 @@ def write(session, contexts, choose, found, limit):
     session : object
         Of the contexts.
     contexts : list of ndarray of shape (n,), int32
-        What is there already.
+        What is there already, the token that begins documents first.
     choose : Chooser
         What chooses tokens.
     found : list of Continuation
@@ -256,7 +262,7 @@ def write(session, contexts, choose, found, limit):
     """
     rows = np.arange(len(found))
     for left in range(limit, 0, -1):
-        histories = [np.append(contexts[row], found[row].ids).astype(np.int64) for row in rows]
+        histories = [written(contexts[row], found[row].ids) for row in rows]
         tokens = choose(session.logits(), rows, histories)
         for row, token in zip(rows, tokens):
             found[row].add(token)
@@ -310,7 +316,7 @@ def beam_search(session, context, coder, settings):
     session : callable
         ``session(rows)`` opens one.
     context : ndarray of shape (n,), int32
-        What is there already.
+        What is there already, the token that begins documents first.
     coder : Coder
         What makes documents of tokens.
     settings : Settings
@@ -330,7 +336,7 @@ def beam_search(session, context, coder, settings):
 def _beam(session, context, coder, settings, width):
     lanes, over = [Hypothesis()], []
     for _ in range(settings.max_new_tokens):
-        histories = [np.append(context, one.ids).astype(np.int64) for one in lanes]
+        histories = [written(context, one.ids) for one in lanes]
         logs = log_softmax(penalized(session.logits(), histories, settings.repetition_penalty))
         best = _best(logs + np.array([one.log_p for one in lanes])[:, None], width - len(over))
         grown = [(row, _grown(lanes[row], token, log_p, coder, settings)) for row, token, log_p in best]

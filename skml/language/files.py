@@ -5,7 +5,12 @@ import os
 import pathlib
 import secrets
 
+from skml.base import require_memory
+
 LARGEST_TEXT = 2**26  # bytes; those of models in use have some millions
+_PER_CHARACTER = (
+    48  # bytes that an object of JSON takes at most for each of its characters: lists of one list are largest
+)
 
 
 def read_text(path):
@@ -57,7 +62,10 @@ def parse_json(text):
     ------
     ValueError
         If it is no JSON, nested too deeply, or a name occurs twice.
+    MemoryError
+        If what it holds might need more memory than is free.
     """
+    require_memory(_PER_CHARACTER * len(text), f"A JSON text of {len(text):,} characters")
     try:
         return json.loads(text, object_pairs_hook=_without_doubles)
     except RecursionError as error:
@@ -127,13 +135,21 @@ def file_in(folder, name):
     path = pathlib.Path(folder) / name
     if not os.path.lexists(path):
         return None
-    home, target = path.parent.resolve(), path.resolve()
+    home, target = path.parent.resolve(), _resolved(path)
     cached = home.parent.name == "snapshots" and target.parent == home.parents[1] / "blobs"
     if target.parent != home and not cached:
         raise ValueError(f"{path} is a link that leaves its folder; it is not followed.")
     if not target.is_file():
         raise ValueError(f"{path} is no regular file.")
     return path
+
+
+def _resolved(path):
+    """Return where links lead to."""
+    try:
+        return path.resolve()
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"{path} is a link that leads nowhere: {error}") from error
 
 
 def write_all(folder, contents):

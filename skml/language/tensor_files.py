@@ -179,6 +179,8 @@ def _read_one(file, place, out):
         values = (halves.astype(np.uint32) << 16).view(np.float32).reshape(place.shape)
     else:
         values = file.get_tensor(place.key)
+        if values.shape != place.shape or values.dtype != _DTYPES[place.dtype]:
+            raise ValueError(f"{os.fspath(place.path)} has changed while it was read.")
     with np.errstate(over="ignore"):  # what becomes infinite is refused in words
         out[...] = values
     if not np.isfinite(out).all():

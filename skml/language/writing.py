@@ -6,10 +6,11 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 from skml import _kernels
+from skml.base import chunk_slices, require_memory
 from skml.language.decoding import Chooser, Continuation, beam_search, write
 from skml.language.documents import Rows
 from skml.language.scoring import begun
-from skml.language.sessions import open_session
+from skml.language.sessions import bytes_of_row, open_session
 from skml.language.texts import check_documents
 
 
@@ -42,7 +43,16 @@ class Request:
 
     def session(self, contexts):
         """Open a session of some rows."""
-        return open_session(self.reader, contexts, self.use_cache, self.n_threads)
+        return open_session(self.reader, contexts, self.use_cache, self.n_threads, self._capacity(contexts))
+
+    def bytes_of_prompt(self, contexts):
+        """Return about how much memory it takes to write the texts of one of some prompts."""
+        n_moments = min(self._capacity(contexts), getattr(self.reader, "length", np.inf))
+        row = bytes_of_row(self.reader, n_moments if np.isfinite(n_moments) else 0)
+        return row * self.settings.n_samples
+
+    def _capacity(self, contexts):
+        return max(map(len, contexts)) + self.settings.max_new_tokens
 
 
 def read_prompts(coder, prompts):
@@ -114,16 +124,22 @@ def _by_beams(request, sequences):
 
 
 def _one_by_one(request, sequences):
-    continuations, steps = _opened(request, sequences)
-    for _ in steps:
-        pass
-    k = request.settings.n_samples
-    return [[one.document() for one in continuations[i : i + k]] for i in range(0, len(continuations), k)]
+    k, found = request.settings.n_samples, []
+    for some in chunk_slices(len(sequences), request.bytes_of_prompt(sequences) if sequences else 0):
+        continuations, steps = _opened(request, sequences[some])
+        for _ in steps:
+            pass
+        documents = [one.document() for one in continuations]
+        found += [documents[i : i + k] for i in range(0, len(documents), k)]
+    return found
 
 
 def _opened(request, sequences):
     """Return continuations of all prompts, `n_samples` for each, and the generator that writes them."""
     settings, k = request.settings, request.settings.n_samples
+    if sequences:
+        n = len(sequences)
+        require_memory(n * request.bytes_of_prompt(sequences), f"Writing {n * k:,} texts at a time")
     contexts = [ids for ids in sequences for _ in range(k)]
     # a draw depends on the seed and on which sample of its prompt it is, not on the other prompts
     choose = Chooser(settings, [(request.seed, sample) for _ in sequences for sample in range(k)])

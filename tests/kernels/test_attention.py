@@ -1,8 +1,11 @@
 """Attention: compiled equals twin, for any heads, padding, positions and threads; wrong arguments are refused."""
 
+import threading
+
 import numpy as np
 import pytest
 
+from skml import _kernels
 from skml._kernels import attention
 from skml._kernels.reference import attention as twin
 from skml.network import rotary_angles
@@ -66,6 +69,20 @@ def test_what_is_not_seen_does_not_matter(rng, dtype):
     np.testing.assert_array_equal(before[0][:, 70:], after[0][:, 70:])
     np.testing.assert_array_equal(before[2][:, 70:], after[2][:, 70:])
     assert not after[2][:, :70].any()
+
+
+@pytest.mark.skipif(_kernels.LEVEL == "reference", reason="a twin is not told to stop")
+def test_attention_stops_when_it_is_told_to(rng):
+    told, first = threading.Event(), np.zeros((1, 3), np.int32)
+    qkv, y, lse = rng.normal(size=(1, 3, 6)), rng.normal(size=(1, 3, 2)), rng.normal(size=(1, 1, 3))
+    none = angles(3, 2, np.float64, False)
+    told.set()
+    for call in (
+        lambda: attention.forward(qkv, first, 1, *none, y, lse, 1),
+        lambda: attention.backward(y.copy(), qkv, first, 1, *none, y, lse, np.empty_like(qkv), 1),
+    ):
+        with _kernels.stoppable(told), pytest.raises(_kernels.Stopped):
+            call()
 
 
 def test_large_scores_stay_finite():

@@ -1,8 +1,11 @@
 """Products with what follows them: compiled equals twin for any sizes and threads; wrong arguments are refused."""
 
+import threading
+
 import numpy as np
 import pytest
 
+from skml import _kernels
 from skml._kernels import blas_threads, dense
 from skml._kernels.reference import dense as twin
 
@@ -78,6 +81,22 @@ def test_gradients_are_the_twins(rng, dtype, size, rows, bias):
         close(found[1][i], found[0][i], dtype)
         for other in found[2:]:
             np.testing.assert_array_equal(other[i], found[1][i])
+
+
+@pytest.mark.skipif(_kernels.LEVEL == "reference", reason="a twin is not told to stop")
+@pytest.mark.parametrize("rows", [0, 1], ids=["side by side", "part by part"])
+def test_products_stop_when_they_are_told_to(rng, rows):
+    told, N = threading.Event(), 200
+    x, w, y, h, db = normals(rng, np.float64, (N, 3), (3, 3), (N, 3), (N, 3), 3)
+    none, space = np.empty((0, 0)), np.empty((rows, 9))
+    told.set()
+    for call in (
+        lambda: dense.multiply(x, w, False, db, none, y, none, False, 1),
+        lambda: dense.through_gelu(x, w, y, y.copy(), h, False, 1),
+        lambda: dense.gradients(x, y, w, db, space, 1),
+    ):
+        with _kernels.stoppable(told), pytest.raises(_kernels.Stopped):
+            call()
 
 
 @pytest.mark.parametrize("module", [dense, twin])

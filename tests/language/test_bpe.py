@@ -138,6 +138,11 @@ def test_more_merges_make_fewer_tokens(rng):
     assert lengths[0] > lengths[1] > lengths[2]
 
 
+@pytest.mark.parametrize("size", [2**31, 10**12, 10**30])
+def test_a_vocabulary_may_be_larger_than_any_text(size):
+    assert BPETokenizer(size).fit(["abab abab"]).vocabulary_ == BPETokenizer().fit(["abab abab"]).vocabulary_
+
+
 @pytest.mark.parametrize("size", [256, 258])
 def test_a_vocabulary_too_small_for_the_bytes_is_refused(size):
     with pytest.raises(InvalidParameterError, match=f"vocabulary_size={size} leaves no room for 256 bytes and 3"):

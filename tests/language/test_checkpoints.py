@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -614,6 +615,54 @@ def test_links_of_a_cache_are_followed(folder, tmp_path):
         path.rename(home / "blobs" / str(i))
         os.symlink(f"../../blobs/{i}", snapshot / path.name)
     np.testing.assert_array_equal(load(snapshot).score_samples(TEXTS), expected)
+
+
+def test_links_in_a_circle_are_not_followed(folder):
+    (folder / "config.json").unlink()
+    os.symlink("b", folder / "config.json")
+    os.symlink("config.json", folder / "b")
+    refused(folder, "config.json is a link that leads nowhere|no regular file")
+
+
+@pytest.mark.parametrize("other", ["shape", "dtype", "shorter"])
+def test_a_file_that_changes_while_it_is_read(other, folder, rng, monkeypatch):
+    """Between the look at its header and the reading of its numbers another file takes its place."""
+    path, arrays, read = folder / "model.safetensors", arrays_of(rng), tensor_files.read_arrays
+    if other == "shape":  # that would spread over the rows
+        arrays["wte.weight"] = np.ones((1, 8), np.float32)
+    elif other == "dtype":
+        arrays["wte.weight"] = np.ones((270, 8), np.int32)
+    else:
+        del arrays["wte.weight"]
+
+    def late(places, parameters):
+        safetensors.save_file(arrays, path)
+        read(places, parameters)
+
+    monkeypatch.setattr(checkpoints, "read_arrays", late)
+    refused(folder, "has changed while it was read|no safetensors file that can be read")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_json_that_might_not_fit_into_memory(name, folder, monkeypatch):
+    text = json.dumps([[]] * 10_000).encode()
+    if name == "model.safetensors":
+        text = as_file(text, b"")
+    (folder / name).write_bytes(text)
+    monkeypatch.setattr(skml.base, "_free_memory", lambda: 1_000_000)
+    refused(folder, "A JSON text of .* characters would take", MemoryError)
+
+
+def test_what_json_takes_in_memory_is_not_underestimated():
+    deep = "[" * 900 + "]" * 900
+    for part in ("[[]]", "[0]", '{"":0}', '{"":{}}', '"\u1234x"', "1.5", deep):
+        text = "[" + f"{part}," * (200_000 // len(part)) + "0]"
+        tracemalloc.start()
+        found = files.parse_json(text)
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert found
+        assert size <= 48 * len(text) + 10_000
 
 
 def test_a_char_tokenizer_is_no_file_of_theirs(folder):

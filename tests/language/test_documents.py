@@ -4,9 +4,12 @@ import numpy as np
 import pandas
 import polars
 import pytest
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
+from sklearn.preprocessing import StandardScaler
 
 from skml import BPETokenizer, CharTokenizer, QuantileTokenizer, RNNLanguageModel, TransformerLanguageModel
+from skml._sklearn import InvalidParameterError
 from skml.language.documents import distinct_documents, holds_integers, holds_texts, learn_coder, read_rows
 
 QUICK = {"max_iter": 2, "random_state": 0}
@@ -95,6 +98,13 @@ def test_a_tokenizer_without_special_tokens_gets_an_end(make):
     assert model.vocabulary_[-1] == "<end>"
     assert model.predict_proba(TEXTS).shape[1] == len(model.vocabulary_) == model.tokenizer_.n_tokens_ + 1
     assert isinstance(model.generate("to", 3), str)
+
+
+@each_model
+def test_what_makes_no_sequences_of_tokens_is_no_tokenizer(make):
+    for other in (CountVectorizer(), TfidfVectorizer(), StandardScaler()):
+        with pytest.raises(InvalidParameterError, match="The 'tokenizer' parameter"):
+            make(tokenizer=other).fit(TEXTS)
 
 
 # ------------------------------------------------------------------------------------------ rows of numbers
@@ -224,6 +234,15 @@ def test_characters_that_fit_has_not_seen(make, tokenizer):
     for name, value in said(model, strange).items():
         assert np.isfinite(value).all(), name
     assert all(isinstance(text, str) for text in model.generate(strange, 4))
+
+
+@each_model
+def test_what_is_all_but_impossible_has_a_score_and_an_infinite_perplexity(make):
+    model = make(tie_embeddings=False).fit(TEXTS)
+    p = model.reader_.program.parameters
+    p["head.weight" if "head.weight" in p else "lm_head.weight"][...] *= 1e6
+    assert -np.inf < model.score(["?t"]) < -1000
+    assert model.perplexity(["?t"]) == np.inf
 
 
 @pytest.mark.parametrize("tokenizer", ["char", "bpe"])

@@ -1,11 +1,13 @@
 """The contract of language models: what any of them promises about probabilities, scores and what it writes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
 from skml import RNNLanguageModel, TransformerLanguageModel
-from skml.language.decoding import Settings, beam_search
+from skml.language.decoding import Chooser, Continuation, Settings, beam_search, write
 from skml.language.scoring import begun
 from skml.language.sessions import open_session
 
@@ -225,6 +227,20 @@ def test_what_was_written_before_is_less_probable_with_a_penalty(fitted):
     assert len(texts[1]) <= len(texts[0])
     context = begun([prompt[:2].astype(np.int32)], model.coder_)[0]
     z = open_session(model.reader_, [context], True).logits()[0]
-    lowered = np.where(np.isin(np.arange(N_TOKENS + 1), context), np.where(z > 0, z / 1.5, z * 1.5), z)
-    said = model.generate(prompt[:2], 1, repetition_penalty=1.5)
-    assert (said.tolist() or [N_TOKENS]) == [lowered.argmax()]
+    lowered = np.where(np.isin(np.arange(N_TOKENS + 1), prompt[:2]), np.where(z > 0, z / 1.5, z * 1.5), z)
+    for settings in ({}, {"strategy": "beam", "n_beams": 1}):
+        said = model.generate(prompt[:2], 1, repetition_penalty=1.5, **settings)
+        assert (said.tolist() or [N_TOKENS]) == [lowered.argmax()]
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "sample", "beam"])
+def test_an_end_is_no_repetition_though_the_same_token_begins_a_document(strategy):
+    end, texts = 2, SimpleNamespace(end=2, decode=list)
+    session = SimpleNamespace(logits=lambda: np.array([[1.0, 0.5, 2.0]]))  # the end is the most probable, if by little
+    settings = Settings(1, strategy, temperature=0.01, n_beams=1, repetition_penalty=100.0)
+    if strategy == "beam":
+        assert beam_search(lambda rows: session, np.array([end]), texts, settings)[0].ended
+    else:
+        text = Continuation(texts)
+        list(write(session, [np.array([end])], Chooser(settings, [0]), [text], 1))
+        assert text.ids == []

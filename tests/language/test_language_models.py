@@ -2,20 +2,24 @@
 
 import signal
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from _contract.children import script, start
 from _contract.killed import SETTINGS
 from _contract.killed import TEXTS as SAUCES
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-import skml
-from skml import RNNLanguageModel, TransformerLanguageModel
+import skml.base
+from skml import BPETokenizer, RNNLanguageModel, TransformerLanguageModel
 from skml.callback import Checkpoint
+from skml.language import writing
+from skml.language.decoding import Continuation, Settings
 
 MODELS = {"RNNLanguageModel": RNNLanguageModel, "TransformerLanguageModel": TransformerLanguageModel}
 each_model = pytest.mark.parametrize("cls", MODELS.values(), ids=MODELS)
@@ -215,6 +219,34 @@ def test_a_stream_of_text_gives_nothing_that_it_takes_back(writer):
     assert [type(one) for one in next(writer.generate(["red", "blue"], stream=True))] == [str, str]
 
 
+def test_more_texts_than_fit_into_memory_are_written_in_parts_or_refused(writer, monkeypatch):
+    prompts, sizes, opened = ["red", "", "blue", "g"], [], writing.open_session
+    monkeypatch.setattr(
+        writing, "open_session", lambda reader, rows, *o: sizes.append(len(rows)) or opened(reader, rows, *o)
+    )
+    settings = {"strategy": "sample", "random_state": 0, "n_samples": 3, "max_new_tokens": 9}
+    together = writer.generate(prompts, **settings)
+    with config_context(working_memory=1e-6):
+        assert writer.generate(prompts, **settings) == together
+    assert sizes == [12, 3, 3, 3, 3]
+    monkeypatch.setattr(skml.base, "_free_memory", lambda: 50_000_000)
+    writer.generate("red", **settings)
+    settings["n_samples"] = 10**6
+    with pytest.raises(MemoryError, match="Writing 1,000,000 texts at a time would take"):
+        writer.generate("red", **settings)
+    with pytest.raises(MemoryError, match="Writing 1,000,000 texts at a time would take"):
+        next(writer.generate("red", stream=True, **settings))
+
+
+def test_a_cache_is_no_longer_than_texts_become(seed):
+    model = TransformerLanguageModel(context_length=16, max_iter=2, dtype="float64", random_state=seed).fit(SAUCES)
+    for n, capacity in ((3, 1 + 4 + 3), (40, 16)):
+        request = writing.Request(model.reader_, model.coder_, Settings(n), 0, True, 1)
+        contexts, _ = writing.read_prompts(model.coder_, ["red ", "g"])
+        assert request.session(contexts).decoder.capacity == capacity
+        assert model.generate(["red ", "g"], n) == model.generate(["red ", "g"], n, use_cache=False)
+
+
 def test_draws_depend_on_the_random_state_alone(writer):
     draw = lambda **other: writer.generate(["", "b"], 20, strategy="sample", temperature=3.0, **other)  # noqa: E731
     assert draw(random_state=1) == draw(random_state=1)
@@ -230,6 +262,18 @@ def test_half_a_character_waits_for_the_other_half(tokenizer, seed):
     for draw in range(5):
         settings = {"strategy": "sample", "random_state": draw, "temperature": 2.0, "max_new_tokens": 30}
         assert "".join(model.generate("żó", stream=True, **settings)) == model.generate("żó", **settings)
+
+
+def test_half_a_character_may_end_where_it_shall_stop():
+    tokenizer = BPETokenizer(256, special_tokens=None).fit(["a"])
+    text = Continuation(SimpleNamespace(decode=lambda ids: tokenizer.decode(np.array(ids)), end=-2), ("só", "🙂"))
+    pieces = []
+    for token in tokenizer.encode("aasó"):
+        text.add(token)
+        pieces.append(text.fresh())
+    assert pieces == ["a", "a", "", "", ""]  # an s and half an ó, which may be where it stops, wait
+    assert text.done
+    assert text.document() == "aa"
 
 
 def test_the_table_of_a_network(writer):

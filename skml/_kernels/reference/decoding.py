@@ -95,7 +95,7 @@ def _check(weights, places, ends, settings, rows, tables, cache, outputs):
     _same(all(len(a) == B for a in (tokens, first, at, hidden)), not V or len(logits) == B)
     _same(not len(positions) or positions.shape[1] == C, not len(cosine) or 2 * cosine.shape[1] == D)
     sizes = (C, C, 3 * C * C, 3 * C, C * C, C, C, C, C * M, M, M * C, C)
-    _same(*((p >= -1).all() and ((p + s <= n) | (p < 0)).all() for p, s in ((places, sizes), (ends, (C, C, C, V * C)))))
+    _same(*((p >= -1).all() and (p <= np.subtract(n, s)).all() for p, s in ((places, sizes), (ends, (C, C, C, V * C)))))
     _same(ends[0, 0] >= 0, not V or ends[0, 3] >= 0, (places[:, [2, 4, 8, 10]] >= 0).all())
     room = min(len(positions) or T, len(cosine) or T)
     _same((first >= 0).all(), (first <= at).all(), (at < T).all(), (at - first < room).all())
