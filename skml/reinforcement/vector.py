@@ -33,6 +33,7 @@ from skml.reinforcement.environments import (
 )
 from skml.reinforcement.spaces import Box, Discrete, flat_space, flattened, unflattened
 from skml.reinforcement.vector_gymnasium import GymnasiumVector
+from skml.reinforcement.worlds import common_spaces
 
 __all__ = ["vectorize"]
 
@@ -80,7 +81,7 @@ def vectorize(envs, n_envs=None, max_episode_steps=None):
         if is_vector(world):
             raise ValueError("A vector environment must be given alone, not in a list with others.")
         require_structure(world)
-    require_same_spaces(worlds)
+    common_spaces(worlds)
     n = max(len(worlds), checked_number(n_envs) if n_envs is not None else 1)
     dealt = [worlds[i % len(worlds)] for i in range(n)]
     if all(is_own(world) for world in worlds):
@@ -103,19 +104,6 @@ def playable(env):
 def is_own(env):
     """Tell whether compiled code steps an environment: one of skml's, whose step nobody has replaced."""
     return isinstance(env, Environment) and type(env).step is Environment.step and type(env).reset is Environment.reset
-
-
-def require_same_spaces(worlds):
-    """Raise a ValueError unless environments have equal spaces; return these, flat."""
-    spaces = [(flat_space(world.observation_space), flat_space(world.action_space)) for world in worlds]
-    for i, pair in enumerate(spaces):
-        for name, first, other in zip(("observation", "action"), spaces[0], pair):
-            if first != other:
-                raise ValueError(
-                    f"Environments in one list must have the same spaces; the {name} space of number 0 is {first}, "
-                    f"that of number {i} is {other}."
-                )
-    return spaces[0]
 
 
 def checked_number(number, name="n_envs"):

@@ -57,7 +57,7 @@ def worlds_of(X):
     return [world for one in X for world in worlds_of(one)]
 
 
-def spaces_of(worlds):
+def common_spaces(worlds):
     """Return the spaces that environments have in common.
 
     Parameters
@@ -67,24 +67,31 @@ def spaces_of(worlds):
 
     Returns
     -------
-    observation_space : Discrete, MultiDiscrete or Box
-        Flat.
-    action_space : Discrete or Box
+    observation_space, action_space : Discrete, MultiDiscrete or Box
         Flat.
 
     Raises
     ------
     ValueError
-        If they differ, or actions are several whole numbers.
+        If they differ.
     """
     first = _spaces(worlds[0])
     for number, world in enumerate(worlds[1:], 1):
         for name, ours, theirs in zip(("observations", "actions"), first, _spaces(world)):
             if ours != theirs:
                 raise ValueError(f"Environments differ: {name} of X[0] are in {ours}, of X[{number}] in {theirs}.")
-    if isinstance(first[1], MultiDiscrete):
-        raise ValueError(f"Actions are in {first[1]}; agents choose one number, or an array of floats.")
     return first
+
+
+def spaces_of(worlds):
+    """Return the spaces that environments have in common, for agents: whose actions are a number or an array of floats.
+
+    Parameters and spaces are those of :func:`common_spaces`, which also raises a ValueError.
+    """
+    observation_space, action_space = common_spaces(worlds)
+    if isinstance(action_space, MultiDiscrete):
+        raise ValueError(f"Actions are in {action_space}; agents choose one number, or an array of floats.")
+    return observation_space, action_space
 
 
 def _spaces(world):
