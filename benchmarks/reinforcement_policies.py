@@ -1,6 +1,6 @@
 """Policy gradients on CartPole-v1: steps per second beside Stable-Baselines3, and how many seeds solve it.
 
-Both play 8 copies, with 5 steps between updates and two networks of 64 x 64 (tanh) for policy and values, on one thread;
+Both play 8 copies, 5 steps between updates, two networks of 64 x 64 (tanh) for policy and values, on one thread;
 what is compared is processor time, which others' load disturbs little. Needs stable_baselines3 and gymnasium. Ratios
 above 1 are in our favour. ``solve`` as an argument fits ten seeds of each agent with its defaults instead.
 """
