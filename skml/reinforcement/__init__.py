@@ -30,6 +30,7 @@ _HOMES = {
     "evaluate": "skml.reinforcement.evaluation",
     "record": "skml.reinforcement.evaluation",
     "rollout": "skml.reinforcement.evaluation",
+    "to_gymnasium": "skml.reinforcement.gymnasium_bridge",
     "vectorize": "skml.reinforcement.vector",
 }
 

@@ -12,15 +12,13 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from skml._kernels import environments as kernels
-from skml.reinforcement.checking import takes_seed
-from skml.reinforcement.environments import checked_limit, checked_seed
+from skml.reinforcement.checking import is_vector, takes_seed
+from skml.reinforcement.environments import called, checked_limit, checked_seed
 from skml.reinforcement.spaces import Discrete, flat_space, flattened, unflattened
 from skml.reinforcement.vector import (
-    called,
     checked_number,
     copy_streams,
     is_own,
-    is_vector,
     playable,
     vectorize,
 )

@@ -21,8 +21,10 @@ def knots_of(schedule, total, name, low=0.0, high=np.inf):
         The steps of the training.
     name : str
         Of the parameter, for errors.
-    low, high : float
-        What the values must lie within; `low` itself is allowed only if it is 0 and `high` finite or infinite.
+    low : float, default=0.0
+        The least value that is allowed.
+    high : float, default=inf
+        The largest.
 
     Returns
     -------
@@ -90,8 +92,14 @@ def expected_value(rule, level, values, counts, allowed):
 
     Parameters
     ----------
-    rule, level, values, counts, allowed
-        As for :func:`choose`.
+    rule : int
+        GREEDY, SOFTMAX or UCB, as for :func:`choose`.
+    level : float
+        Of exploration.
+    values, counts : ndarray of shape (N, A)
+        Of the actions: their values, and how often each was taken.
+    allowed : ndarray of shape (N, A), bool, or None
+        Which actions there are; None for all.
 
     Returns
     -------

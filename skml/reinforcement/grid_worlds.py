@@ -61,18 +61,15 @@ class Rules:
 def grid_outcomes(letters, rules):
     """Return the :class:`Outcomes` of a map (R, C) of letters; cell (i, j) is state i C + j, walls ("#") as well."""
     flat, start = letters.ravel(), _start(letters)
-    reached = _reached(letters, rules.moves)  # (S, 4)
     straight, side = rules.chances
     turns = np.array([[(a - 1) % 4, a, (a + 1) % 4] if side else [a] for a in range(4)])  # (A, K)
-    s2 = reached[:, turns]  # (S, A, K)
-    entered = flat[s2]  # letters
-    rewards = np.full(entered.shape, float(rules.step_reward))
+    entered = _reached(letters, rules.moves)[:, turns]  # (S, A, K), cells
+    paid = np.full(flat.shape, float(rules.step_reward))
     for letter, reward in rules.rewards.items():
-        rewards[entered == letter] = reward
-    back = _among(entered, rules.returns)
-    if back.any():
-        s2 = np.where(back, _only(start), s2)
-    ends = _among(entered, rules.ends)
+        paid[flat == letter] = reward
+    back = _among(flat, rules.returns)
+    leads = np.where(back, _only(start), np.arange(flat.size)) if back.any() else np.arange(flat.size)
+    s2, rewards, ends = leads.astype(np.int32)[entered], paid[entered], _among(flat, rules.ends)[entered]
     chances, keep = np.broadcast_to([side, straight, side] if side else [straight], s2.shape), np.ones(s2.shape, bool)
     stuck = _among(flat, "#" + rules.ends * rules.stays)
     if stuck.any():  # one outcome in place of all
@@ -241,7 +238,7 @@ class FrozenLake(Environment):
         A map of one's own in place of these: ``S`` start, ``F`` frozen, ``H`` hole, ``G`` goal.
     is_slippery : bool, default=True
         Whether one may go to either side of where one wants to go.
-    success_rate : float, default=1/3
+    success_rate : float, default=0.3333333333333333
         On slippery ice, the probability of going where one wants to.
     reward_schedule : tuple of three floats, default=(1, 0, 0)
         For reaching the goal, a hole, and ice.

@@ -191,7 +191,7 @@ def warn_of_failure(agent):
 
 def _rose(first, last):
     """Tell whether returns rose by more than two standard errors."""
-    return last.mean() - first.mean() > 2 * first.std() / np.sqrt(len(first))
+    return last.mean() - first.mean() > 2 * np.sqrt((first.var() + last.var()) / len(first))
 
 
 # ----------------------------------------------------------------------------------------------------- logs

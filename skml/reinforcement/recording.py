@@ -50,8 +50,9 @@ class Record:
 
     def copy(self):
         """Return the same in arrays of its own."""
-        arrays = ("x", "actions", "reward", "ended", "totals", "there", "allowed")
-        return replace(self, **{name: getattr(self, name).copy() for name in arrays})
+        names = ("x", "actions", "reward", "ended", "totals", "there", "allowed")
+        arrays = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: None if array is None else array.copy() for name, array in arrays.items()})
 
     def finished(self):
         """Return what the episodes that ended have earned."""

@@ -37,17 +37,18 @@ CONSTRAINTS = {
 class QLearning(BaseAgent):
     """Q-learning: action values from the best action of the next state, whatever is done there.
 
-    It learns in environments, step by step and without a model of them; on environments and processes of skml that have
-    finitely many states the whole loop is compiled. From a log of actions it learns as well: with rewards by sweeps over
-    its steps, without any by imitation.
+    It learns in environments, step by step and without a model of them; on environments and processes of skml that
+    have finitely many states the whole loop is compiled. From a log of actions it learns as well: with rewards by
+    sweeps over its steps, without any by imitation.
 
     Parameters
     ----------
     learning_rate : {"rescaled", "1/n"}, float, tuple of two floats, or callable, default="rescaled"
-        How far a value moves towards its target. "rescaled" is ``1 / (1 + (1 - discount) (n - 1))`` at the n-th visit of
-        a pair [3]_, which averages noise out and yet forgets what early targets had wrong; "1/n" is the plain mean,
+        How far a value moves towards its target. "rescaled" is ``1 / (1 + (1 - discount) (n - 1))`` at the n-th visit
+        of a pair [3]_, which averages noise out and yet forgets what early targets had wrong; "1/n" is the plain mean,
         which forgets slowly. A number is constant; of two, the rate goes from the first to the second in a straight
-        line; a function of (step, total) gives the rate.
+        line; a function of (step, total) gives the rate. Noisy targets (`n_steps`, `trace_decay`, much exploration
+        in SARSA) need small numbers.
     discount : float, default=0.99
         Of rewards, in [0, 1].
     exploration : {"epsilon-greedy", "softmax", "ucb", "optimistic"}, default="epsilon-greedy"
@@ -130,8 +131,8 @@ class QLearning(BaseAgent):
 
     Q(s, a) <- Q(s, a) + rate (r + discount max Q(s', .) - Q(s, a)),
 
-    where the maximum is 0 if the episode terminated in s', and not if it was only cut off there. With `trace_decay` traces
-    are cut where an action wasn't the best (Watkins); with `n_steps` they aren't, and returns keep what exploration did.
+    where the maximum is 0 if the episode terminated in s', and not if it was only cut off there. With `trace_decay`
+    traces are cut where an action wasn't the best (Watkins); with `n_steps` returns keep what exploration did.
 
     On a log with rewards each sweep sets every value to the weighted mean of its targets, and a next state is worth the
     best action among those that the log shows there: nothing is known of others. `predict` keeps to those too. Without
@@ -257,17 +258,18 @@ class QLearning(BaseAgent):
 class SARSA(BaseAgent):
     """SARSA: action values of what is done, exploration included.
 
-    It learns in environments, step by step and without a model of them; on environments and processes of skml that have
-    finitely many states the whole loop is compiled. From a log of actions it learns as well: with rewards the values of
-    what the log does, by sweeps over its steps, without any by imitation.
+    It learns in environments, step by step and without a model of them; on environments and processes of skml that
+    have finitely many states the whole loop is compiled. From a log of actions it learns as well: with rewards the
+    values of what the log does, by sweeps over its steps, without any by imitation.
 
     Parameters
     ----------
     learning_rate : {"rescaled", "1/n"}, float, tuple of two floats, or callable, default="rescaled"
-        How far a value moves towards its target. "rescaled" is ``1 / (1 + (1 - discount) (n - 1))`` at the n-th visit of
-        a pair [3]_, which averages noise out and yet forgets what early targets had wrong; "1/n" is the plain mean,
+        How far a value moves towards its target. "rescaled" is ``1 / (1 + (1 - discount) (n - 1))`` at the n-th visit
+        of a pair [3]_, which averages noise out and yet forgets what early targets had wrong; "1/n" is the plain mean,
         which forgets slowly. A number is constant; of two, the rate goes from the first to the second in a straight
-        line; a function of (step, total) gives the rate.
+        line; a function of (step, total) gives the rate. Noisy targets (`n_steps`, `trace_decay`, much exploration
+        in SARSA) need small numbers.
     discount : float, default=0.99
         Of rewards, in [0, 1].
     exploration : {"epsilon-greedy", "softmax", "ucb", "optimistic"}, default="epsilon-greedy"
@@ -352,9 +354,9 @@ class SARSA(BaseAgent):
 
     where Q(s', a') is 0 if the episode terminated in s', and not if it was only cut off there.
 
-    On a log with rewards each sweep sets every value to the weighted mean of its targets, a' being the action that the log
-    took next; the last step of an episode that didn't terminate teaches nothing. Without rewards Q(s, a) is the weighted
-    share of a among the actions taken in s, and `predict_proba` returns it.
+    On a log with rewards each sweep sets every value to the weighted mean of its targets, a' being the action that
+    the log took next; the last step of an episode that didn't terminate teaches nothing. Without rewards Q(s, a) is
+    the weighted share of a among the actions taken in s, and `predict_proba` returns it.
 
     References
     ----------

@@ -325,8 +325,8 @@ def learn_log(agent, log, rule, before=None, warm=False):
     errors = run.history["td_error"]
     if log.reward is not None and not run.stopped and is_over(rule, run.state.n_steps, 0) and errors[-1] > agent.tol:
         warn_caller(
-            f"The sweeps over the log ended at max_steps={agent.max_steps} while values still moved by {errors[-1]:.3g}; "
-            "raise max_steps or tol.",
+            f"The sweeps over the log ended at max_steps={agent.max_steps} while values still moved by "
+            f"{errors[-1]:.3g}; raise max_steps or tol.",
             ConvergenceWarning,
         )
 

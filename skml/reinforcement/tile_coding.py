@@ -53,8 +53,8 @@ class TileCoding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     Notes
     -----
-    Grid k of n is shifted along feature j by (k (2 j + 1) mod n) / n of a tile: the displacements by the first odd numbers
-    that Miller and Glanz found to spread best [1]_.
+    Grid k of n is shifted along feature j by (k (2 j + 1) mod n) / n of a tile: the displacements by the first odd
+    numbers that Miller and Glanz found to spread best [1]_.
 
     References
     ----------
@@ -202,7 +202,7 @@ class TileCoding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
 
 def _hashed(place, grids, n):
-    """Return one of n features for each tile, by a hash of its grid and place (splitmix64, Steele, Lea & Flood 2014)."""
+    """Return one of n features for each tile, by a hash of its place: splitmix64 (Steele, Lea & Flood 2014)."""
     z = np.broadcast_to(grids.astype(np.uint64), place.shape[:2])
     for column in np.moveaxis(place, 2, 0).astype(np.uint64):
         z = z * _GOLDEN + column + _GOLDEN

@@ -135,6 +135,29 @@ def test_a_run_can_be_cut_anywhere(name, rng, seed):
         np.testing.assert_array_equal(getattr(parts, attribute), getattr(whole, attribute))
 
 
+def moves(rng, n_ticks, n_copies, n_states):
+    """Return the moves of a world that nobody knows: states, rewards, ends, and where copies go on."""
+    ended = rng.choice([0, 0, 0, 0, 1, 2, 3], size=(n_ticks, n_copies))
+    states = rng.integers(n_states, size=(n_ticks, n_copies))
+    begins = np.where(ended == 0, states, rng.integers(n_states, size=states.shape))
+    return states, rng.normal(size=states.shape), ended, begins
+
+
+@each_rule
+def test_moves_of_others_are_followed_as_the_twin_does(name, rng, seed):
+    worlds, settings, fresh = problem(rng, seed, name, n_copies=3)
+    states, gains, ended, begins = moves(rng, 60, 3, 7)
+    loops, actions = (fresh(), fresh()), np.zeros((2, 3), dtype=np.int64)
+    for t in range(60):
+        for kernel, state, chosen in zip((episodes, twin), loops, actions):
+            state.moves[:, 0], state.moves[:, 2], state.gains[:] = states[t], ended[t], gains[t]
+            n = kernel.follow_moves(settings, state, t > 0, begins[t], chosen)
+            assert n == (np.isin(ended[t], (1, 2)).sum() if t else 0)
+        np.testing.assert_array_equal(actions[0], actions[1])
+    assert loops[0].done[0] == (ended[1:] != 3).sum()
+    assert_same_loop(*loops)
+
+
 # --------------------------------------------------------------------------------------------- by hand, by law
 
 
@@ -277,3 +300,36 @@ def test_two_tables_learn_from_maxima_without_traces(fault, rng, seed):
     for kernel in (episodes, twin):
         with pytest.raises(ValueError):
             kernel.run_episodes(worlds, settings, fresh(), 10)
+
+
+BAD_MOVES = {
+    "a state outside": ("moves", lambda a: a + 7),
+    "an end of no kind": ("moves", lambda a: a + np.array([0, 0, 4])),
+    "a place outside": ("places", lambda a: a + 7),
+    "a table of another shape": ("Q", lambda a: a[:, 1:].copy()),
+    "no table": ("Q", lambda a: a[:, :0].copy()),
+    "a begin outside": ("begins", lambda a: a + 7),
+    "a begin before all": ("begins", lambda a: a - 8),
+    "too many begins": ("begins", lambda a: np.concatenate([a, a])),
+    "too few actions": ("actions", lambda a: a[1:]),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_MOVES)
+def test_bad_moves_are_refused(fault, rng, seed):
+    _, settings, fresh = problem(rng, seed, n_copies=2)
+    given = {"begins": np.zeros(2, dtype=np.int64), "actions": np.zeros(2, dtype=np.int64)}
+    state = fresh()
+    episodes.follow_moves(settings, state, False, **given)
+    name, spoil = BAD_MOVES[fault]
+    held = given if name in given else vars(state)
+    held[name] = spoil(held[name])
+    with pytest.raises(ValueError):
+        episodes.follow_moves(settings, state, True, **given)
+
+
+def test_a_copy_that_moved_had_chosen(rng, seed):
+    _, settings, fresh = problem(rng, seed)
+    for kernel in (episodes, twin):
+        with pytest.raises(ValueError, match="without an action"):
+            kernel.follow_moves(settings, fresh(), True, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))

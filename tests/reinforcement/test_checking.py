@@ -161,3 +161,68 @@ def test_parts_of_observations_are_looked_at():
     check_env(Parts([0, 0.5]))
     assert any("in part 'sound' it holds 2.0 at place 1" in finding for finding in found(Parts([0, 2])))
     assert any("it lacks some of the parts" in finding for finding in found(Parts([0, 1], lacking=True)))
+
+
+# --------------------------------------------------------------------------------------- vector environments
+
+
+@pytest.mark.parametrize("mode", ["NEXT_STEP", "SAME_STEP", "DISABLED"])
+@pytest.mark.parametrize("name", ["CartPole-v1", "Blackjack-v1"])
+def test_gymnasiums_vectors_pass(mode, name):
+    gymnasium = pytest.importorskip("gymnasium")
+    autoreset = getattr(gymnasium.vector.AutoresetMode, mode)
+    check_env(gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make(name)] * 3, autoreset_mode=autoreset))
+
+
+class Batch:
+    """Two copies of nothing much, which answer what they are told."""
+
+    num_envs, single_observation_space, single_action_space = 2, Box(0, 1, (3,)), Discrete(2)
+
+    def __init__(self, mode="NextStep", **answers):
+        self.metadata = {"autoreset_mode": mode}
+        self.answers = {
+            "observation": np.zeros((2, 3)),
+            "reward": np.zeros(2),
+            "terminated": np.ones(2, bool),
+            **answers,
+        }
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros((2, 3)), {}
+
+    def step(self, actions):
+        given = {"truncated": np.zeros(2, bool), "info": {}, **self.answers}
+        if given.get("raised"):
+            raise given["raised"]
+        return tuple(given[key] for key in ("observation", "reward", "terminated", "truncated", "info") if key in given)
+
+
+def test_a_sound_vector_passes():
+    for mode in ("NextStep", "Disabled"):
+        check_env(Batch(mode))
+    check_env(Batch("SameStep", info={"final_obs": np.zeros((2, 3))}))
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        (Batch("Sometimes"), "its metadata['autoreset_mode'] is 'Sometimes'"),
+        (Batch("SameStep"), "its info has no final_obs"),
+        (Batch(observation=np.zeros((2, 4))), "observations have the shape (2, 4); it must be (2, 3)."),
+        (Batch(reward=0.0), "reward must have one number for each of 2 copies."),
+        (Batch(reward=np.array([0, np.nan])), "reward must be finite"),
+        (Batch(terminated=np.zeros(2)), "terminated must have one boolean for each of 2 copies."),
+        (Batch(truncated=False), "truncated must have one boolean"),
+        (Batch(info=None), "info must be a dictionary; it was a NoneType."),
+        (Batch(raised=OSError("gone")), "it raised OSError: gone"),
+    ],
+)
+def test_each_fault_of_a_vector_is_named(env, words):
+    assert any(words in finding for finding in found(env)), found(env)
+
+
+def test_a_vector_without_spaces_is_named():
+    env = Batch()
+    env.single_observation_space = None
+    assert found(env) == ["it has no attribute single_observation_space."]

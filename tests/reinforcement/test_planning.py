@@ -108,6 +108,19 @@ def test_macqueens_bounds_by_hand():
     assert_allclose(operator.bounds(model, -2.0, -1.0), (-2 * 0.4 / 0.6, -0.1 / 0.9))
 
 
+@each_planner
+def test_steps_that_all_end_with_the_same_probability(planner, rng):
+    T = rng.dirichlet(np.ones(9), size=(3, 10))
+    T = np.concatenate([np.full((3, 10, 1), 0.2), 0.8 * T], axis=2)
+    mdp = FiniteMDP(T, rng.normal(size=(10, 3)), 0.95, terminal=[0])
+    planner = clone(planner).fit(mdp)
+    v = exact_values(mdp, planner)
+    assert planner.value_[0] == 0
+    assert_allclose(planner.value_, v, atol=1e-8)
+    assert np.all((planner.value_lower_ <= v + 1e-12) & (planner.value_upper_ >= v - 1e-12))
+    assert_allclose(planner.action_values_.max(axis=1), planner.value_, atol=1e-12)
+
+
 def test_without_ends_bounds_settle_long_before_values_do(rng):
     mdp = random_mdp(rng, discount=0.999)
     planner = ValueIteration(algorithm="synchronous", tol=1e-6).fit(mdp)

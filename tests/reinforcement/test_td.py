@@ -37,7 +37,13 @@ RULES = {
     "sarsa, 2 steps": {"target": TAKEN, "n_steps": 2, "rate": COUNTED},
     "watkins": {"trace_decay": 0.7, "rate": SCHEDULED, "rates": np.array([0.3])},
     "traces": {"target": TAKEN, "trace_decay": 0.7, "rate": SCHEDULED, "rates": np.array([0.3])},
-    "accumulating": {"target": EXPECTED, "trace_decay": 0.7, "replacing": 0, "rates": np.array([0.1]), "rate": SCHEDULED},
+    "accumulating": {
+        "target": EXPECTED,
+        "trace_decay": 0.7,
+        "replacing": 0,
+        "rates": np.array([0.1]),
+        "rate": SCHEDULED,
+    },
 }
 
 
@@ -150,7 +156,14 @@ def test_schedules_are_lines_and_functions():
     line = knots_of((1.0, 0.0), 100, "rate")
     np.testing.assert_allclose(line, np.linspace(1, 0, KNOTS))
     np.testing.assert_allclose(knots_of(lambda step, total: 1 - step / total, 50, "rate")[::512], [1, 0.5])
-    for bad in (2.0, (0.5, 2.0), lambda step, total: -1.0, lambda step, total: np.nan, lambda step, total: "a", (1, 2, 3)):
+    for bad in (
+        2.0,
+        (0.5, 2.0),
+        lambda step, total: -1.0,
+        lambda step, total: np.nan,
+        lambda step, total: "a",
+        (1, 2, 3),
+    ):
         with pytest.raises(ValueError, match="epsilon must"):
             knots_of(bad, 100, "epsilon", 0.0, 1.0)
 
