@@ -88,8 +88,13 @@ def is_vector(env):
 
 def takes_seed(env):
     """Tell whether an environment's reset takes a seed."""
+    inner = getattr(env, "unwrapped", env)
+    return all(_has_seed(reset) for reset in (env.reset, getattr(inner, "reset", env.reset)))
+
+
+def _has_seed(reset):
     try:
-        parameters = inspect.signature(env.reset).parameters.values()
+        parameters = inspect.signature(reset).parameters.values()
     except (TypeError, ValueError):
         return True
     return any(p.name == "seed" or p.kind is p.VAR_KEYWORD for p in parameters)

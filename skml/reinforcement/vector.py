@@ -278,13 +278,21 @@ class PythonCopies:
         answer = called(self.envs[i], "step", action)
         if not isinstance(answer, tuple) or len(answer) != 5:
             raise ValueError(f"{self._name(i)}: {STEP}; run check_env on it for all that is wrong.")
-        observation, reward[i], terminated, truncated, info = answer
-        if not np.isfinite(reward[i]):
-            raise ValueError(f"{self._name(i)} gave the reward {reward[i]}; rewards must be finite.")
+        observation, earned, terminated, truncated, info = answer
+        reward[i], terminated = self._reward(i, earned), bool(np.any(terminated))
         late = self.limit is not None and self.steps[i] >= self.limit
-        ended[0, i], ended[1, i] = terminated, not terminated and (truncated or late)
+        ended[0, i], ended[1, i] = terminated, not terminated and (bool(np.any(truncated)) or late)
         self._masks[i] = info.get("action_mask") if isinstance(info, dict) else None
         return self._seen(i, observation)
+
+    def _reward(self, i, earned):
+        try:
+            number = float(np.asarray(earned).item())
+        except (TypeError, ValueError):
+            number = np.nan
+        if not np.isfinite(number):
+            raise ValueError(f"{self._name(i)} gave the reward {earned!r}; rewards must be finite numbers.")
+        return number
 
     def _begin(self, i, seed):
         """Begin an episode of copy i and return what is observed."""

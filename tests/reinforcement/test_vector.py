@@ -237,6 +237,32 @@ def test_an_environment_without_seeds_is_warned_of():
     np.testing.assert_array_equal(vector.reset(0), [0, 0])
 
 
+def test_a_wrapper_hands_on_what_it_wraps():
+    class Wrapper:
+        def __init__(self, env):
+            self.env, self.unwrapped = env, env
+            self.observation_space, self.action_space = env.observation_space, env.action_space
+
+        def reset(self, **given):
+            return self.env.reset(**given)
+
+        def step(self, action):
+            return self.env.step(action)
+
+    with pytest.warns(UserWarning, match="takes no seed"):
+        vector = vectorize(Wrapper(worlds.Unseeded()), 2)
+    np.testing.assert_array_equal(vector.reset(0), [0, 0])
+    np.testing.assert_array_equal(vectorize(Wrapper(worlds.Corridor()), 2).reset(0), [0, 0])
+
+
+def test_numbers_may_come_as_arrays_of_one():
+    vector = vectorize(worlds.Answering(lambda o, r, e, c, i: (o, np.array([r]), np.array([e]), np.array(c), i)), 1)
+    _, reward, terminated, truncated, _ = fall(vector, 0, 4)
+    np.testing.assert_array_equal(reward[:, 0], [0, 0, 0, 1])
+    np.testing.assert_array_equal(terminated[:, 0], [False, False, False, True])
+    assert not truncated.any()
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -245,7 +271,10 @@ def test_an_environment_without_seeds_is_warned_of():
         (lambda o, r, e, c, i: (-1, r, e, c, i), "gave the observation -1, outside"),
         (lambda o, r, e, c, i: (0.5, r, e, c, i), "gave the observation 0.5, outside"),
         (lambda o, r, e, c, i: (np.array([0, 1]), r, e, c, i), "shape"),
-        (lambda o, r, e, c, i: (o, np.nan, e, c, i), "rewards must be finite"),
+        (lambda o, r, e, c, i: (o, np.nan, e, c, i), "gave the reward nan; rewards must be finite"),
+        (lambda o, r, e, c, i: (o, None, e, c, i), "gave the reward None"),
+        (lambda o, r, e, c, i: (o, "much", e, c, i), "gave the reward 'much'"),
+        (lambda o, r, e, c, i: (o, np.ones(2), e, c, i), "gave the reward array"),
         (lambda o, r, e, c, i: (o, r, e, c, {"action_mask": [True] * 3}), "mask"),
     ],
 )
