@@ -1,7 +1,7 @@
 """QLearning and SARSA: what they reach in small worlds, and how fast, beside a plain loop in Python.
 
-``python benchmarks/tabular.py [returns] [speed] [cliff] [car]``; the loop plays Gymnasium's frozen lake, so Gymnasium is
-needed for "speed". Ratios above 1 are in our favour.
+``python benchmarks/tabular.py [returns] [speed] [cliff] [car]``; the loop plays Gymnasium's frozen lake, so
+Gymnasium is needed for "speed". Ratios above 1 are in our favour.
 """
 
 import sys

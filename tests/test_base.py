@@ -54,6 +54,19 @@ class Mean(CallbackSupportMixin, BaseEstimator):
         return {"mean_": state, "history_": history}
 
 
+class Parts(Mean):
+    """A mean whose steps are made of parts, each with a figure of its own."""
+
+    def _means(self, X):
+        for i in range(len(X)):
+            yield Step(X[: i + 1].mean(axis=0), {"part": np.arange(float(i)), "norm": 1}, last=i == len(X) - 1)
+
+
+def test_a_step_of_several_parts_has_a_figure_for_each(rng):
+    history = Parts().fit(rng.normal(size=(4, 2))).history_
+    assert history == {"part": [0.0, 0.0, 1.0, 0.0, 1.0, 2.0], "norm": [1.0, 1.0, 1.0, 1.0]}
+
+
 # ------------------------------------------------------------------------------------------------ data
 
 

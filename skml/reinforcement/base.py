@@ -239,7 +239,8 @@ class BaseAgent(
         coverage : float, default=0.95
             Of the confidence interval.
         max_episode_steps : int or None, default=None
-            After how many steps an episode is cut off; None leaves that to the environment.
+            After how many steps an episode is cut off; None takes the agent's `max_episode_steps`, if it has one, and
+            else leaves that to the environment.
         random_state : int, RandomState instance or None, default=0
             For the episodes; the same number plays the same ones.
 
@@ -255,7 +256,8 @@ class BaseAgent(
         """
         worlds = self._known_worlds(X)
         episodes = EPISODES if n_episodes is None else n_episodes
-        return evaluate_policy(worlds, self._actor(greedy), episodes, coverage, max_episode_steps, _seed(random_state))
+        limit = max_episode_steps or getattr(self, "max_episode_steps", None)
+        return evaluate_policy(worlds, self._actor(greedy), episodes, coverage, limit, _seed(random_state))
 
     def rollout(self, X, n_episodes=1, *, greedy=True, max_episode_steps=None, random_state=0):
         """Play episodes and return their steps as a table.

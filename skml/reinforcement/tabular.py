@@ -74,7 +74,7 @@ class QLearning(BaseAgent):
     replacing_traces : bool, default=True
         Whether a visit sets a trace to 1, else adds 1 to it.
     max_steps : int, default=200_000
-        Steps in environments in all, rounded up to whole steps of all copies; on a log, rows swept over in all.
+        Steps in environments in all, rounded up to whole steps of all copies; on a log, the most sweeps over it.
     max_episodes : int or None, default=None
         Episodes in all, if they are over before `max_steps` is reached.
     max_episode_steps : int or None, default=None
@@ -110,7 +110,7 @@ class QLearning(BaseAgent):
         For each episode its "return" (undiscounted), "length" and "td_error", the mean absolute error of its targets.
         On a log, "td_error" of each sweep.
     n_steps_ : int
-        Steps taken in environments, or rows swept over.
+        Steps taken in environments, or sweeps over a log.
     classes_ : ndarray of shape (n_actions,)
         The actions.
     observation_space_, action_space_ : Discrete, MultiDiscrete or Box, or None
@@ -295,7 +295,7 @@ class SARSA(BaseAgent):
     replacing_traces : bool, default=True
         Whether a visit sets a trace to 1, else adds 1 to it.
     max_steps : int, default=200_000
-        Steps in environments in all, rounded up to whole steps of all copies; on a log, rows swept over in all.
+        Steps in environments in all, rounded up to whole steps of all copies; on a log, the most sweeps over it.
     max_episodes : int or None, default=None
         Episodes in all, if they are over before `max_steps` is reached.
     max_episode_steps : int or None, default=None
@@ -331,7 +331,7 @@ class SARSA(BaseAgent):
         For each episode its "return" (undiscounted), "length" and "td_error", the mean absolute error of its targets.
         On a log, "td_error" of each sweep.
     n_steps_ : int
-        Steps taken in environments, or rows swept over.
+        Steps taken in environments, or sweeps over a log.
     classes_ : ndarray of shape (n_actions,)
         The actions.
     observation_space_, action_space_ : Discrete, MultiDiscrete or Box, or None

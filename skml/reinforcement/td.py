@@ -398,6 +398,9 @@ def walk_steps(walk):
         Its state is a :class:`Learned`; its metrics have an entry for each episode that ended.
     """
     (before, _), longest = walk.done, max(1, walk.rule.total_steps // 100)
+    if is_over(walk.rule, *walk.done):  # nothing is left to do
+        yield Step(walk.learned(), last=True)
+        return
     while True:
         walk.tick()
         over, gone = is_over(walk.rule, *walk.done), walk.done[0] - before

@@ -61,7 +61,7 @@ def frequencies(steps, before):
     """
     weights = before + steps.totals(np.ones(len(steps.actions)))
     # Q(s, a) = sum of w over the steps (s, a) / sum of w over the steps (s, .)
-    return Learned((weights / weights.sum(axis=1, keepdims=True))[None], weights, len(steps.actions))
+    return Learned((weights / weights.sum(axis=1, keepdims=True))[None], weights, 1)
 
 
 def sweeps(steps, teaches, rule, tol, prior):
@@ -97,7 +97,7 @@ def sweeps(steps, teaches, rule, tol, prior):
         # Q(s, a) <- (w_0 Q_0 + sum of w G over the steps (s, a)) / (w_0 + sum of w)
         Q_new = np.where(known, (w_0 * Q_0 + lesson.totals(G_new)) / np.where(known, weights, 1.0), Q_0)
         moved, error = np.abs(Q_new - Q).max(), np.average(np.abs(G_new - G), weights=lesson.weights + 1e-300)
-        Q, G, n_done = Q_new, G_new, n_done + n
+        Q, G, n_done = Q_new, G_new, n_done + 1
         over = bool(moved <= tol or n_done >= rule.total_steps)
         yield Step(Learned(Q[None].copy(), shown, n_done), {"td_error": error}, last=over)
         if over:

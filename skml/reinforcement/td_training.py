@@ -117,6 +117,8 @@ def go_on(agent, X, y, sample_weight, columns, classes):
     elif first:
         agent._fit_worlds(worlds, y, sample_weight, columns)
     else:
+        if agent.observation_space_ is None:
+            raise ValueError(f"{type(agent).__name__} has learned from logs; partial_fit goes on from more of those.")
         learned = _fitting_tables(agent)
         learned = replace(learned, n_before=learned.first_copy, n_steps=0, n_episodes=0, loop=None)
         worlds = agent._known_worlds(worlds)
@@ -241,7 +243,11 @@ def _features_for(agent, copies, seed, before):
 
 
 def _linear_model(features, learned):
-    return LinearModel(features, learned.Q.mean(axis=0), learned.visits)
+    return LinearModel(features, _mean(learned.Q), learned.visits)
+
+
+def _mean(tables):
+    return tables[0] if len(tables) == 1 else tables.mean(axis=0)
 
 
 def _states_for(agent, copies, seed, before):
@@ -270,7 +276,7 @@ def _beginning(agent, n_states, weights=False):
 
 def _table_model(encoder, learned):
     states, order = settle(encoder, learned)
-    return TableModel(states, learned.Q.mean(axis=0)[order], learned.visits[order])
+    return TableModel(states, _mean(learned.Q)[order], learned.visits[order])
 
 
 def _surviving(steps, name):
@@ -338,8 +344,10 @@ def _states_of_log(agent, log, before, warm):
         empty = np.full((states.n_states, log.n_actions), float(agent.initial_value))
         return states, (_values_of(agent, states, empty) if warm else empty, np.zeros(empty.shape))
     model = before[1]
-    if not hasattr(getattr(model, "states", None), "keys") or model.imitates != (log.reward is None):
-        raise ValueError("partial_fit on a log goes on from logs of the same kind: all with rewards, or all without.")
+    if agent.observation_space_ is not None or model.imitates != (log.reward is None):
+        raise ValueError(
+            "partial_fit on a log goes on from logs of the same kind, all with rewards or all without, and not from play."
+        )
     found = FoundStates(model.states.discretizer, model.states)
     found.of(log.observations)
     learned = replace(before[0], keys=found.keys)

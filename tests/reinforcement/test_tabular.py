@@ -22,6 +22,7 @@ from skml.reinforcement import (
     FrozenLake,
     GridWorld,
     MountainCar,
+    MultiDiscrete,
     Taxi,
     TileCoding,
     ValueIteration,
@@ -221,6 +222,28 @@ def test_gymnasium_is_played_as_our_own(seed):
     assert agent.visit_counts_.sum() == agent.n_steps_  # resets that take a step of the vector are none of the agent's
 
 
+class Pairs(Python):
+    """A corridor of which one observes two numbers."""
+
+    observation_space = MultiDiscrete([3, 2])
+
+    def reset(self, *, seed=None, options=None):
+        return np.array([super().reset()[0] // 2, 0]), {}
+
+    def step(self, action):
+        place, *others = super().step(action)
+        return np.array([place // 2, place % 2]), *others
+
+
+@each_agent
+def test_states_of_several_numbers_are_found(cls, seed):
+    agent = cls(random_state=seed, max_steps=2000, max_episode_steps=40).fit(Pairs())
+    assert agent.action_values_.shape == (5, 2)
+    assert agent.predict([[0, 0], [0, 1], [1, 0], [1, 1]]).tolist() == [1, 1, 1, 1]
+    ours = cls(random_state=seed, max_steps=2000, max_episode_steps=40).fit(Python())
+    np.testing.assert_allclose(np.sort(agent.action_values_[:, 1]), np.sort(ours.action_values_[:, 1]), rtol=1e-12)
+
+
 class Masked(Python):
     """A corridor in which the step to the right is not there in state 2, but a third action is."""
 
@@ -378,6 +401,16 @@ def test_interruption_keeps_what_was_learned(seed):
     assert 0 < agent.n_steps_ <= 300
 
 
+def test_play_and_logs_do_not_mix(seed):
+    X, y, columns = log_of(50, seed)
+    agent = QLearning(max_steps=100, max_episode_steps=20).fit(corridor())
+    with pytest.raises(ValueError, match="and not from play"):
+        agent.partial_fit(X, y, **columns)
+    agent = QLearning(discount=0.5).fit(X, y, **columns)
+    with pytest.raises(ValueError, match="has learned from logs"):
+        agent.partial_fit(corridor())
+
+
 def test_seeds_repeat_and_copies_do_not_matter_to_them(seed):
     for n_envs in (1, 5):
         agents = [QLearning(max_steps=3000, n_envs=n_envs, random_state=seed).fit(FrozenLake()) for _ in range(2)]
@@ -447,7 +480,7 @@ def test_logs_in_parts_are_one_log(rng):
 def test_a_log_that_does_not_settle_says_so(rng):
     X, y = rng.integers(3, size=(50, 1)) * 1.0, np.r_[0, rng.integers(2, size=48), 1]
     with pytest.warns(ConvergenceWarning, match="raise max_steps or tol"):
-        QLearning(max_steps=150).fit(X, y, reward=rng.normal(size=50))
+        QLearning(max_steps=3).fit(X, y, reward=rng.normal(size=50))
 
 
 # -------------------------------------------------------------------------------------------------------- bad input
