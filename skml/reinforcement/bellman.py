@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from skml._kernels import bellman, breathe
 
 BLOCK = 4096  # states; what threads share in a sweep that reads only old values
+MANY = 2**20  # outcomes from which a sweep is shared among threads; else they wait for each other longer than they work
 LONG = 10_000  # sweeps after which the length of episodes is given up
 LARGE_BLOCK = 2**15  # states; within such a block a Gauss-Seidel sweep uses new values at once
 WORK = 2**23  # outcomes of one call of a kernel: a tenth of a second or so
@@ -74,7 +75,7 @@ def model_of(mdp, discount, n_threads=1):
     # A sum of n products, taken in four parts, is off by about n / 4 + 4 units in the last place.
     unit = 2 * (np.diff(indptr).max(initial=1) / 4 + 4) * np.finfo(np.float64).eps
     noise = (unit, unit * np.abs(mdp.rewards).max(initial=0))
-    n_threads = n_threads if len(data) > 2**14 else 1
+    n_threads = n_threads if len(data) >= MANY else 1
     return Model(mdp.offsets[:-1], mdp.offsets[1:], table, discount, flow, noise, n_threads)
 
 
@@ -152,12 +153,12 @@ def bounds(model, low, high):
 
 
 def shifted(model, w, low, high):
-    """Return T v moved to the middle of its bounds where that is sure to help: where no episode ends."""
+    """Move T v, in place, to the middle of its bounds where that is sure to help: where no episode ends."""
     shift = middle(model, low, high)
-    if shift == 0:
-        return w
-    w = w.copy()
-    w[:-1][model.firsts < model.lasts] += shift
+    if shift != 0:
+        w += shift
+        w[-1] = 0.0
+        np.copyto(w[:-1], 0.0, where=model.firsts == model.lasts)
     return w
 
 

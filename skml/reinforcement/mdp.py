@@ -40,10 +40,13 @@ class Outcomes:
     cumulative : ndarray of shape (n_outcomes,), float64
         Running sums of the probabilities within each pair; the last of a pair is exactly 1.
     next_states : ndarray of shape (n_outcomes,), int32
+        Where each outcome leads to.
     rewards : ndarray of shape (n_outcomes,), float64
+        What it pays.
     ends : ndarray of shape (n_outcomes,), uint8
         Whether the episode ends with this outcome; true of every terminal next state.
     terminal : ndarray of shape (n_states,), uint8
+        Whether a state is terminal.
     start_cumulative : ndarray of shape (n_states,), float64
         Running sums of the start distribution; the last is exactly 1.
     """
@@ -86,7 +89,9 @@ class FiniteMDP:
     Attributes
     ----------
     n_states, n_actions : int
+        How many there are.
     discount : float
+        Of the values of next states.
     offsets : ndarray of shape (n_states + 1,), int32
         The pairs of state s are ``offsets[s]:offsets[s + 1]``.
     pair_actions : ndarray of shape (n_pairs,), int32
@@ -103,7 +108,9 @@ class FiniteMDP:
         Which outcomes end the episode although their next state isn't terminal (only from `from_gymnasium` and
         `from_transitions`, where the flag belongs to the outcome). The value after such an outcome is 0.
     terminal : ndarray of shape (n_states,), bool
+        Which states end an episode that enters them.
     start : ndarray of shape (n_states,), float64
+        How probable each is as the first state.
     visit_counts : ndarray of shape (n_pairs,), float64, or None
         How often each pair was seen, from `from_transitions`.
 

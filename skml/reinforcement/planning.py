@@ -66,10 +66,16 @@ class ValueIteration(BaseAgent):
         that a log has never tried in it; 0 in terminal states.
     policy_ : ndarray of shape (n_states,)
         The best action of each state, among `classes_`.
-    horizon_value_, horizon_policy_ : ndarray of shape (horizon + 1, n_states) and (horizon, n_states)
-        With a horizon only: values and actions at each time.
+    horizon_value_ : ndarray of shape (horizon + 1, n_states)
+        Only with a horizon: the values at each time.
+    horizon_policy_ : ndarray of shape (horizon, n_states)
+        Only with a horizon: the best actions at each time.
     classes_ : ndarray of shape (n_actions,)
         The actions.
+    states_ : NumberedStates or KnownStates
+        Finds the state of an observation.
+    observation_space_, action_space_ : Discrete or None
+        Of the environments; None after a log.
     n_iter_ : int
         Iterations done: sweeps, rounds of n_states backups, or improvements of the policy.
     history_ : dict of list
@@ -204,6 +210,10 @@ class PolicyIteration(BaseAgent):
         The best action of each state, among `classes_`.
     classes_ : ndarray of shape (n_actions,)
         The actions.
+    states_ : NumberedStates or KnownStates
+        Finds the state of an observation.
+    observation_space_, action_space_ : Discrete or None
+        Of the environments; None after a log.
     n_iter_ : int
         Policies evaluated.
     history_ : dict of list

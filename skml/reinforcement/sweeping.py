@@ -84,15 +84,15 @@ def modified(model, ending, v):
 
 def evaluated(model, v, pairs, tolerance, n_sweeps):
     """Return the values of a policy: v <- r + discount P v until it changes by the tolerance, or `n_sweeps`."""
+    enough = max(tolerance, rounding(model, v))
     for i in range(n_sweeps):
-        old = v
         if i == FEW:  # from here on it pays to have the rows next to each other
             model, pairs = policy_model(model, pairs), None
         v, _, low, high = sweep(model, v, pairs, in_place=not model.endless, backward=i % 2 == 0)
         v = shifted(model, v, low, high)
         # Where values were moved, what is left of the change is half its spread.
         error = _size(low, high) if not model.endless or model.flow[1] >= 1 else (high - low) / 2
-        if error <= max(tolerance, rounding(model, old)):
+        if error <= enough:
             break
     return v
 

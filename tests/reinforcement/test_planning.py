@@ -159,6 +159,7 @@ def test_the_same_bits_on_any_number_of_threads(rng, monkeypatch):
     mdp = random_mdp(rng, 1500, n_next=12)
     monkeypatch.setattr(operator, "BLOCK", 64)
     monkeypatch.setattr(operator, "LARGE_BLOCK", 500)
+    monkeypatch.setattr(operator, "MANY", 1)
     for planner in (*PLANNERS[:4], PolicyIteration(evaluation="sweeps")):
         said = []
         for n in (1, 2, 3):
