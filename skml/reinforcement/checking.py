@@ -19,7 +19,8 @@ def check_env(env, n_steps=200, *, random_state=0):
     ----------
     env : object
         With the methods and attributes of a Gymnasium environment: ``reset(seed=)``, ``step(action)``,
-        ``observation_space``, ``action_space``; or of a vector environment. Played is a copy, if it can be copied.
+        ``observation_space``, ``action_space``. Played is a copy, if it can be copied. Or a vector environment, which
+        is played itself.
     n_steps : int, default=200
         How many steps to take, twice: what is drawn under one seed must be the same both times.
     random_state : int, default=0
@@ -47,8 +48,8 @@ def check_env(env, n_steps=200, *, random_state=0):
     """
     found = dict.fromkeys(structure_findings(env))
     if not found:
-        played = vector_findings if is_vector(env) else _played_findings
-        found = dict.fromkeys(played(_copied(env), n_steps, random_state))
+        play = vector_findings if is_vector(env) else _played_findings
+        found = dict.fromkeys(play(_copied(env), n_steps, random_state))
     if found:
         raise ValueError("\n- ".join([f"{type(env).__name__} is no environment to act in:", *found]))
 
@@ -101,6 +102,9 @@ def _has_seed(reset):
 
 
 def _copied(env):
+    """Return a copy of an environment; of a vector, which may have processes of its own, the vector itself."""
+    if is_vector(env):
+        return env
     try:
         return copy.deepcopy(env)
     except Exception:  # whatever an environment holds
