@@ -16,7 +16,7 @@ STEPS = 300  # of an episode
 
 def success(agent, lakes):
     """Return how often the agent comes across the lakes, in many episodes, so that chance plays a small part."""
-    return agent.score(lakes, n_episodes=900)
+    return agent.score(lakes, n_episodes=600)
 
 
 def main():

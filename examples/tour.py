@@ -1,7 +1,7 @@
 """A tour of skml: each estimator on real data inside scikit-learn's machinery, beside scikit-learn's own class.
 
-Recommenders see generated ratings instead, whose truth is known. Run it with ``make demo``. It prints a table of scores
-and times, shows progress bars, and leaves pictures in ``tour/``.
+Recommenders see generated ratings instead, whose truth is known, and agents act in environments. Run it with
+``make demo``. It prints a table of scores and times, shows progress bars, and leaves pictures in ``tour/``.
 """
 
 import pathlib
@@ -12,7 +12,7 @@ import warnings
 FOLDER = pathlib.Path(__file__).resolve().parent
 STOPS = (
     *("tour_pca", "tour_linear_autoencoder", "tour_kmeans", "tour_forest", "tour_adaboost"),
-    *("tour_recommendation", "tour_vision", "tour_language"),
+    *("tour_recommendation", "tour_vision", "tour_language", "tour_reinforcement"),
 )
 
 

@@ -138,7 +138,7 @@ def fits_of_the_table():
 @pytest.mark.filterwarnings("ignore:.*did not converge", "ignore:All weights are 0")
 def test_the_table_of_steps_is_true():
     fits = list(fits_of_the_table())
-    assert len(fits) == 21
+    assert len(fits) == 28
     for estimator, method, X, keys in fits:
         callback = History()
         getattr(estimator.set_callbacks(callback), method)(X, np.arange(len(X)) % 2)

@@ -1,10 +1,11 @@
-"""The examples and the README's code run without a warning, and those of recommenders show what is true."""
+"""The examples and the README's code run without a warning, and those of recommenders and agents show what is true."""
 
 import pathlib
 import re
 import runpy
 import time
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -107,6 +108,65 @@ def test_tour_of_vision(tmp_path):
     assert accuracy > peer
     assert error < linear / 1.4
     assert (tmp_path / "vision.png").stat().st_size > 1000
+
+
+def test_who_slips_goes_round_the_wall(run):
+    text = run("grid_world")
+    found = re.findall(r"^slip (\S+): (.*), worth (\S+), 1000 episodes earn (\S+)$", text, re.MULTILINE)
+    assert [way for _, way, _, _ in found] == ["along the holes"] * 2 + ["round the wall"] * 2
+    worth, earned = (np.array([float(row[i]) for row in found]) for i in (2, 3))
+    assert sorted(worth, reverse=True) == worth.tolist()
+    # The deviation of an episode that ends in a hole (-1) or at the goal (1) is at most 1, that of the mean .03.
+    np.testing.assert_allclose(earned, worth, atol=0.1)
+
+
+def test_sarsa_keeps_away_from_the_cliff(run):
+    found = re.findall(r"^(\w+) +learning: +(\S+) \+- \S+ +afterwards, greedy: +(\S+)$", run("cliff"), re.MULTILINE)
+    learning, greedy = ({name: float(row[i]) for name, *row in found} for i in (0, 1))
+    assert greedy["QLearning"] == -13 > greedy["SARSA"]
+    assert learning["SARSA"] > learning["QLearning"] + 10
+
+
+def test_search_over_lakes_orders_candidates_and_comes_near_the_planner(run):
+    text = run("search_over_environments")
+    scores = [float(score) for score in re.findall(r"^(\S+) \+- ", text, re.MULTILINE)]
+    assert len(scores) == 12
+    assert scores == sorted(scores, reverse=True)
+    others = re.findall(r"^success_rate \S+ +(\S+) (\S+)$", text, re.MULTILINE)
+    assert len(others) == 3
+    assert all(0.5 * float(planner) < float(agent) < float(planner) + 0.1 for agent, planner in others)
+
+
+def test_who_learns_from_rewards_outdoes_the_log(run):
+    text = run("learning_from_a_log")
+    written = float(re.search(r"which earn (\S+) on average", text)[1])
+    truth = {label: numbers for label, numbers in signed_rows(text)}
+    imitated, model = truth.pop("imitation (SARSA)"), truth.pop("no log, planner")
+    assert abs(imitated[-1] - written) < 0.2
+    assert len(truth) == 3
+    for *_, robust, earned in truth.values():
+        assert earned > model[-1] - 0.1 > written + 0.8
+        assert abs(robust - earned) < 0.2
+
+
+def signed_rows(text):
+    """Return (label, numbers) of each line of a label and four numbers."""
+    found = [re.fullmatch(r"(.*?)((?:\s+-?\d+\.\d+){4})", line) for line in text.splitlines()]
+    return [(match[1], [float(number) for number in match[2].split()]) for match in found if match]
+
+
+def test_tour_of_reinforcement(tmp_path):
+    def timed(fit):
+        start = time.perf_counter()
+        return fit(), time.perf_counter() - start
+
+    visit = runpy.run_path(str(ROOT / "examples" / "tour_reinforcement.py"))["visit"]
+    rows = {what.partition(",")[0].partition(" in ")[0]: numbers for what, _, *numbers in visit(tmp_path, timed)}
+    assert rows["PolicyIteration"][0] == pytest.approx(rows["PolicyIteration"][2], abs=1e-8)
+    assert rows["QLearning"][0] > 7
+    assert rows["SARSA"][0] > 0.3
+    assert rows["AdvantageActorCritic"][0] > 195
+    assert (tmp_path / "reinforcement.png").stat().st_size > 1000
 
 
 def test_the_tour_stops_at_each_of_its_examples():

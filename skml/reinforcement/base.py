@@ -22,6 +22,11 @@ def _has_actions_to_count(agent):
     return not hasattr(agent, "action_space_") or agent.action_space_ is None or hasattr(agent.action_space_, "n")
 
 
+def _knows_worth(agent):
+    """Tell whether the agent knows what observations are worth, or may know it once it is fitted."""
+    return agent._has_state_values
+
+
 class BaseAgent(
     ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator
 ):
@@ -168,6 +173,31 @@ class BaseAgent(
             The value of each action, of agents that have such; else features of the policy.
         """
         return self._values(self._observations(X))
+
+    @available_if(_knows_worth)
+    def state_values(self, X):
+        """Return what observations are worth, as the agent sees it: the return of its policy from there on.
+
+        Of agents with action values their mean under the policy, V(s) = sum_a pi(a|s) Q(s, a); else what the critic
+        says.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Observations, as for :meth:`predict`.
+
+        Returns
+        -------
+        values : ndarray of shape (n_samples,)
+            Discounted; in units of the rewards as the agent took them.
+        """
+        return self._state_values(self._observations(X))
+
+    _has_state_values = True
+
+    def _state_values(self, observations):
+        policy, q = self._policy(observations), self._values(observations)
+        return (policy * np.where(policy > 0, q, 0)).sum(axis=1)  # what is never done may be worth -inf
 
     # ------------------------------------------------------------------------------------------------ judging
 

@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skml._axes import lacking, take_axes
-from skml.reinforcement.base import BaseAgent
 from skml.reinforcement.grid_worlds import COLORS, GROUND
 from skml.reinforcement.scenes import scene_of
 
@@ -321,17 +320,8 @@ def _asked(estimator, scene):
     if actions.ndim > 1:
         raise ValueError(f"An action has {actions.shape[1]} numbers; a picture shows one.")
     policy = np.asarray(estimator.predict_proba(X)) if hasattr(estimator, "predict_proba") else None
-    values = _values(estimator, X, policy)
+    values = np.asarray(estimator.state_values(X), dtype=np.float64) if hasattr(estimator, "state_values") else None
     return {"actions": actions, "probabilities": policy, "values": values, "classes": classes}
-
-
-def _values(estimator, X, policy):
-    """Return V(s) = sum_a pi(a|s) Q(s, a), of an agent that has action values; else None."""
-    knows = hasattr(estimator, "action_values_") or hasattr(estimator, "coef_")
-    if not (isinstance(estimator, BaseAgent) and knows):
-        return None
-    q = np.asarray(estimator.transform(X), dtype=np.float64)
-    return np.where(policy > 0, policy * np.where(policy > 0, q, 0.0), 0.0).sum(axis=1)
 
 
 def _grid_of(scene, told):

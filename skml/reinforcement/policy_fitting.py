@@ -308,6 +308,25 @@ def _in_chunks(agent, observations, take, width):
     return found
 
 
+def has_values(agent):
+    """Tell whether there is a critic that has learnt: not from a log that was imitated."""
+    if not hasattr(agent, "learnt_"):
+        return getattr(agent, "baseline", "value") == "value"
+    return agent.learnt_.actor.critic is not None and "loss" not in agent.history_
+
+
+def values_of(agent, observations):
+    """Return what the critic says of observations, (n,); if it says Q(s, a), the mean of that under the policy."""
+    learnt, n_threads = agent.learnt_, threads_of(agent)
+    found = np.empty((len(observations), learnt.actor.critic.n_outputs), dtype=learnt.actor.dtype)
+    bytes_per_row = (learnt.actor.critic.n_kept + 2 * learnt.actor.critic.sizes[0]) * found.itemsize
+    for rows in chunk_slices(len(observations), bytes_per_row):
+        found[rows] = learnt.actor.valued(learnt.actor.features(observations[rows]), learnt.flat, n_threads)
+    if found.shape[1] > 1:
+        found = (policy_of(agent, observations) * found).sum(axis=1)
+    return found.reshape(len(observations)).astype(observations.dtype, copy=False)
+
+
 def greedy_of(agent, observations):
     """Return the likeliest actions: labels, or numbers inside the action space."""
     if _is_softmax(agent):

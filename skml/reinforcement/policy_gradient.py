@@ -17,10 +17,12 @@ from skml.reinforcement.policy_fitting import (
     chosen_of,
     features_of,
     greedy_of,
+    has_values,
     learn_from_log,
     learn_in_worlds,
     plan_of,
     policy_of,
+    values_of,
 )
 from skml.reinforcement.policy_updates import advantage_steps, episode_steps
 from skml.reinforcement.worlds import spaces_of, worlds_of
@@ -306,6 +308,7 @@ class Reinforce(BaseAgent):
     partial_fit, score_vector = partial_fit, score_vector
     _learn_worlds, _learn_log, _choose = _learn_worlds, _learn_log, _choose
     _policy, _values, _greedy = policy_of, features_of, greedy_of
+    _state_values, _has_state_values = values_of, property(has_values)
     _n_features_out = property(_n_features_out)
 
 
@@ -493,6 +496,7 @@ class ActorCritic(BaseAgent):
     partial_fit, score_vector = partial_fit, score_vector
     _learn_worlds, _learn_log, _choose = _learn_worlds, _learn_log, _choose
     _policy, _values, _greedy = policy_of, features_of, greedy_of
+    _state_values, _has_state_values = values_of, property(has_values)
     _n_features_out = property(_n_features_out)
 
 
@@ -689,4 +693,5 @@ class AdvantageActorCritic(BaseAgent):
     partial_fit, score_vector = partial_fit, score_vector
     _learn_worlds, _learn_log, _choose = _learn_worlds, _learn_log, _choose
     _policy, _values, _greedy = policy_of, features_of, greedy_of
+    _state_values, _has_state_values = values_of, property(has_values)
     _n_features_out = property(_n_features_out)

@@ -2,8 +2,17 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from skml.reinforcement import FiniteMDP
+from skml.reinforcement import (
+    ActorCritic,
+    AdvantageActorCritic,
+    Bandit,
+    FiniteMDP,
+    QLearning,
+    Reinforce,
+    ValueIteration,
+)
 from skml.reinforcement.base import BaseAgent
 from skml.reinforcement.spaces import Box, Discrete, MultiDiscrete
 from skml.reinforcement.worlds import spaces_of, validate_observations, worlds_of
@@ -165,3 +174,25 @@ def test_a_policy_that_is_drawn_has_its_shares(rng):
     allowed = np.tile([True, False], (6000, 1))
     assert not agent._actor(greedy=False)(np.zeros((6000, 1)), allowed, rng).any()
     assert not agent._actor(greedy=True)(np.zeros((6000, 1)), allowed, rng).any()
+
+
+def test_states_are_worth_what_the_policy_earns_there():
+    on, back = [[0, 1, 0], [0, 0, 1], [0, 0, 1]], [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
+    mdp = FiniteMDP([on, back], [[1.0, 0], [2, 0], [0, 0]], 0.5)
+    planner = ValueIteration().fit(mdp)
+    np.testing.assert_allclose(planner.state_values([0, 1, 2]), [2, 2, 0])
+    assert planner.state_values(np.array([0, 1], dtype=np.float32)).dtype == np.float32
+    log = QLearning().fit([[0.0]] * 4 + [[1.0]], [0, 0, 0, 1, 0])  # imitated: Q(s, a) is the share of a, as pi is
+    np.testing.assert_allclose(log.state_values([[0.0], [1.0]]), [0.75**2 + 0.25**2, 1])
+    shown = np.full(9, 2.0)
+    never_left = ValueIteration().fit(shown[:, None], [0, 0, 1] * 3, reward=shown, terminated=np.ones(9, bool))
+    np.testing.assert_allclose(never_left.state_values([[2.0]]), [2])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # there is nothing to gain
+@pytest.mark.parametrize("agent", [Reinforce(), ActorCritic(), ActorCritic(critic="q"), AdvantageActorCritic()])
+def test_critics_say_what_states_are_worth(agent):
+    agent = clone(agent).set_params(hidden_layer_sizes=(), learning_rate_init=0.05, max_steps=8000, random_state=0)
+    assert agent.fit(Bandit([1.0, 1.0], payoffs=3.0)).state_values([0]) == pytest.approx(3, abs=0.1)
+    assert not hasattr(agent.fit([[0.0], [1.0]], [0, 1]), "state_values")  # to imitate it takes no critic
+    assert not hasattr(Reinforce(baseline=None, max_steps=100).fit(Bandit([1.0, 1.0])), "state_values")

@@ -12,6 +12,7 @@ from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 
 from skml import PCA
 from skml.reinforcement import (
+    AdvantageActorCritic,
     Bandit,
     Box,
     CartPole,
@@ -108,6 +109,18 @@ def test_arrows_are_as_long_as_actions_are_probable(rng):
     lengths = np.hypot(display.arrows_.U, display.arrows_.V)
     expected = shares[standing][agent.predict_proba(standing[:, None].astype(float)) > 0.02]
     np.testing.assert_allclose(lengths, 0.45 * expected, rtol=1e-9)
+
+
+def test_values_of_a_critic_colour_a_map():
+    env = FrozenLake(is_slippery=False)
+    agent = AdvantageActorCritic((), max_steps=2000, random_state=0).fit(env)
+    display = PolicyDisplay.from_estimator(agent, env, greedy=False)
+    standing = ~display.image_.get_array().mask
+    states = np.arange(16.0)[:, None]
+    drawn = display.image_.get_array()[standing]
+    np.testing.assert_allclose(drawn, agent.state_values(states).reshape(4, 4)[standing], rtol=1e-6)
+    lengths = np.hypot(display.arrows_.U, display.arrows_.V).sum()
+    assert lengths == pytest.approx(0.45 * standing.sum(), rel=0.1)  # all but the faint ones
 
 
 def test_a_map_without_values_or_with_other_colours():

@@ -31,6 +31,8 @@ AGENTS = [
     for name in skml.reinforcement.__all__
     if inspect.isclass(value := getattr(skml.reinforcement, name)) and issubclass(value, BaseAgent)
 ]
+# Agents of these tests learn little, and some say so.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 each_agent = pytest.mark.parametrize("cls", AGENTS, ids=lambda cls: cls.__name__)
 
 
