@@ -89,7 +89,15 @@ def test_what_does_not_fit_is_refused(rng, module):
     far[0, 3] = 2**63 - 1  # whose end would be a number below 0
     no_logits, no_tokens = good[2].copy(), good[2].copy()
     no_logits[0, 3], no_tokens[0, 0] = -1, -1
-    bad = [(0, good[0][:-1]), (1, outside), (1, far), (1, gone), (1, low), (1, good[1][:1]), (1, good[1][:, :11].copy())]
+    bad = [
+        (0, good[0][:-1]),
+        (1, outside),
+        (1, far),
+        (1, gone),
+        (1, low),
+        (1, good[1][:1]),
+        (1, good[1][:, :11].copy()),
+    ]
     bad += [(2, no_logits), (2, no_tokens), (2, good[2][:, :3].copy()), (4, good[4][:2])]
     bad += [
         (3, (0, False, True, 1e-5, False)),
