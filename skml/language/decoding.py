@@ -94,7 +94,7 @@ def as_stops(stop, kind):
 
 
 def written(context, ids):
-    """Return the tokens of a text so far, but not that which begins it, which is often that which ends it."""
+    """Return the tokens of a text so far, but the one that begins it, which is often the one that ends it."""
     return np.append(context[1:], ids).astype(np.int64)
 
 

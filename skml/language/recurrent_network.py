@@ -12,15 +12,10 @@ import numpy as np
 from skml import _kernels
 from skml.network.composition import numbered, prefixed
 from skml.network.layers import Dropout, Layer, Space
-from skml.network.parameters import Spec, glorot_uniform
+from skml.network.parameters import Spec, glorot_uniform, normal
 from skml.network.recurrent import Cell, EmbeddedRecurrent, Recurrent, RecurrentStep
 
 _NOTHING = np.empty((0, 0, 0))
-
-
-def scaled_normal(std, generator, shape, fan_in, fan_out, dtype):
-    """Draw from N(0, std^2)."""
-    return (generator.standard_normal(shape) * std).astype(dtype)
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class RecurrentNetwork(Layer):
     def recurrent(self):
         """Return the recurrent layers."""
         shared = self.n_hidden, self.cell, self.activation, self.carry
-        init = partial(scaled_normal, 1 / math.sqrt(self.n_embedding) if self.tied else 1.0)
+        init = partial(normal, 1 / math.sqrt(self.n_embedding) if self.tied else 1.0)
         first = EmbeddedRecurrent(self.n_tokens, self.n_embedding, *shared, init)
         return (first, *[Recurrent(*shared)] * (self.n_layers - 1))
 

@@ -13,7 +13,7 @@ import numpy as np
 from skml import _kernels
 from skml.network.activations import NONE, as_rows, softmax_forward
 from skml.network.layers import Layer, Space
-from skml.network.parameters import Spec
+from skml.network.parameters import Spec, normal
 
 __all__ = [
     "CausalSelfAttention",
@@ -25,11 +25,6 @@ __all__ = [
 ]
 
 NO_ROWS = {dtype: none.reshape(0, 0) for dtype, none in NONE.items()}
-
-
-def normal(std, generator, shape, fan_in, fan_out, dtype):
-    """Draw from N(0, std^2)."""
-    return (generator.standard_normal(shape) * std).astype(dtype)
 
 
 def rotary_angles(n_positions, D, dtype=np.float32, base=10000.0):

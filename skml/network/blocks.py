@@ -17,7 +17,6 @@ from skml.network.attention import (
     CausalSelfAttention,
     Pool,
     linear_specs,
-    normal,
     product,
     product_back,
     product_gradients,
@@ -25,7 +24,7 @@ from skml.network.attention import (
 )
 from skml.network.composition import numbered, prefixed
 from skml.network.layers import Layer, Space, dropout_backward, dropout_forward
-from skml.network.parameters import Spec, ones
+from skml.network.parameters import Spec, normal, ones
 
 __all__ = ["FeedForward", "Transformer", "TransformerBlock", "transformer"]
 

@@ -83,6 +83,11 @@ def he_normal(generator, shape, fan_in, fan_out, dtype):
     return (generator.standard_normal(shape) * math.sqrt(2 / fan_in)).astype(dtype)
 
 
+def normal(std, generator, shape, fan_in, fan_out, dtype):
+    """Draw from N(0, std^2)."""
+    return (generator.standard_normal(shape) * std).astype(dtype)
+
+
 def glorot_uniform(generator, shape, fan_in, fan_out, dtype):
     """Draw from U(-a, a) with a = sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16).
 
