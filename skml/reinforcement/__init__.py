@@ -18,6 +18,7 @@ _HOMES = {
     "HistoryDisplay": "skml.displays",
     "MountainCar": "skml.reinforcement.control",
     "MultiDiscrete": "skml.reinforcement.spaces",
+    "OPEScorer": "skml.reinforcement.scoring",
     "PolicyDisplay": "skml.reinforcement.displays",
     "PolicyIteration": "skml.reinforcement.planning",
     "QLearning": "skml.reinforcement.tabular",

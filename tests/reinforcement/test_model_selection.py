@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skml.reinforcement
-from skml.reinforcement import Bandit, CliffWalking, FiniteMDP, FrozenLake, ValueIteration, rollout
+from skml.reinforcement import Bandit, CliffWalking, FiniteMDP, FrozenLake, OPEScorer, ValueIteration, rollout
 from skml.reinforcement.base import BaseAgent
 
 SMALL = {"max_steps": 400, "hidden_layer_sizes": (8,), "max_iter": 30, "n_envs": 2, "random_state": 0}
@@ -188,6 +188,46 @@ def test_a_planner_finds_in_a_log_what_pays(log, routing):
     assert planner.score(corridor()) == 10
     assert planner.predict([[0], [1], [2], [3]]).tolist() == [1, 1, 1, 1]
     np.testing.assert_allclose(planner.transform([[0.0]]).max(), 10 * 0.9**3)
+
+
+# ------------------------------------------------------------------------------- what an agent would earn
+
+
+def test_a_search_over_a_log_may_go_by_what_agents_would_earn(log, routing):
+    X, y, metadata = log
+    grid = {"discount": [0.1, 0.9]}
+    by_hand = np.zeros((2, 2))
+    for fold, (train, test) in enumerate(GroupKFold(2).split(X, y, metadata["episode"])):
+        for i, discount in enumerate(grid["discount"]):
+            agent = ValueIteration(discount=discount).fit(X[train], y[train], **taken(metadata, train))
+            by_hand[i, fold] = agent.ope_score(X[test], y[test], **taken(metadata, test), method="doubly_robust")
+    for agent in (routed(ValueIteration()), make_pipeline(StandardScaler(), routed(ValueIteration()))):
+        name = "discount" if agent.get_params().keys() >= {"discount"} else "valueiteration__discount"
+        search = GridSearchCV(agent, {name: grid["discount"]}, scoring=OPEScorer(), cv=GroupKFold(2))
+        search.fit(X, y, groups=metadata["episode"], **metadata)
+        found = np.stack([search.cv_results_[f"split{fold}_test_score"] for fold in (0, 1)], axis=1)
+        np.testing.assert_allclose(found, by_hand, rtol=1e-9)
+        assert search.best_params_ == {name: 0.9}  # 10 after four steps are more than 1 at once
+        assert search.score(X, y, **metadata) == OPEScorer()(search, X, y, **metadata)
+
+
+def test_a_scorer_hands_on_how_likely_actions_were(log, routing):
+    X, y, metadata = log
+    scorer = OPEScorer("weighted", discount=0.9).set_score_request(behavior=True)
+    steps = metadata | {"behavior": np.full(len(y), 0.5)}
+    agent = routed(ValueIteration())
+    scores = cross_val_score(agent, X, y, scoring=scorer, cv=KFold(2), params=steps)
+    assert np.isfinite(scores).all()
+    fitted = agent.fit(X, y, **metadata)
+    assert scorer(fitted, X, y, **steps) == fitted.ope_score(X, y, **steps, discount=0.9)
+
+
+def test_what_cannot_be_scored_says_so(log):
+    X, y, metadata = log
+    with pytest.raises(ValueError, match="needs the rewards of the steps"):
+        OPEScorer()(ValueIteration().fit(X, y), X, y)
+    with pytest.raises(TypeError, match="needs an agent with ope_score, got StandardScaler"):
+        OPEScorer()(StandardScaler().fit(X), X, y, **metadata)
 
 
 @each_agent
