@@ -14,6 +14,13 @@ cdef int _check_threads(int n_threads) except -1:
     return 0
 
 
+cdef int _check_strides(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t size, str name) except -1:
+    """Raise unless steps in memory are whole numbers; those of a field of records need not be."""
+    if rows % size or columns % size:
+        raise ValueError(f"The strides of {name}, {rows} and {columns} bytes, must be multiples of {size}; make a copy.")
+    return 0
+
+
 cdef int _check_indices(const int32_t[::1] indices, str name, Py_ssize_t least, Py_ssize_t end) except -1:
     cdef Py_ssize_t i
     cdef int32_t low = <int32_t> least, high = <int32_t> end

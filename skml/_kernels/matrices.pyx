@@ -39,6 +39,9 @@ def multiply(
     _same((n, out.shape[1]), "The columns of right and out")
     if m > 0 and n > 1 and out.strides[1] != sizeof(floating):
         raise ValueError("The rows of out must be contiguous.")
+    _check_strides(left.strides[0], left.strides[1], sizeof(floating), "left")
+    _check_strides(right.strides[0], right.strides[1], sizeof(floating), "right")
+    _check_strides(out.strides[0], 0, sizeof(floating), "out")
     if k == 0 and not add:
         out[:, :] = 0
     if m == 0 or n == 0 or k == 0:

@@ -197,6 +197,7 @@ def sum_rows(
     _check_indices(codes, "codes", 0, out.shape[0])
     if N > 0 and F > 1 and rows.strides[1] != sizeof(floating):
         raise ValueError("Each of the rows must be contiguous.")
+    _check_strides(rows.strides[0], 0, sizeof(floating), "rows")
     out[:, :] = 0
     if N == 0 or F == 0:
         return

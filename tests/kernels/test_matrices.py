@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from skml import _kernels
 from skml._kernels import matrices
 from skml._kernels.reference import matrices as twin
 
@@ -80,3 +81,12 @@ def test_wrong_arguments_are_refused(module):
     for at, value in [*bad, (2, np.ones((3, 10))[:, ::2])]:
         with pytest.raises(ValueError):
             module.multiply(*[value if i == at else argument for i, argument in enumerate(good)])
+
+
+@pytest.mark.skipif(_kernels.LEVEL == "reference", reason="to a twin all strides are alike")
+def test_strides_that_are_no_whole_numbers_are_refused():
+    field = np.zeros((6, 5), dtype=[("a", "i4"), ("w", "f8")])["w"]  # 12 bytes from number to number
+    whole = np.zeros((6, 5))
+    for left, right in ((field, whole.T), (whole, field.T)):
+        with pytest.raises(ValueError, match="must be multiples of 8; make a copy"):
+            matrices.multiply(left, right, np.empty((6, 6)), False, 1)
