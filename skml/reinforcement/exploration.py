@@ -66,7 +66,7 @@ def choose(rule, level, values, counts, allowed, draws):
     level : float
         Of exploration.
     values, counts : ndarray of shape (N, A)
-        Of the actions: their values, and how often each was taken.
+        Of the actions: their values, and how often each was taken, which only UCB asks for.
     allowed : ndarray of shape (N, A), bool, or None
         Which actions there are; None for all.
     draws : ndarray of shape (N, 3)
@@ -97,7 +97,7 @@ def expected_value(rule, level, values, counts, allowed):
     level : float
         Of exploration.
     values, counts : ndarray of shape (N, A)
-        Of the actions: their values, and how often each was taken.
+        Of the actions: their values, and how often each was taken, which only UCB asks for.
     allowed : ndarray of shape (N, A), bool, or None
         Which actions there are; None for all.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from skml import _kernels
 from skml.base import Step
-from skml.reinforcement.exploration import COIN, choose, expected_value
+from skml.reinforcement.exploration import COIN, UCB, choose, expected_value
 
 __all__ = ["COUNTED", "EXPECTED", "MAXIMUM", "RESCALED", "SCHEDULED", "TAKEN", "Learned", "Rule", "walk_steps"]
 
@@ -194,7 +194,10 @@ class Linear(Table):
     def values(self, seen, table=None):
         """Return the values of all actions, (N, A): of one table, or their mean."""
         index, weight = self._parts(seen)
-        Q = self.Q[:, index].mean(axis=0) if table is None else self.Q[table if len(self.Q) > 1 else 0][index]
+        if table is None and len(self.Q) > 1:
+            Q = self.Q[:, index].mean(axis=0)
+        else:
+            Q = self.Q[table or 0][index]
         return (Q * weight[:, :, None]).sum(axis=1)
 
     def counts(self, seen):
@@ -285,8 +288,12 @@ class Walk:
         return draws
 
     def _chosen(self, seen, allowed, draws):
-        values, counts = self.Q.values(seen), self.Q.counts(seen)
-        return choose(self.rule.exploration, self.level, values, counts, allowed, draws)
+        rule = self.rule.exploration
+        return choose(rule, self.level, self.Q.values(seen), self._counts(seen), allowed, draws)
+
+    def _counts(self, seen):
+        """Return how often actions were taken, if that matters."""
+        return self.Q.counts(seen) if self.rule.exploration == UCB else None
 
     def _mask_after(self, ended):
         """Return which actions there are where the step led to; nothing is known of where an episode ended."""
@@ -304,7 +311,7 @@ class Walk:
         if rule.target == TAKEN:
             return self.Q.values(there)[rows, actions]
         if rule.target == EXPECTED:
-            return expected_value(rule.exploration, self.level, self.Q.values(there), self.Q.counts(there), mask)
+            return expected_value(rule.exploration, self.level, self.Q.values(there), self._counts(there), mask)
         if len(self.Q.Q) == 1:
             return _allowed(self.Q.values(there), mask).max(axis=1)
         self.learner = (self._draws()[:, COIN] < 0.5).astype(int)

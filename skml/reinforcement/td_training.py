@@ -346,7 +346,8 @@ def _states_of_log(agent, log, before, warm):
     model = before[1]
     if agent.observation_space_ is not None or model.imitates != (log.reward is None):
         raise ValueError(
-            "partial_fit on a log goes on from logs of the same kind, all with rewards or all without, and not from play."
+            "partial_fit on a log goes on from logs of the same kind, all with rewards or all without, and not from "
+            "play."
         )
     found = FoundStates(model.states.discretizer, model.states)
     found.of(log.observations)

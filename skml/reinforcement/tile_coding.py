@@ -116,8 +116,8 @@ class TileCoding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         weights = validate_weights(sample_weight, X)
         bins, bounds = self._bins(X.shape[1]), self._bounds(X if weights is None else X[weights > 0])
         n_tiles = self.n_tilings * math.prod((bins + (self.n_tilings > 1)).tolist())
-        self.bounds_, self._n_bins, self._hashed = bounds, bins, n_tiles > self.max_tiles
-        self.n_tiles_ = self.max_tiles // self.n_tilings * self.n_tilings if self._hashed else n_tiles
+        self.bounds_ = bounds
+        self._set_grids(bins, n_tiles)
         return self
 
     def _bins(self, n_features):
@@ -149,24 +149,29 @@ class TileCoding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         tiles : ndarray of shape (n_samples, n_tilings), int64
             Columns of what :meth:`transform` gives.
         """
-        grids, n = np.arange(self.n_tilings), self.n_tilings
+        place = self._scaled(X)[:, None, :] + self._shift
+        np.minimum(place, self._last, out=place)
+        place, each = place.astype(np.int64), self.n_tiles_ // len(self._shift)  # rounds down: nothing is negative
+        inside = _hashed(place, each) if self._hashed else place @ self._strides
+        return inside + self._first
+
+    def _set_grids(self, bins, n_tiles):
+        """Take up where the grids lie and which feature a tile has."""
+        grids, n, d = np.arange(self.n_tilings), self.n_tilings, len(bins)
+        sizes = bins + (n > 1)
+        self._hashed = n_tiles > self.max_tiles
+        self.n_tiles_ = self.max_tiles // n * n if self._hashed else n_tiles
         # in tiles: (x - low) / (high - low) n_bins, shifted by (k (2 j + 1) mod n) / n
-        shift = (grids[:, None] * (2 * np.arange(X.shape[1]) + 1)) % n / n
-        place = np.floor(self._scaled(X)[:, None, :] + shift).astype(np.int64)
-        sizes = self._n_bins + (n > 1)
-        place = np.clip(place, 0, sizes - 1)
-        if self._hashed:
-            each = self.n_tiles_ // n
-            return _hashed(place, grids, each) + grids * each
-        strides = np.append(np.cumprod(sizes[:0:-1])[::-1], 1).astype(np.int64)
-        return place @ strides + grids * np.prod(sizes)
+        self._shift = (grids[:, None] * (2 * np.arange(d) + 1)) % n / n
+        self._size, self._last = bins.astype(np.float64), sizes - 1.0
+        self._strides = np.array([1 if self._hashed else math.prod(sizes[j + 1 :].tolist()) for j in range(d)])
+        self._first = grids * (self.n_tiles_ // n)
 
     def _scaled(self, X):
         """Return rows in tiles of a grid that isn't shifted; the high end lies in the last tile."""
         low, high = self.bounds_.T
-        width = np.where(high > low, high - low, 1.0)
-        scaled = np.clip((X.astype(np.float64) - low) / width, 0, 1) * self._n_bins
-        return np.minimum(scaled, np.nextafter(self._n_bins.astype(np.float64), 0))
+        scaled = (X.astype(np.float64) - low) / np.where(high > low, high - low, 1.0) * self._size
+        return np.maximum(np.minimum(scaled, np.nextafter(self._size, 0)), 0.0)
 
     def transform(self, X):
         """Return which tiles each row lies in.
@@ -201,9 +206,9 @@ class TileCoding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return tags
 
 
-def _hashed(place, grids, n):
+def _hashed(place, n):
     """Return one of n features for each tile, by a hash of its place: splitmix64 (Steele, Lea & Flood 2014)."""
-    z = np.broadcast_to(grids.astype(np.uint64), place.shape[:2])
+    z = np.tile(np.arange(place.shape[1], dtype=np.uint64), (len(place), 1))  # grids differ
     for column in np.moveaxis(place, 2, 0).astype(np.uint64):
         z = z * _GOLDEN + column + _GOLDEN
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
