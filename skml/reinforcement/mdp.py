@@ -173,8 +173,8 @@ class FiniteMDP:
             pair_states=table.states.astype(np.int32),
             pair_actions=table.actions.astype(np.int32),
             transitions=table.transitions,
-            rewards=table.rewards,
-            outcome_rewards=table.outcome_rewards,
+            rewards=np.array(table.rewards),  # a copy: what was given stays the caller's
+            outcome_rewards=None if table.outcome_rewards is None else np.array(table.outcome_rewards),
             ends=table.ends,
             terminal=terminal,
             start=start,

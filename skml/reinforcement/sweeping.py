@@ -84,8 +84,9 @@ def modified(model, ending, v):
 
 def evaluated(model, v, pairs, tolerance, n_sweeps):
     """Return the values of a policy: v <- r + discount P v until it changes by the tolerance, or `n_sweeps`."""
-    enough = max(tolerance, rounding(model, v))
     for i in range(n_sweeps):
+        if i % 16 == 0:
+            enough = max(tolerance, rounding(model, v))
         if i == FEW:  # from here on it pays to have the rows next to each other
             model, pairs = policy_model(model, pairs), None
         v, _, low, high = sweep(model, v, pairs, in_place=not model.endless, backward=i % 2 == 0)
@@ -113,7 +114,7 @@ def prioritized(model, ending, v, before):
         while left > 0:
             n = bellman.sweep_by_priority(
                 *(model.firsts, model.lasts, *model.table, model.discount, *rows),
-                *(v, priority, room, tolerance, left, WORK),
+                *(v, priority, room, tolerance, left, WORK // 4),
             )
             breathe()
             left = left - n if n else 0

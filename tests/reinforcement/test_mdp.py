@@ -138,12 +138,16 @@ def test_what_was_given_is_left_alone(rng):
     FiniteMDP(sparse, R)
     single = sp.csr_array(T.reshape(-1, 6))
     pairs = np.stack([np.tile(np.arange(6), 3), np.repeat(np.arange(3), 6)], axis=1)
-    FiniteMDP(single, R.reshape(-1, 6), pairs=pairs)
+    paid = sp.csr_array((rng.normal(size=single.nnz), single.indices, single.indptr), shape=single.shape)
+    by_pair = rng.normal(size=18)
+    ours = FiniteMDP(single, paid, pairs=pairs), FiniteMDP(single, by_pair, pairs=pairs)
+    assert not np.shares_memory(ours[0].outcome_rewards, paid.data)
+    assert not np.shares_memory(ours[1].rewards, by_pair)
     assert_array_equal(T, kept[0])
     assert_array_equal(R, kept[1])
     for part, before in zip(sparse, kept[2]):
         assert_array_equal(part.toarray(), before.toarray())
-    for array in (T, R, start, single.data, single.indices, single.indptr, pairs):
+    for array in (T, R, start, single.data, single.indices, single.indptr, pairs, paid.data, by_pair):
         assert array.flags.writeable
 
 

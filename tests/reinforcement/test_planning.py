@@ -44,7 +44,7 @@ def corridor(n=6, discount=1.0, start=None):
     return FiniteMDP(T, np.append(-np.ones(n), 0.0), discount, start)
 
 
-def exact_values(mdp, planner):
+def exact_values(mdp, planner, atol=1e-9):
     """Return the optimal values by elimination over the planner's policy, after a check that nothing is better."""
     T, S = mdp.continuation().toarray()[:, : mdp.n_states], mdp.n_states
     chosen = [np.flatnonzero((mdp.pair_states == s) & (mdp.pair_actions == planner.policy_[s])) for s in range(S)]
@@ -54,7 +54,7 @@ def exact_values(mdp, planner):
             P[s], r[s] = T[pair[0]], mdp.rewards[pair[0]]
     v = np.linalg.solve(np.eye(S) - mdp.discount * P, r)
     q = mdp.rewards + mdp.discount * T @ v
-    assert np.all(q <= v[mdp.pair_states] + 1e-9)
+    assert np.all(q <= v[mdp.pair_states] + atol)
     return v
 
 
@@ -153,6 +153,17 @@ def test_elimination_dense_and_sparse(n_states, rng):
     ours, theirs = PolicyIteration(evaluation="solve").fit(mdp), ValueIteration().fit(mdp)
     assert_allclose(ours.value_, theirs.value_, atol=1e-6)
     assert np.all(ours.value_upper_ - ours.value_lower_ < 1e-10)
+
+
+@pytest.mark.parametrize("terminal", [(), (3,)])
+def test_a_tolerance_below_rounding_ends_all_the_same(terminal, rng):
+    mdp = random_mdp(rng, terminal=terminal, discount=0.99)
+    pairs = np.stack([mdp.pair_states, mdp.pair_actions], axis=1)
+    mdp = FiniteMDP(mdp.transitions, mdp.rewards * 1e9, 0.99, pairs=pairs, terminal=list(terminal))
+    v = exact_values(mdp, PolicyIteration().fit(mdp), atol=1.0)
+    for planner in PLANNERS:
+        planner = clone(planner).set_params(tol=0.0).fit(mdp)
+        assert_allclose(planner.value_, v, rtol=0, atol=1e-9 * np.abs(v).max())
 
 
 def test_the_same_bits_on_any_number_of_threads(rng, monkeypatch):
