@@ -193,8 +193,10 @@ class Reinforce(BaseAgent):
         Iterations.
     n_steps_ : int
         Steps of environments taken.
-    action_space_, observation_space_ : Discrete, MultiDiscrete, Box or None
+    action_space_ : Discrete, Box or None
         Of the environments; None where the agent has learnt from a log.
+    observation_space_ : Discrete, MultiDiscrete, Box or None
+        Of the environments.
     n_features_in_ : int
         Numbers in an observation.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -382,8 +384,10 @@ class ActorCritic(BaseAgent):
         Iterations.
     n_steps_ : int
         Steps of environments taken.
-    action_space_, observation_space_ : Discrete, MultiDiscrete, Box or None
+    action_space_ : Discrete, Box or None
         Of the environments; None where the agent has learnt from a log.
+    observation_space_ : Discrete, MultiDiscrete, Box or None
+        Of the environments.
     n_features_in_ : int
         Numbers in an observation.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -572,8 +576,10 @@ class AdvantageActorCritic(BaseAgent):
         Iterations.
     n_steps_ : int
         Steps of environments taken.
-    action_space_, observation_space_ : Discrete, MultiDiscrete, Box or None
+    action_space_ : Discrete, Box or None
         Of the environments; None where the agent has learnt from a log.
+    observation_space_ : Discrete, MultiDiscrete, Box or None
+        Of the environments.
     n_features_in_ : int
         Numbers in an observation.
     feature_names_in_ : ndarray of shape (n_features,)
