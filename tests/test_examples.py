@@ -40,6 +40,13 @@ def test_example_runs(run, name):
     assert run(name)
 
 
+def test_what_a_prompt_says_decides(run):
+    text = run("in_context")
+    assert re.findall(r": ([+-])   p", text) == ["+", "-"]
+    guessed, told = map(float, re.findall(r": (\d\.\d\d) right", text))
+    assert guessed < 0.8 < told
+
+
 def test_search_over_recommenders_orders_them_by_error(run):
     *found, (last, noise) = rows(run("recommender_search"))
     errors = [numbers[0] for _, numbers in found]

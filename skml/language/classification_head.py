@@ -12,7 +12,7 @@ from skml.language.recurrent_network import RecurrentStates
 from skml.language.scoring import begun
 from skml.network.composition import numbered, prefixed
 from skml.network.layers import Layer, Linear, Space
-from skml.network.losses import CrossEntropy
+from skml.network.losses import cross_entropy
 
 POOLINGS = ("last", "mean")
 
@@ -116,7 +116,7 @@ def pooled_samples(sequences, coder, pooling, T, dtype):
 
 
 @dataclass(frozen=True)
-class SharedCrossEntropy(CrossEntropy):
+class SharedCrossEntropy:
     """Cross-entropy of classes in which a batch counts as much as its rows weigh.
 
     Attributes
@@ -128,17 +128,29 @@ class SharedCrossEntropy(CrossEntropy):
     --------
     >>> import numpy as np
     >>> from skml.language.classification_head import SharedCrossEntropy
-    >>> SharedCrossEntropy(mean_weight=4.0)(np.zeros((1, 2)), np.array([1], dtype=np.int32), np.array([1.0]))[1]
+    >>> SharedCrossEntropy(4.0)(np.zeros((1, 2)), np.array([1], dtype=np.int32), np.array([1.0]))[1]
     array([[ 0.125, -0.125]])
     """
 
     mean_weight: float = 1.0
 
-    def __call__(self, z, y, weights=None, n_threads=1):
+    def __call__(self, z, y, weights, n_threads=1):
         """Return the losses of rows, and the gradient of sum_i w_i l_i over b times the mean weight."""
-        losses, dz = super().__call__(z, y, weights, n_threads)
+        losses, dz = cross_entropy(z, y, weights, n_threads=n_threads)
         dz *= z.dtype.type(weights.sum() / (len(z) * self.mean_weight))
         return losses, dz
+
+    def weights(self, y, weights):
+        """Return the weights of rows as they are."""
+        return weights
+
+    def tally(self, z, y, weights):
+        """Return the weight of the rows that are told right."""
+        return weights @ (z.argmax(axis=1) == y)
+
+    def score(self, tally, y, weights):
+        """Return the share of rows that are told right."""
+        return float(tally / weights.sum())
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,9 @@ class FineTunedClassifier(BaseDocumentClassifier):
         layers, by a product of two matrices of rank `rank` [2]_.
     rank : int, default=8
         Of the change with "lora".
-    pooling : {"last", "mean"}, default="last"
-        Whether the last state counts, or the mean of all.
+    pooling : {"last", "mean", "auto"}, default="auto"
+        Whether the last state counts, or the mean of all; "auto" is the mean for texts, and the last for rows of
+        numbers, in which each place has a meaning of its own.
     max_length : int or None, default=256
         The most tokens of a document that are read, from its beginning; None reads all. A transformer reads no more
         than its context.
@@ -147,7 +148,7 @@ class FineTunedClassifier(BaseDocumentClassifier):
         "language_model": [BaseLanguageModel, FrozenEstimator, None],
         "layers": [StrOptions(set(LAYERS))],
         "rank": [POSITIVE],
-        "pooling": [StrOptions(set(POOLINGS))],
+        "pooling": [StrOptions({*POOLINGS, "auto"})],
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         **{name: TRAINING_CONSTRAINTS[name] for name in _OF_TRAINING},
@@ -160,7 +161,7 @@ class FineTunedClassifier(BaseDocumentClassifier):
         *,
         layers="all",
         rank=8,
-        pooling="last",
+        pooling="auto",
         max_length=256,
         class_weight=None,
         batch_size="auto",
@@ -261,7 +262,7 @@ class FineTunedClassifier(BaseDocumentClassifier):
                 dtype.itemsize * (4 * size + T * (3 * len(sequences) + 32 * reader.width * self._batch(len(codes)))),
                 f"{type(self).__name__} with documents of {T} tokens",
             )
-            samples = pooled_samples(sequences, model.coder_, self.pooling, T, dtype)
+            samples = pooled_samples(sequences, model.coder_, self._pooling(model), T, dtype)
         program = Program(network, samples.shape[1:], dtype, seed)
         n_body = program.parameters.count - (reader.width + 1) * K
         program.parameters.flat[:n_body] = reader.program.parameters.flat[:n_body]
@@ -333,9 +334,14 @@ class FineTunedClassifier(BaseDocumentClassifier):
         most = min([n - (i == 1) for i, n in enumerate(most) if n is not None], default=None)  # the start is read too
         return [ids[:most] for ids in sequences]
 
+    def _pooling(self, model):
+        if self.pooling != "auto":
+            return self.pooling
+        return "mean" if model.coder_.kind == "texts" else "last"
+
     def _pooled(self, model, sequences):
         with _kernels.blas_threads(1):
-            return pooled_states(model.reader_, sequences, model.coder_, self.pooling, self._threads())
+            return pooled_states(model.reader_, sequences, model.coder_, self._pooling(model), self._threads())
 
     def _logs(self, rows):
         model = self.language_model_

@@ -317,6 +317,24 @@ def test_rows_of_integers_and_numbers():
     assert [len(ids) for ids in tokens] == [2, 3, 3, 2]  # padding is no token
 
 
+def test_what_is_in_the_prompt_decides():
+    """Trained on lines in which letters have signs drawn by lot, a network can know them from its prompt alone."""
+    rng, letters = np.random.default_rng(0), list("abcdef")
+
+    def line():
+        pair, signs = rng.choice(letters, 2, replace=False), rng.permutation(["+", "-"])
+        return "".join(f"{pair[i]}{signs[i]} " for i in rng.integers(2, size=8))
+
+    settings = {"batching": "pad", "learning_rate_init": 0.01, "random_state": 0}
+    network = RNNLanguageModel(hidden_size=64, max_iter=30, **settings).fit([line() for _ in range(600)])
+    right = []
+    for _ in range(25):
+        X, y = rng.choice(letters, 2, replace=False), rng.permutation(["+", "-"])
+        model = FewShotClassifier(network, template="{text}{label} ", n_shots=1, calibration=False)
+        right += [model.fit(X, y).score(X, y), model.fit(X, y[::-1]).score(X, y[::-1])]
+    assert np.mean(right) > 0.8  # without the prompt it is a half, and no more for both ways together
+
+
 # ---------------------------------------------------------------------------------------------------- bad input
 
 
