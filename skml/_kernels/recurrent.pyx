@@ -57,6 +57,7 @@ def pack(
 ):
     """Write a matrix in the order in which `forward` (with w) and `backward` (with its transpose) read it."""
     cdef Py_ssize_t depth = w.shape[0], columns = w.shape[1], j, width, size = sizeof(floating)
+    _check_strides(w.strides[0], w.strides[1], size, "w")
     if packed.shape[0] < packed_size(depth, columns):
         raise ValueError(f"packed holds {packed.shape[0]} numbers, {packed_size(depth, columns)} are needed.")
     if depth == 0 or columns == 0:
@@ -111,6 +112,7 @@ def forward(
     _check_threads(n_threads)
     if inputs.shape[1] < GH or (inputs.shape[0] > 0 and GH > 1 and inputs.strides[1] != sizeof(floating)):
         raise ValueError(f"inputs need contiguous rows of at least {GH} numbers, got {inputs.shape[1]}.")
+    _check_strides(inputs.strides[0], sizeof(floating), sizeof(floating), "inputs")
     if codes.shape[0]:
         _check_indices(np.asarray(codes).reshape(-1), "codes", 0, inputs.shape[0])
     elif B > 0 and inputs.shape[0] != B * T:

@@ -4,6 +4,7 @@ What questions have in common at their beginnings is read once; answers branch f
 """
 
 import numpy as np
+from scipy.special import logsumexp
 
 from skml.base import chunk_slices
 from skml.language.scoring import log_softmax
@@ -96,7 +97,7 @@ def content_free(logs):
     log_p : ndarray of shape (K,)
         Zhao et al. 2021, section 5: p_cf is normalised for each input before the mean is taken.
     """
-    return np.log(np.exp(log_softmax(logs)).mean(axis=0))
+    return logsumexp(log_softmax(logs), axis=0) - np.log(len(logs))
 
 
 def batch_bias(logs, weights, shares):
@@ -116,8 +117,8 @@ def batch_bias(logs, weights, shares):
     log_p : ndarray of shape (K,)
         To be subtracted.
     """
-    mean = np.einsum("i,ik->k", weights / weights.sum(), np.exp(log_softmax(logs)))
-    return np.log(mean) - np.log(shares)
+    log_mean = logsumexp(log_softmax(logs), axis=0, b=(weights / weights.sum())[:, None])
+    return log_mean - np.log(shares)
 
 
 def calibrated(logs, bias):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from skml import _kernels
 from skml._kernels import recurrent
 from skml._kernels.reference import recurrent as twin
 
@@ -151,3 +152,10 @@ def test_packing_refuses_too_little_room():
     for module in (recurrent, twin):
         with pytest.raises(ValueError):
             module.pack(np.ones((5, 6)), np.empty(29))
+
+
+@pytest.mark.skipif(_kernels.LEVEL == "reference", reason="to a twin all strides are alike")
+def test_strides_that_are_no_whole_numbers_are_refused():
+    field = np.zeros((4, 4), dtype=[("a", "i4"), ("w", "f8")])["w"]  # 12 bytes from number to number
+    with pytest.raises(ValueError, match="must be multiples of 8; make a copy"):
+        recurrent.pack(field, np.empty(recurrent.packed_size(4, 4)))

@@ -76,6 +76,13 @@ def test_batch_calibration_by_hand():
     np.testing.assert_allclose(np.exp(bias), [0.5 / 0.2, 0.5 / 0.8], rtol=1e-12)
 
 
+def test_probabilities_too_small_for_a_number_have_a_logarithm():
+    logs = np.array([[0.0, -3000.0], [0.0, -2000.0]])
+    np.testing.assert_allclose(content_free(logs), [0, -2000 - np.log(2)])
+    bias = batch_bias(logs, np.array([1.0, 0.0]), np.array([0.5, 0.5]))
+    np.testing.assert_allclose(bias, [np.log(2), -3000 + np.log(2)])
+
+
 def test_probabilities_are_those_of_the_language_model(recurrent):
     """The whole way: documents scored by the language model, with each label and without, differ by the label's."""
     model = FewShotClassifier(recurrent, calibration=False, n_shots=1).fit(TEXTS, CLASSES)
