@@ -395,7 +395,7 @@ def test_documents_that_are_none_are_refused(X, error, message, given, recurrent
 @pytest.mark.parametrize(
     ("y", "message"),
     [(None, "y is None"), (["x"] * 8, "one class"), (["x", "y"], "inconsistent"), (["x", 1] * 4, "types"),
-     ([0.5, 1.5] * 4, "Unknown label type"), ([np.nan, 1.0] * 4, "NaN"), ([[0, 1]] * 8, "1d")],
+     ([0.5, 1.5] * 4, "Unknown label type"), ([np.nan, 1.0] * 4, "NaN"), ([[0, 1]] * 8, "takes one class")],
 )  # fmt: skip
 def test_classes_that_are_none_are_refused(y, message):
     with pytest.raises(ValueError, match=message):

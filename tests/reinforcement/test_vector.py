@@ -311,10 +311,10 @@ def test_what_cannot_be_copied_goes_once():
 def test_lists_of_environments():
     with pytest.raises(ValueError, match="empty"):
         vectorize([])
-    with pytest.raises(ValueError, match=r"observation space of number 0 is Box.*number 1 is Discrete\(5\)"):
+    with pytest.raises(ValueError, match=r"observations of X.0. are in Box.*of X.1. in Discrete\(5\)"):
         vectorize([CartPole(), worlds.Corridor()])
     with pytest.raises(
-        ValueError, match=r"observation space of number 0 is Discrete\(5\), that of number 1 is Discrete\(6\)"
+        ValueError, match=r"observations of X.0. are in Discrete\(5\), of X.1. in Discrete\(6\)"
     ):
         vectorize([worlds.Corridor(), worlds.Corridor(6)])
     assert vectorize([worlds.Corridor()] * 3, 2).n_envs == 3
