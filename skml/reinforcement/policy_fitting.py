@@ -171,7 +171,7 @@ def warn_of_failure(agent):
     quarter = len(returns) // 4
     if quarter < 2 or _rose(returns[:quarter], returns[-quarter:]):
         return
-    snr, boundary = (np.nanmean(history[name][-quarter:]) for name in ("gradient_snr", "boundary_distance"))
+    snr, boundary = (_known_mean(history[name][-quarter:]) for name in ("gradient_snr", "boundary_distance"))
     if n_actions and boundary < 0.02 / n_actions:
         cause = (
             "the policy is stuck at the boundary of the simplex, where gradients vanish (the least probability of an "
@@ -187,6 +187,13 @@ def warn_of_failure(agent):
         return
     name = type(agent).__name__
     warn_caller(f"{name} ended with returns no higher than at its start; {cause}.", ConvergenceWarning)
+
+
+def _known_mean(values):
+    """Return the mean of the numbers that are known, or NaN."""
+    values = np.array(values)
+    known = values[~np.isnan(values)]
+    return known.mean() if known.size else np.nan
 
 
 def _rose(first, last):

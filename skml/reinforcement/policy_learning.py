@@ -208,14 +208,23 @@ class Learner:
 
     def teach(self, x, target, weights, n_steps, columns=0):
         """Take steps of the critic alone towards targets of rows, of which each counts with a weight."""
-        chosen = np.arange(len(x)), columns
+        g, columns = self.g[self.actor.parts[2]], np.broadcast_to(columns, len(x))
         for _ in range(n_steps):
-            y = self.values(x)
-            outputs = self.actor.critic.outputs(y, len(x))
-            dz = np.zeros_like(outputs)
-            dz[chosen] = 2 * weights * (outputs[chosen] - target)
-            self.gradient_of_critic(x, y, dz)
+            parts = np.zeros_like(g)
+            for start in range(0, len(x), ROWS):
+                some = slice(start, start + ROWS)
+                self._add_to_critic(x[some], target[some], weights[some], columns[some])
+                parts += g
+            g[:] = parts
             self.descend(of_policy=False)
+
+    def _add_to_critic(self, x, target, weights, columns):
+        """Write the critic's gradient of some rows."""
+        y, chosen = self.values(x), (np.arange(len(x)), columns)
+        outputs = self.actor.critic.outputs(y, len(x))
+        dz = np.zeros_like(outputs)
+        dz[chosen] = 2 * weights * (outputs[chosen] - target)
+        self.gradient_of_critic(x, y, dz)
 
     def require_finite(self):
         """Raise a FloatingPointError unless all parameters are finite."""
@@ -303,9 +312,10 @@ def scaled_rewards(learner, record):
         going = seen[t] = learner.plan.discount * going + reward
         going = np.where(record.ended[:, t].any(axis=0), 0, going)
     learner.going = going
-    mean = seen.mean()
-    earned = learner.earned or Moments(0, 0.0, 0.0)
-    learner.earned = earned.joined(seen.size, mean, ((seen - mean) ** 2).sum())
+    seen = seen if record.there is None else seen[record.there]
+    if seen.size:
+        mean, earned = seen.mean(), learner.earned or Moments(0, 0.0, 0.0)
+        learner.earned = earned.joined(seen.size, mean, ((seen - mean) ** 2).sum())
     return record.reward / math.sqrt(learner.earned.variance + 1e-8)
 
 
@@ -313,12 +323,13 @@ def rescale(learner, recorder, record):
     """Learn from a record what observations are centred and scaled with, if that is asked for."""
     if not learner.plan.normalize_observations or learner.actor.encoder.counts:
         return
-    n = record.reward.size
+    rows = record.x[: record.reward.size]
+    rows = rows if record.there is None else rows[record.there.reshape(-1)]
     shift, scale = learner.actor.encoder.scaling
-    raw = record.x[:n] / scale + shift
+    raw = rows / scale + shift
     mean = raw.mean(axis=0)
     seen = learner.seen or Moments(0, np.zeros_like(mean), np.zeros_like(mean))
-    learner.seen = seen.joined(n, mean, ((raw - mean) ** 2).sum(axis=0))
+    learner.seen = seen.joined(len(raw), mean, ((raw - mean) ** 2).sum(axis=0))
     deviation = np.sqrt(learner.seen.variance)
     scaling = np.stack([learner.seen.mean, 1 / np.where(deviation > 1e-8, deviation, 1)])
     learner.actor = recorder.actor = replace(learner.actor, encoder=replace(learner.actor.encoder, scaling=scaling))

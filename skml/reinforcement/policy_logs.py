@@ -218,7 +218,7 @@ def _judged(learner, log, x, chains, share):
     plan, reward = learner.plan, log.reward / chains.unit
     if learner.actor.critic is None:
         return _Judgement(chains.returns - (share @ chains.returns if plan.baseline == "mean" else 0.0))
-    outputs = learner.actor.valued(x, learner.flat, learner.n_threads).astype(np.float64)
+    outputs = _said(learner, x, learner.actor.valued)
     if plan.critic == "q":
         return _judged_by_actions(learner, log, x, outputs, reward)
     value = outputs[:, 0]
@@ -230,9 +230,15 @@ def _judged(learner, log, x, chains, share):
     return _Judgement(advantage, value, value + advantage)
 
 
+def _said(learner, x, network):
+    """Return what a network makes of rows, float64, some at a time."""
+    parts = (x[start : start + ROWS] for start in range(0, len(x), ROWS))
+    return np.concatenate([network(part, learner.flat, learner.n_threads).astype(np.float64) for part in parts])
+
+
 def _judged_by_actions(learner, log, x, q, reward):
     """Return A = Q(s, a) - V(s) with V(s) = sum_a pi(a|s) Q(s, a), and Q's target r_tp1 + discount V(s_tp1)."""
-    z = learner.actor.judged(x, learner.flat, learner.n_threads).astype(np.float64)
+    z = _said(learner, x, learner.actor.judged)
     value, taken = (learner.actor.head.probabilities(z) * q).sum(axis=1), q[np.arange(len(q)), log.actions]
     after = np.where(log.following < 0, 0.0, value[log.following])
     target = np.where(log.teaches, reward + learner.plan.discount * after, taken)

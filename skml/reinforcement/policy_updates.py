@@ -12,7 +12,7 @@ from skml.reinforcement.policy_learning import Learner, rescale, scaled_rewards
 from skml.reinforcement.recording import Recorder
 
 PER_TASK = 2048  # environment steps that the updates of one iteration take, at least
-CHUNK = 64  # steps of whole episodes that are recorded at a time
+CHUNK, MOST = 64, 2**15  # steps of whole episodes that are recorded at a time, and those of all copies together
 CRITIC_STEPS = 10  # that follow an update after whole episodes
 
 
@@ -178,7 +178,8 @@ def episode_steps(vector, plan, learnt, n_threads):
         After each update; its state is a :class:`Learnt`.
     """
     learner = Learner(plan, learnt, n_threads)
-    recorder = Recorder(vector, learner.actor, learnt.seed, CHUNK, go_on=False, n_done=learnt.n_steps)
+    chunk = max(1, min(CHUNK, MOST // vector.n_envs))
+    recorder = Recorder(vector, learner.actor, learnt.seed, chunk, go_on=False, n_done=learnt.n_steps)
     while learner.n_steps < plan.max_steps:
         learner.figures.clear()
         recorder.restart(learnt.seed, learner.n_episodes)
