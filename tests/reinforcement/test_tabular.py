@@ -280,7 +280,7 @@ def test_ragged_actions_are_respected(seed):
 
 
 class Meadow:
-    """An environment of a box: from somewhere on a line of length 1 a tenth to the left or right, as far as the end."""
+    """An environment of a box: from somewhere on a line of length 1 a fifth to the left or right, as far as the end."""
 
     observation_space, action_space = Box(0.0, 1.0, (2,)), Discrete(2)
 
@@ -293,7 +293,7 @@ class Meadow:
         return np.array([self.place, 0.5], dtype=np.float32)
 
     def step(self, action):
-        self.place = min(1.0, max(0.0, self.place + (0.1 if action else -0.1)))
+        self.place = min(1.0, max(0.0, self.place + (0.2 if action else -0.2)))
         return self._seen(), -1.0, self.place > 0.95, False, {}
 
 
@@ -311,7 +311,7 @@ def test_boxes_are_learnt_by_features_and_cells(cls, params, seed):
     settings = {"learning_rate": (0.3, 0.05), "epsilon": (0.5, 0.1), "max_steps": 4000, "n_envs": 8} | params
     settings["max_episode_steps"] = 60
     agent = cls(random_state=seed, **settings).fit(Meadow())
-    observations = np.c_[np.linspace(0.05, 0.85, 9), np.full(9, 0.5)].astype(np.float32)
+    observations = np.c_[np.linspace(0.05, 0.75, 9), np.full(9, 0.5)].astype(np.float32)
     assert agent.predict(observations).mean() > 0.7
     assert agent.transform(observations).dtype == np.float32
     assert hasattr(agent, "coef_") != hasattr(agent, "action_values_")
