@@ -312,7 +312,19 @@ class BaseAgent(
         return record_frames(world, self._actor(greedy), max_episode_steps, _seed(random_state))
 
     @available_if(_has_actions_to_count)
-    def ope_score(self, X, y, *, reward, episode=None, terminated=None, method="weighted", behavior=None, discount=1.0):
+    def ope_score(
+        self,
+        X,
+        y,
+        *,
+        reward,
+        episode=None,
+        terminated=None,
+        greedy=False,
+        method="weighted",
+        behavior=None,
+        discount=1.0,
+    ):
         """Estimate from a log, which others wrote, the mean return that this agent would have (off-policy evaluation).
 
         Parameters
@@ -323,6 +335,9 @@ class BaseAgent(
             The actions taken, among ``classes_``.
         reward, episode, terminated : array-like of shape (n_steps,)
             As for :meth:`fit`.
+        greedy : bool, default=False
+            Whether to judge what :meth:`predict` says, which is what :meth:`score` plays, and not the policy of
+            :meth:`predict_proba`. The log has to have taken these actions now and then.
         method : {"ordinary", "weighted", "doubly_robust"}, default="weighted"
             Importance sampling per decision (Precup, Sutton & Singh 2000), its weighted form, or the doubly robust
             estimator (Jiang & Li 2016) with action values fitted to the log.
@@ -345,7 +360,10 @@ class BaseAgent(
         check_is_fitted(self)
         observations = self._observations(X)
         log = self._shown(observations, y, LogColumns(reward, episode, terminated))
-        return estimate_return(log, self._policy(observations), method, behavior, discount)
+        policy = self._policy(observations)
+        if greedy:
+            policy = np.eye(policy.shape[1])[policy.argmax(axis=1)]
+        return estimate_return(log, policy, method, behavior, discount)
 
     def _shown(self, observations, y, columns):
         labels = labels_of(y, observations, None, type(self).__name__, self.classes_)

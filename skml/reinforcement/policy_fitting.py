@@ -169,7 +169,7 @@ def warn_of_failure(agent):
     returns = np.array(history["mean_return"])
     returns = returns[np.isfinite(returns)]
     quarter = len(returns) // 4
-    if quarter < 2 or _rose(returns[: max(2, len(returns) // 10)], returns[-quarter:]):
+    if quarter < 2 or np.ptp(returns) == 0 or _rose(returns[: max(2, len(returns) // 10)], returns[-quarter:]):
         return
     snr, boundary = (_known_mean(history[name][-quarter:]) for name in ("gradient_snr", "boundary_distance"))
     if n_actions and boundary < 0.02 / n_actions:

@@ -142,6 +142,8 @@ def test_a_log_of_others_is_judged(rng):
     agent = Majority().fit([[0.0]] * 4, [1, 1, 1, 0])
     found = agent.ope_score(np.zeros((n, 1)), y, reward=y.astype(float), episode=np.arange(n))
     assert found == pytest.approx(0.75, abs=0.05)  # weights are exact but for the frequencies of the log
+    greedy = agent.ope_score(np.zeros((n, 1)), y, reward=y.astype(float), episode=np.arange(n), greedy=True)
+    assert greedy == pytest.approx(1)  # all that has weight took action 1
     with pytest.raises(ValueError, match="none of the classes"):
         agent.ope_score([[0.0]], [2], reward=[1.0])
 

@@ -313,9 +313,7 @@ def test_lists_of_environments():
         vectorize([])
     with pytest.raises(ValueError, match=r"observations of X.0. are in Box.*of X.1. in Discrete\(5\)"):
         vectorize([CartPole(), worlds.Corridor()])
-    with pytest.raises(
-        ValueError, match=r"observations of X.0. are in Discrete\(5\), of X.1. in Discrete\(6\)"
-    ):
+    with pytest.raises(ValueError, match=r"observations of X.0. are in Discrete\(5\), of X.1. in Discrete\(6\)"):
         vectorize([worlds.Corridor(), worlds.Corridor(6)])
     assert vectorize([worlds.Corridor()] * 3, 2).n_envs == 3
     for bad in (0, -1, 1.5, True, "two"):
