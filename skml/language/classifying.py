@@ -135,7 +135,10 @@ class BaseDocumentClassifier(ClassifierMixin, CallbackSupportMixin, BaseEstimato
         return rows, *codes_of(y, weights, len(rows), type(self).__name__), weights
 
     def _given(self, default):
-        """Return the language model that was given if it is fitted, or else an unfitted one to be fitted."""
+        """Return the language model that was given if it is fitted, or else an unfitted one to be fitted.
+
+        The given one comes as a copy that shares its weights: who trains theirs on gets new weights, not this one.
+        """
         model = self.language_model
         if isinstance(model, FrozenEstimator):
             model = model.estimator
@@ -143,7 +146,7 @@ class BaseDocumentClassifier(ClassifierMixin, CallbackSupportMixin, BaseEstimato
                 raise ValueError(f"language_model must be a language model, got a frozen {type(model).__name__}.")
             check_is_fitted(model)
         if is_fitted(model):
-            return model
+            return copy.copy(model)
         model = default() if model is None else clone(model)
         if self.random_state is not None and model.random_state is None:
             model.set_params(random_state=int(check_random_state(self.random_state).randint(2**31 - 1)))

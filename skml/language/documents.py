@@ -91,7 +91,33 @@ def read_rows(estimator, X, *, reset):
     known = getattr(estimator, "coder_", None)
     if not reset and known is not None and known.kind == "texts":
         raise ValueError(f"{type(estimator).__name__} was fitted on texts; X must be a list of strings.")
+    _refuse_table_of_texts(X)
     return Rows(kind, validate_X(estimator, X, reset=reset, order="C"))
+
+
+def _refuse_table_of_texts(X):
+    """Raise a ValueError if X is no list of strings, but has words in rows and columns."""
+    if getattr(X, "ndim", 2) == 2 and (word := next(filter(_is_word, _first_row(X)), None)) is not None:
+        raise ValueError(
+            f"X must be a list of strings, one per document, or rows of numbers; a row holds the text {word[:40]!r}. "
+            "Of a table give one column: X['text'] or X[:, 0]; of lists of words [' '.join(words) for words in X]."
+        )
+
+
+def _first_row(X):
+    row = X.row(0) if hasattr(X, "row") and len(X) else X.iloc[0] if hasattr(X, "iloc") and len(X) else None
+    row = X[0] if row is None and isinstance(X, (list, tuple, np.ndarray)) and len(X) else row
+    return row if hasattr(row, "__iter__") else ()
+
+
+def _is_word(one):
+    """Tell whether something is a string that is no number."""
+    if not isinstance(one, str):
+        return False
+    try:
+        return float(one) is None
+    except ValueError:
+        return True
 
 
 def _texts(estimator, X, reset):

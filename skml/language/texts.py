@@ -77,7 +77,8 @@ def check_rows(X):
     if isinstance(X, (str, bytes, Mapping)) or not isinstance(X, Iterable) or getattr(X, "ndim", 2) == 0:
         raise ValueError(f"X must be rows of numbers, got {type(X).__name__}.")
     if hasattr(X, "shape") and len(X.shape) == 2:
-        return list(check_array(X, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan"))
+        dtype = [np.float64, np.float32]
+        return list(check_array(X, dtype=dtype, ensure_all_finite="allow-nan", ensure_min_features=0))
     rows = [_checked_row(row, i) for i, row in enumerate(X)]
     dtype = np.result_type(*rows) if rows else np.float64
     return [row.astype(dtype, copy=False) for row in rows]

@@ -81,6 +81,8 @@ def read_prompts(coder, prompts):
         alone = isinstance(prompts, str)
         texts = check_documents([prompts] if alone else prompts)
         return begun(coder.encode(Rows("texts", texts)), coder), alone
+    if isinstance(prompts, (list, tuple)) and len({np.size(row) for row in prompts}) > 1:  # of different lengths
+        return [sequence for row in prompts for sequence in read_prompts(coder, row)[0]], False
     nothing = isinstance(prompts, str) and not prompts
     values = np.empty((1, 0)) if nothing else np.asarray(prompts)
     alone = values.ndim == 1 or nothing

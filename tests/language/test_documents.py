@@ -165,6 +165,10 @@ def test_numbers_keep_their_type_and_may_have_a_tokenizer(make, rng):
     assert text.dtype == np.float32
     assert np.isin(text, model.tokenizer_.centers_).all()
     assert len(model.generate(X[:3, :2], 5)) == 3
+    several = [X[0], X[1, :3], X[2, :0].tolist()]
+    for text, prompt in zip(model.generate(several, 5), several, strict=True):
+        np.testing.assert_array_equal(text, model.generate(prompt, 5))
+    np.testing.assert_array_equal(model.generate(max_new_tokens=5), model.generate([], 5))
 
 
 # ---------------------------------------------------------------------------------------------- bad input
@@ -178,7 +182,10 @@ BAD = {
     "NaN among strings": (["to be", float("nan")], "document 1 is nan, missing"),
     "bytes among strings": (["to be", b"or"], "document 1 is bytes; decode them first"),
     "numbers among strings": (["to be", 3], "document 1 is of type int"),
-    "a table of texts": (pandas.DataFrame({"text": TEXTS}), "string|float|number"),
+    "a table of texts": (pandas.DataFrame({"text": TEXTS}), r"texts|X\['text'\] or X\[:, 0\]"),
+    "an array with a column of texts": (np.array(TEXTS)[:, None], r"texts|X\['text'\] or X\[:, 0\]"),
+    "numbers beside texts": (pandas.DataFrame({"n": 1.0, "text": TEXTS}), r"texts|X\['text'\] or X\[:, 0\]"),
+    "lists of words": ([["to", "be"], ["or"]], r"texts|join\(words\)"),
     "a dictionary": ({"to": "be"}, "one-dimensional|expected"),
 }
 

@@ -280,12 +280,21 @@ def test_examples_to_learn_from_count_labels_and_weights():
 # ---------------------------------------------------------------------------------------------------- language models
 
 
+def test_a_language_model_that_is_trained_on_afterwards_leaves_the_classifier_as_it_was():
+    given = RNNLanguageModel(hidden_size=8, max_iter=1, random_state=0).fit(TEXTS)
+    model = FewShotClassifier(given).fit(TEXTS, CLASSES)
+    before = model.predict_proba(TEXTS)
+    given.partial_fit(TEXTS)
+    np.testing.assert_array_equal(model.predict_proba(TEXTS), before)
+    assert (FewShotClassifier(given).fit(TEXTS, CLASSES).predict_proba(TEXTS) != before).any()
+
+
 def test_a_fitted_language_model_is_used_as_it_is_and_left_so(recurrent):
     before = recurrent.reader_.program.parameters.flat.copy()
     for given in (recurrent, FrozenEstimator(recurrent)):
         model = FewShotClassifier(given).fit(TEXTS, CLASSES)
         other = clone(model).fit(TEXTS, CLASSES)
-        assert model.language_model_ is recurrent
+        assert model.language_model_.reader_ is recurrent.reader_
         assert other.language_model_.reader_ is recurrent.reader_
         np.testing.assert_array_equal(other.predict_proba(TEXTS), model.predict_proba(TEXTS))
     other = clone(FewShotClassifier(recurrent)).set_params(language_model__max_iter=99)
