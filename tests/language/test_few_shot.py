@@ -281,7 +281,7 @@ def test_examples_to_learn_from_count_labels_and_weights():
 
 
 def test_a_language_model_that_is_trained_on_afterwards_leaves_the_classifier_as_it_was():
-    given = RNNLanguageModel(hidden_size=8, max_iter=1, random_state=0).fit(TEXTS)
+    given = RNNLanguageModel(hidden_size=8, max_iter=1, random_state=0).fit([*TEXTS, "xy"])
     model = FewShotClassifier(given).fit(TEXTS, CLASSES)
     before = model.predict_proba(TEXTS)
     given.partial_fit(TEXTS)
