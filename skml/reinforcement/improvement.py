@@ -7,7 +7,7 @@ from scipy.sparse.linalg import splu
 
 from skml._kernels import blas_threads, breathe
 from skml.base import Step
-from skml.reinforcement.bellman import policy_model, rounding, sweep
+from skml.reinforcement.bellman import finite_rounding, policy_model, rounding, sweep
 from skml.reinforcement.sweeping import evaluated
 
 FEW = 512  # states whose linear system is solved dense
@@ -45,7 +45,7 @@ def solve(model, pairs):
     Raises
     ------
     ValueError
-        If the system is singular: with discount 1, a policy that never ends.
+        If the system is singular: with discount 1, a policy that never ends. Or if values are beyond float64.
     """
     indptr, indices, data, r = policy_model(model, pairs).table
     has, n = pairs >= 0, len(r)
@@ -60,6 +60,8 @@ def solve(model, pairs):
         v = np.full(n, np.nan)
     breathe()
     if not np.isfinite(v).all():
+        if model.discount < 1:
+            finite_rounding(model, v)
         raise ValueError(
             "A policy was reached under which some episodes never end, and with discount 1 the values of those "
             "states are infinite or undefined; take a discount below 1 or a finite horizon."
@@ -76,6 +78,7 @@ def sweep_solver(model, tol):
     def evaluate(model, pairs):
         nonlocal last
         last = evaluated(model, last, pairs, 0.1 * tol, SWEEPS)
+        finite_rounding(model, last)
         return last
 
     return evaluate

@@ -223,6 +223,20 @@ def test_a_circle_that_pays_has_no_value():
         ValueIteration(max_iter=50).fit(mdp)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("reward", [1e308, -1e308])
+@pytest.mark.parametrize(
+    "planner",
+    [ValueIteration(algorithm=name) for name in ("synchronous", "gauss-seidel", "modified", "prioritized")]
+    + [ValueIteration(horizon=10), PolicyIteration(), PolicyIteration(evaluation="sweeps")],
+    ids=repr,
+)
+def test_values_that_no_number_can_hold_are_refused(planner, reward):
+    mdp = FiniteMDP([[[0.5, 0.5], [0.5, 0.5]]], [reward, reward], 0.99)
+    with pytest.raises(ValueError, match="beyond what float64 can hold"):
+        clone(planner).fit(mdp)
+
+
 def test_a_discount_of_1_is_refused_where_nothing_ends(rng):
     mdp = random_mdp(rng)
     for planner in (ValueIteration(1.0), PolicyIteration(1.0)):
