@@ -103,8 +103,10 @@ def _advantage_update(learner, record):
     learner.gradient_of_critic(x, y, slope(target, 2 * plan.value_weight * weights))
     figures.add_gradient(learner.g[learner.actor.parts[3]])
     learner.descend()
-    figures.add(found)
-    figures.pairs.append((value.reshape(-1), target))
+    there = slice(None) if not partly else record.there.reshape(-1)
+    if not partly or there.any():
+        figures.add(found[there])
+        figures.pairs.append((value.reshape(-1)[there], target[there]))
     _count_episodes(learner, record)
 
 
@@ -222,9 +224,12 @@ def _cut_off(recorder, record):
     """Truncate the episodes that go on."""
     going = np.flatnonzero(recorder.idle == 0)
     T, N = record.reward.shape
-    here = record.x[T * N :][going]
-    start = (T + 1) * N + record.n_truncated
-    record.x[start : start + len(going)] = here
+    # what truncated steps led to stands in the order of the steps, and of the copies where they are of one step
+    already = np.flatnonzero(record.ended[1, -1])
+    end, copies = (T + 1) * N + record.n_truncated, np.concatenate([already, going])
+    start = end - len(already)
+    rows = np.concatenate([record.x[start:end], record.x[T * N :][going]])
+    record.x[start : start + len(rows)] = rows[np.argsort(copies)]
     record.n_truncated += len(going)
     record.ended[1, -1, going] = 1
     recorder.idle[:] = 1

@@ -89,7 +89,7 @@ class Recorder:
         masks = getattr(getattr(vector, "dynamics", None), "masks", None)
         self.masks = EVERYTHING if masks is None else np.ascontiguousarray(masks, dtype=np.uint8)
         self.first_action = getattr(vector.action_space, "start", 0)
-        self.observation = vector.reset(seed)
+        self.observation = vector.reset(seed, n_done * N)  # copies that have not played before
 
     def restart(self, seed, first):
         """Begin the episodes of copies numbered from `first`."""
