@@ -6,7 +6,6 @@ import numpy as np
 
 from skml import _kernels
 from skml.base import Step, warn_caller
-from skml.reinforcement.environments import EnvironmentFailed
 from skml.reinforcement.policies import EVERYTHING
 from skml.reinforcement.policy_learning import Learner, rescale, scaled_rewards
 from skml.reinforcement.recording import Recorder
@@ -14,35 +13,6 @@ from skml.reinforcement.recording import Recorder
 PER_TASK = 2048  # environment steps that the updates of one iteration take, at least
 CHUNK, MOST = 64, 2**15  # steps of whole episodes that are recorded at a time, and those of all copies together
 CRITIC_STEPS = 10  # that follow an update after whole episodes
-
-
-def until_failure(steps, name):
-    """Go on with steps until an environment raises; then what the last of them learnt is kept, if there was one.
-
-    Parameters
-    ----------
-    steps : iterator of Step
-        That learn.
-    name : str
-        Of the estimator, for the warning.
-
-    Yields
-    ------
-    step : Step
-        As they come.
-    """
-    done = None
-    try:
-        for step in steps:
-            done = step
-            yield step
-    except EnvironmentFailed as error:
-        if done is None:
-            raise
-        warn_caller(
-            f"{name}.fit ended early: {error} What the last finished iteration had learnt is kept.", UserWarning
-        )
-        yield replace(done, metrics={}, last=True)
 
 
 # ----------------------------------------------------------------------------------- updates every n steps

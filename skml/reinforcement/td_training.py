@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from skml.base import FitInterruptedWarning, Step, fit_task, require_memory, run_steps, warn_caller
+from skml.base import Step, fit_task, require_memory, run_steps, warn_caller
 from skml.reinforcement.encoders import Features, FoundStates, fitted_on_play, settle, state_encoder
-from skml.reinforcement.environments import EnvironmentFailed, Table
+from skml.reinforcement.environments import Table, until_failure
 from skml.reinforcement.exploration import KINDS, knots_of
 from skml.reinforcement.spaces import Box, Discrete
 from skml.reinforcement.states import known_states
@@ -172,7 +172,7 @@ def learn_worlds(agent, worlds, rule, seed, before=None):
     course = (_compiled if _is_compiled(agent, worlds) else _walked)(agent, worlds, rule, seed, before)
     attributes = _attributes_of(course.model)
     with fit_task(agent, X=worlds, max_subtasks=None) as context:
-        steps = _surviving(course.steps, type(agent).__name__)
+        steps = until_failure(course.steps, type(agent).__name__)
         history = agent.history_ if before is not None else None
         run = run_steps(agent, context, steps, task="episodes", attributes=attributes, X=worlds, history=history)
         _settle_in(agent, attributes(run.state, run.history))
@@ -277,22 +277,6 @@ def _beginning(agent, n_states, weights=False):
 def _table_model(encoder, learned):
     states, order = settle(encoder, learned)
     return TableModel(states, _mean(learned.Q)[order], learned.visits[order])
-
-
-def _surviving(steps, name):
-    """Yield steps; where an environment fails, the last one stands for the end, with a warning."""
-    last = None
-    try:
-        for step in steps:
-            last = step
-            yield step
-    except EnvironmentFailed as error:
-        if last is None:
-            raise
-        warn_caller(
-            f"{name}.fit ended early, with the agent of the last finished episode: {error}", FitInterruptedWarning
-        )
-        yield replace(last, metrics={}, last=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- logs

@@ -328,7 +328,7 @@ def test_several_environments_at_once():
 @each_agent
 def test_an_environment_that_raises_leaves_what_was_learnt(cls):
     agent = cls(n_envs=2, max_steps=20_000, random_state=0, hidden_layer_sizes=(4,))
-    with pytest.warns(UserWarning, match="ended early: Line.step raised ZeroDivisionError: no more"):
+    with pytest.warns(FitInterruptedWarning, match="ended early: Line.step raised ZeroDivisionError: no more"):
         agent.fit(Line(raises_after=1200))
     assert 0 < agent.n_steps_ <= 2400
     assert len(agent.history_["entropy"]) == agent.n_iter_ > 0
