@@ -19,7 +19,7 @@ from skml.reinforcement.td_logs import Steps, frequencies, sweeps
 from skml.reinforcement.td_models import LinearModel, TableModel
 from skml.reinforcement.td_tables import new_loop, stack_worlds, table_steps
 from skml.reinforcement.td_walks import TableWalk
-from skml.reinforcement.vector import is_own, is_vector, playable, vectorize
+from skml.reinforcement.vector import COPY, is_own, is_vector, playable, vectorize
 from skml.reinforcement.worlds import worlds_of
 
 RATES = {"1/n": COUNTED, "rescaled": RESCALED}
@@ -191,6 +191,7 @@ def _is_compiled(agent, worlds):
 def _compiled(agent, worlds, rule, seed, before):
     """Return the course of a training whose loop is compiled."""
     n = max(agent.n_envs, len(worlds))
+    require_memory(COPY * n, f"{n:,} copies of an environment")
     world_of = np.arange(n) % len(worlds)
     encoder = state_encoder(agent.observation_space_, None, None)
     learned = _beginning(agent, encoder.n_states) if before is None else before[0]

@@ -20,6 +20,7 @@ from skml.reinforcement import (
     EnvironmentFailed,
     FiniteMDP,
     FrozenLake,
+    QLearning,
     Reinforce,
     vectorize,
 )
@@ -410,6 +411,21 @@ def test_who_goes_on_meets_other_episodes(cls, monkeypatch):
         agent.partial_fit(CartPole())
         firsts.append(begun[0])
     assert len(np.unique(np.concatenate(firsts), axis=0)) == 3 * agent.n_envs
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        (AdvantageActorCritic(n_steps=10**12), "A record of 1,000,000,000,000 steps of 8 copies would take"),
+        (Reinforce(n_envs=10**12), "1,000,000,000,000 copies of an environment would take"),
+        (QLearning(n_envs=10**12), "1,000,000,000,000 copies of an environment would take"),
+        (QLearning(n_steps=10**12), "What 1 copies remember, 1,000,000,000,000 steps each, would take"),
+    ],
+    ids=repr,
+)
+def test_more_than_fits_in_memory_is_refused(agent, words):
+    with pytest.raises(MemoryError, match=words):
+        clone(agent).fit(FrozenLake())
 
 
 def test_parameters_are_checked():
