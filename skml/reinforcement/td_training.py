@@ -22,6 +22,7 @@ from skml.reinforcement.td_walks import TableWalk
 from skml.reinforcement.vector import COPY, is_own, is_vector, playable, vectorize
 from skml.reinforcement.worlds import worlds_of
 
+UNENDING = 2**62  # more steps or episodes than anybody takes, of which kernels can count
 RATES = {"1/n": COUNTED, "rescaled": RESCALED}
 
 
@@ -49,7 +50,7 @@ def rule_of(agent, target):
         raise ValueError(f"trace_decay={agent.trace_decay} and n_steps={agent.n_steps} exclude each other: use one.")
     if agent.trace_decay > 0 and getattr(agent, "double", False):
         raise ValueError("double=True has no traces; set trace_decay=0, or use n_steps.")
-    rate, total = agent.learning_rate, int(agent.max_steps)
+    rate, total = agent.learning_rate, min(int(agent.max_steps), UNENDING)
     named = isinstance(rate, str)
     return Rule(
         target=target,
@@ -62,7 +63,7 @@ def rule_of(agent, target):
         trace_decay=float(agent.trace_decay),
         replacing=int(agent.replacing_traces),
         total_steps=total,
-        total_episodes=int(agent.max_episodes or 0),
+        total_episodes=min(int(agent.max_episodes or 0), UNENDING),
     )
 
 

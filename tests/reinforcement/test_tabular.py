@@ -498,12 +498,18 @@ def test_a_log_that_does_not_settle_says_so(rng):
         (QLearning, {"epsilon": 1.5}, "'epsilon' parameter of QLearning"),
         (SARSA, {"discount": 1.01}, "'discount' parameter of SARSA"),
         (QLearning, {"learning_rate": "fast"}, "'learning_rate' parameter of QLearning"),
+        (QLearning, {"learning_rate": ("fast", "slow")}, "learning_rate must give numbers"),
+        (QLearning, {"epsilon": lambda step, total: "half"}, "epsilon must give numbers"),
         (QLearning, {"feature_map": 3}, "'feature_map' parameter of QLearning"),
     ],
 )
 def test_bad_parameters_are_named(cls, params, words):
     with pytest.raises(ValueError, match=words):
         cls(**params).fit(corridor())
+
+
+def test_no_number_of_steps_is_too_large():
+    assert len(QLearning(max_steps=2**70, max_episodes=2, max_episode_steps=9).fit(corridor()).history_["return"]) == 2
 
 
 def test_an_endless_world_is_pointed_out(seed):
