@@ -114,7 +114,7 @@ def go_on(agent, X, y, sample_weight, columns, classes):
     first, worlds = not hasattr(agent, "_model"), worlds_of(X)
     if worlds is None:
         log = agent._log(X, y, sample_weight, columns, reset=first, classes=classes if first else agent.classes_)
-        learn_log(agent, log, agent._rule(), None if first else (_fitting_tables(agent), agent._model))
+        learn_log(agent, log, agent._rule(), None if first else (agent._learned, agent._model))
     elif first:
         agent._fit_worlds(worlds, y, sample_weight, columns)
     else:

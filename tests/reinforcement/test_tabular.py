@@ -461,7 +461,8 @@ def test_imitation_is_the_weighted_share(rng):
             np.testing.assert_allclose(agent.predict_proba([[state]])[0], shares)
 
 
-def test_logs_in_parts_are_one_log(rng):
+@pytest.mark.parametrize("double", [False, True])
+def test_logs_in_parts_are_one_log(double, rng):
     X, y = rng.integers(4, size=(80, 1)) * 1.0, np.r_[0, 1, 2, rng.integers(3, size=77)]
     parts = QLearning()
     for rows in (slice(0, 30), slice(30, 80)):
@@ -469,7 +470,7 @@ def test_logs_in_parts_are_one_log(rng):
     np.testing.assert_allclose(parts.predict_proba(X), QLearning().fit(X, y).predict_proba(X))
     reward = rng.normal(size=80)
     columns = {"reward": reward, "terminated": np.ones(80, dtype=bool)}
-    parts, whole = QLearning(), QLearning().fit(X, y, **columns)
+    parts, whole = QLearning(double=double), QLearning().fit(X, y, **columns)
     for rows in (slice(0, 30), slice(30, 80)):
         parts.partial_fit(X[rows], y[rows], classes=[0, 1, 2], **{n: v[rows] for n, v in columns.items()})
     np.testing.assert_allclose(parts.transform(X), whole.transform(X), atol=1e-10)
