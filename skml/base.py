@@ -333,7 +333,7 @@ def warn_caller(message, category):
 
 
 class FitInterruptedWarning(UserWarning):
-    """Ctrl-C ended a fit early; the estimator holds the model of the last finished task."""
+    """Ctrl-C, or an environment that raised, ended a fit early; the estimator keeps the last finished task's model."""
 
 
 def fitting(method):

@@ -213,7 +213,7 @@ class BaseAgent(
         sample_weight : array-like of shape (n_steps,), default=None
             Of the steps of a log.
         n_episodes : int or None, default=None
-            How many to play in all, shared out among environments; None plays 100.
+            How many to play in all, shared out among environments; None plays 100, or one in each of more environments.
 
         Returns
         -------
@@ -233,7 +233,7 @@ class BaseAgent(
         X : environment, FiniteMDP or list of such
             Where to act.
         n_episodes : int or None, default=None
-            How many to play in all; None plays 100.
+            How many to play in all; None plays 100, or one in each of more environments.
         greedy : bool, default=True
             Whether to take the likeliest action; else actions are drawn from the policy.
         coverage : float, default=0.95
@@ -255,7 +255,7 @@ class BaseAgent(
             If the environment's spaces are not those that the agent knows.
         """
         worlds = self._known_worlds(X)
-        episodes = EPISODES if n_episodes is None else n_episodes
+        episodes = max(EPISODES, len(worlds)) if n_episodes is None else n_episodes
         limit = max_episode_steps or getattr(self, "max_episode_steps", None)
         return evaluate_policy(worlds, self._actor(greedy), episodes, coverage, limit, _seed(random_state))
 

@@ -70,11 +70,11 @@ def model_of(mdp, discount, n_threads=1):
     going_on = mdp.continuation()
     indptr, indices, data = going_on.indptr, going_on.indices, going_on.data
     goes = going_on @ np.append(~mdp.terminal, False).astype(np.float64)
-    flow = (discount * goes.min(), discount * min(goes.max(), 1.0))
+    flow = (float(discount * goes.min()), float(discount * min(goes.max(), 1.0)))
     table = (indptr, indices, data, mdp.rewards)
     # A sum of n products, taken in four parts, is off by about n / 4 + 4 units in the last place.
     unit = 2 * (np.diff(indptr).max(initial=1) / 4 + 4) * np.finfo(np.float64).eps
-    noise = (unit, unit * np.abs(mdp.rewards).max(initial=0))
+    noise = (float(unit), float(unit * np.abs(mdp.rewards).max(initial=0)))
     n_threads = n_threads if len(data) >= MANY else 1
     return Model(mdp.offsets[:-1], mdp.offsets[1:], table, discount, flow, noise, n_threads)
 
@@ -138,6 +138,16 @@ def rounding(model, v):
     """Return how much rounding may add to a backup, in the values at hand."""
     relative, absolute = model.noise
     return relative * np.abs(v).max(initial=0) + absolute
+
+
+def finite_rounding(model, v):
+    """Return the same; raise a ValueError if values are not finite."""
+    noise = rounding(model, v)
+    if not np.isfinite(noise):
+        raise ValueError(
+            "Values have grown beyond what float64 can hold; scale the rewards down, or take a smaller discount."
+        )
+    return noise
 
 
 def bounds(model, low, high):

@@ -10,11 +10,12 @@ from skml.base import require_memory
 
 
 def running_sums(probabilities, indptr):
-    """Return the running sums within each row of a CSR table; the last of a row is exactly 1."""
+    """Return the running sums within each row of a CSR table; from the last probability above 0 on exactly 1."""
+    counts = np.diff(indptr)
     total = np.concatenate([[0.0], np.cumsum(probabilities)])
-    sums = total[1:] - np.repeat(total[indptr[:-1]], np.diff(indptr))
-    sums[indptr[1:][np.diff(indptr) > 0] - 1] = 1.0
-    return np.minimum(sums, 1.0)
+    sums = total[1:] - np.repeat(total[indptr[:-1]], counts)
+    # divided by the last one rather than set to 1 there: a place of probability 0 at the end must not get the rounding
+    return sums / np.repeat(sums[indptr[1:][counts > 0] - 1], counts[counts > 0])
 
 
 def pair_of(mdp, state, action):
@@ -74,14 +75,14 @@ def sample(mdp, n_steps, policy, random_state):
     if not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
         raise ValueError(f"n_steps must be a whole number from 1, got {n_steps!r}.")
     random, choice = check_random_state(random_state), check_policy(mdp, policy)
-    choice, start = running_sums(choice, mdp.offsets), np.cumsum(mdp.start)
+    choice, start = running_sums(choice, mdp.offsets), running_sums(mdp.start, np.array([0, mdp.n_states]))
     names = ("episode", "state", "action", "reward", "next_state", "terminated")
     columns = {name: np.empty(n_steps, dtype) for name, dtype in zip(names, "qqqdq?")}
     episode, state = 0, None
     for t in range(n_steps):
         u = random.random_sample(3)
         if state is None:
-            state = int(min(np.searchsorted(start, u[0], side="right"), np.flatnonzero(mdp.start)[-1]))
+            state = int(np.searchsorted(start, u[0], side="right"))
         first, last = mdp.offsets[state], mdp.offsets[state + 1]
         pair = first + np.searchsorted(choice[first:last], u[1], side="right")
         following, reward, ended = _draw(mdp, pair, u[2])

@@ -1,11 +1,12 @@
 """Environments of our own: dynamics that a kernel steps, for one copy or for many in lockstep."""
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skml._kernels import environments as kernels
+from skml.base import FitInterruptedWarning, warn_caller
 from skml.reinforcement.spaces import Discrete
 
 __all__ = ["Environment", "EnvironmentFailed"]
@@ -48,6 +49,37 @@ def called(env, name, *given, **named):
     except Exception as error:
         inner = type(getattr(env, "unwrapped", env)).__name__
         raise EnvironmentFailed(f"{inner}.{name} raised {type(error).__name__}: {error}", error) from error
+
+
+def until_failure(steps, name):
+    """Go on with steps until an environment raises; then what the last of them learnt is kept, if there was one.
+
+    Parameters
+    ----------
+    steps : iterator of Step
+        That learn.
+    name : str
+        Of the estimator, for the warning.
+
+    Yields
+    ------
+    step : Step
+        As they come.
+    """
+    done = None
+    try:
+        for step in steps:
+            done = step
+            yield step
+    except EnvironmentFailed as error:
+        if done is None:
+            raise
+        warn_caller(
+            f"{name}.fit ended early: {error}. What was learnt up to the last finished task, an episode or an "
+            "iteration, is kept.",
+            FitInterruptedWarning,
+        )
+        yield replace(done, metrics={}, last=True)
 
 
 # ----------------------------------------------------------------------------------------------- dynamics

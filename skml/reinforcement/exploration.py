@@ -36,16 +36,16 @@ def knots_of(schedule, total, name, low=0.0, high=np.inf):
     ValueError
         If a value lies outside, or is no number.
     """
-    if callable(schedule):
-        values = [schedule(step, total) for step in np.arange(KNOTS) * (total / KNOTS)]
-    elif np.ndim(schedule) == 0:
-        values = [schedule]
-    else:
-        values = np.linspace(*schedule, KNOTS) if len(schedule) == 2 else schedule
     try:
+        if callable(schedule):
+            values = [schedule(step, total) for step in np.arange(KNOTS) * (total / KNOTS)]
+        elif np.ndim(schedule) == 0:
+            values = [schedule]
+        else:
+            values = np.linspace(*schedule, KNOTS) if len(schedule) == 2 else schedule
         values = np.array(values, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must give numbers, got {values[0]!r}.") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must give numbers, got {schedule!r}: {error}") from error
     outside = ~((values >= low) & (values <= high))
     if outside.any() or len(values) not in (1, KNOTS):
         got = values[int(np.argmax(outside))] if outside.any() else f"{len(values)} numbers"

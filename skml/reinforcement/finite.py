@@ -56,8 +56,7 @@ class Outcomes:
         offsets, actions = np.arange(0, S * A + 1, A, dtype=np.int32), np.tile(np.arange(A, dtype=np.int32), S)
         cumulative = running_sums(self.probabilities, indptr)
         arrays = (offsets, actions, indptr, cumulative, self.next_states, self.rewards, self.ends.astype(np.uint8))
-        starts = np.cumsum(self.start)
-        return Table((*arrays, starts / starts[-1]), A, masks)
+        return Table((*arrays, running_sums(self.start, np.array([0, S]))), A, masks)
 
     def mdp(self, discount=0.99):
         """Return the decision process."""

@@ -7,12 +7,16 @@ from scipy.sparse.linalg import splu
 
 from skml._kernels import blas_threads, breathe
 from skml.base import Step
-from skml.reinforcement.bellman import policy_model, rounding, sweep
+from skml.reinforcement.bellman import finite_rounding, policy_model, rounding, sweep
 from skml.reinforcement.sweeping import evaluated
 
 FEW = 512  # states whose linear system is solved dense
 MANY = 4000  # states from which sweeps are quicker than a factorisation that fills up
 SWEEPS = 100_000  # of an evaluation, at most
+ENDLESS = (
+    "A policy was reached under which some episodes never end, and with discount 1 the values of those states are "
+    "infinite or undefined; take a discount below 1 or a finite horizon."
+)
 
 
 def first_policy(model):
@@ -39,13 +43,27 @@ def _policy_to_the_end(model):
     return np.where(ended[:n], -1, parents[:n] - (n + 1)).astype(np.int32)
 
 
+def require_end(model, pairs):
+    """Raise a ValueError unless the pairs of a policy may lead from every state to the end.
+
+    Rows whose sums are rounded make a system that has a solution, of some 1e16, where there is none.
+    """
+    indptr, indices, _, _ = policy_model(model, pairs).table
+    has, n = pairs >= 0, model.n_states
+    later = np.where(np.append(~has, True)[indices], n, indices)
+    edges = (np.ones(len(later)), (later, np.repeat(np.flatnonzero(has), np.diff(indptr))))
+    backwards = sp.csr_array(edges, shape=(n + 1, n + 1))
+    if len(breadth_first_order(backwards, n, return_predecessors=False)) <= np.count_nonzero(has):
+        raise ValueError(ENDLESS)
+
+
 def solve(model, pairs):
     """Return v with (I - discount P) v = r for the pairs of a policy, by elimination: (n_states + 1,).
 
     Raises
     ------
     ValueError
-        If the system is singular: with discount 1, a policy that never ends.
+        If the system is singular: with discount 1, a policy that never ends. Or if values are beyond float64.
     """
     indptr, indices, data, r = policy_model(model, pairs).table
     has, n = pairs >= 0, len(r)
@@ -60,10 +78,9 @@ def solve(model, pairs):
         v = np.full(n, np.nan)
     breathe()
     if not np.isfinite(v).all():
-        raise ValueError(
-            "A policy was reached under which some episodes never end, and with discount 1 the values of those "
-            "states are infinite or undefined; take a discount below 1 or a finite horizon."
-        )
+        if model.discount < 1:
+            finite_rounding(model, v)
+        raise ValueError(ENDLESS)
     values = np.zeros(model.n_states + 1)
     values[:-1][has] = v
     return values
@@ -76,6 +93,7 @@ def sweep_solver(model, tol):
     def evaluate(model, pairs):
         nonlocal last
         last = evaluated(model, last, pairs, 0.1 * tol, SWEEPS)
+        finite_rounding(model, last)
         return last
 
     return evaluate
@@ -85,6 +103,8 @@ def policy_iteration(model, evaluate, tol, max_iter):
     """Yield (values, pairs) of each policy; an action gives way only to one better by more than `tol`."""
     pairs = first_policy(model)
     for i in range(max_iter):
+        if model.discount == 1:
+            require_end(model, pairs)
         v = evaluate(model, pairs)
         w, better, _, _ = sweep(model, v)
         gain = w - v

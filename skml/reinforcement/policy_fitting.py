@@ -11,6 +11,7 @@ from skml import _kernels
 from skml._sklearn import HasMethods, Interval, StrOptions
 from skml.base import chunk_slices, fit_task, run_steps, warn_caller
 from skml.network.schedules import SCHEDULES
+from skml.reinforcement.environments import until_failure
 from skml.reinforcement.policies import ACTIVATIONS, Actor, Gaussian, Mlp, Softmax, spaces_encoder
 from skml.reinforcement.policy_learning import Plan, begin
 from skml.reinforcement.policy_logs import (
@@ -22,7 +23,6 @@ from skml.reinforcement.policy_logs import (
     probabilities_of,
     with_offset,
 )
-from skml.reinforcement.policy_updates import until_failure
 from skml.reinforcement.vector import vectorize
 
 CONSTRAINTS = {

@@ -6,7 +6,6 @@ import numpy as np
 
 from skml import _kernels
 from skml.base import Step, warn_caller
-from skml.reinforcement.environments import EnvironmentFailed
 from skml.reinforcement.policies import EVERYTHING
 from skml.reinforcement.policy_learning import Learner, rescale, scaled_rewards
 from skml.reinforcement.recording import Recorder
@@ -14,35 +13,6 @@ from skml.reinforcement.recording import Recorder
 PER_TASK = 2048  # environment steps that the updates of one iteration take, at least
 CHUNK, MOST = 64, 2**15  # steps of whole episodes that are recorded at a time, and those of all copies together
 CRITIC_STEPS = 10  # that follow an update after whole episodes
-
-
-def until_failure(steps, name):
-    """Go on with steps until an environment raises; then what the last of them learnt is kept, if there was one.
-
-    Parameters
-    ----------
-    steps : iterator of Step
-        That learn.
-    name : str
-        Of the estimator, for the warning.
-
-    Yields
-    ------
-    step : Step
-        As they come.
-    """
-    done = None
-    try:
-        for step in steps:
-            done = step
-            yield step
-    except EnvironmentFailed as error:
-        if done is None:
-            raise
-        warn_caller(
-            f"{name}.fit ended early: {error} What the last finished iteration had learnt is kept.", UserWarning
-        )
-        yield replace(done, metrics={}, last=True)
 
 
 # ----------------------------------------------------------------------------------- updates every n steps
@@ -103,8 +73,10 @@ def _advantage_update(learner, record):
     learner.gradient_of_critic(x, y, slope(target, 2 * plan.value_weight * weights))
     figures.add_gradient(learner.g[learner.actor.parts[3]])
     learner.descend()
-    figures.add(found)
-    figures.pairs.append((value.reshape(-1), target))
+    there = slice(None) if not partly else record.there.reshape(-1)
+    if not partly or there.any():
+        figures.add(found[there])
+        figures.pairs.append((value.reshape(-1)[there], target[there]))
     _count_episodes(learner, record)
 
 
@@ -222,9 +194,12 @@ def _cut_off(recorder, record):
     """Truncate the episodes that go on."""
     going = np.flatnonzero(recorder.idle == 0)
     T, N = record.reward.shape
-    here = record.x[T * N :][going]
-    start = (T + 1) * N + record.n_truncated
-    record.x[start : start + len(going)] = here
+    # what truncated steps led to stands in the order of the steps, and of the copies where they are of one step
+    already = np.flatnonzero(record.ended[1, -1])
+    end, copies = (T + 1) * N + record.n_truncated, np.concatenate([already, going])
+    start = end - len(already)
+    rows = np.concatenate([record.x[start:end], record.x[T * N :][going]])
+    record.x[start : start + len(rows)] = rows[np.argsort(copies)]
     record.n_truncated += len(going)
     record.ended[1, -1, going] = 1
     recorder.idle[:] = 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from skml import _kernels
+from skml.base import require_memory
 from skml.reinforcement.environments import Control, Table
 from skml.reinforcement.policies import EVERYTHING, Softmax
 
@@ -81,7 +82,9 @@ class Recorder:
     def __init__(self, vector, actor, seed, n_steps, go_on=True, n_done=0):
         self.vector, self.actor, self.seed, self.go_on, self.n_done = vector, actor, seed, go_on, n_done
         T, N = n_steps, vector.n_envs
-        x = np.empty(((2 * T + 1) * N, actor.encoder.n_features), dtype=actor.dtype)
+        rows, width = (2 * T + 1) * N, actor.encoder.n_features
+        require_memory(rows * width * np.dtype(actor.dtype).itemsize, f"A record of {T:,} steps of {N:,} copies")
+        x = np.empty((rows, width), dtype=actor.dtype)
         arrays = np.empty((T, N)), np.empty((2, T, N), dtype=np.uint8), np.empty((T, N))
         self.record = Record(x, actor.head.room(T, N), *arrays)
         self.running, self.idle = np.zeros(N), np.zeros(N, dtype=np.uint8)
@@ -89,7 +92,7 @@ class Recorder:
         masks = getattr(getattr(vector, "dynamics", None), "masks", None)
         self.masks = EVERYTHING if masks is None else np.ascontiguousarray(masks, dtype=np.uint8)
         self.first_action = getattr(vector.action_space, "start", 0)
-        self.observation = vector.reset(seed)
+        self.observation = vector.reset(seed, n_done * N)  # copies that have not played before
 
     def restart(self, seed, first):
         """Begin the episodes of copies numbered from `first`."""

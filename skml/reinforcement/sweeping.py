@@ -6,7 +6,7 @@ import numpy as np
 
 from skml._kernels import bellman, breathe
 from skml.base import Step
-from skml.reinforcement.bellman import WORK, policy_model, rounding, shifted, sweep
+from skml.reinforcement.bellman import WORK, finite_rounding, policy_model, rounding, shifted, sweep
 
 # An evaluation of the policy ends when its error is this part of what the last improvement found.
 ENOUGH = 0.1
@@ -39,7 +39,7 @@ def _steps(model, ending, v, move):
     """Yield a Step after each ``move(v, i) -> (v, residual)``, until the residual is small enough."""
     for i in range(ending.max_iter):
         v, residual = move(v, i)
-        done = residual <= max(ending.tol, rounding(model, v))
+        done = residual <= max(ending.tol, finite_rounding(model, v))
         yield Step(v, {"residual": residual}, last=bool(done or i == ending.max_iter - 1))
         if done:
             return
@@ -128,5 +128,6 @@ def backward_induction(model, horizon):
     v, values, pairs = np.zeros(model.n_states + 1), [], []
     for i in range(horizon):
         v, chosen, low, high = sweep(model, v)
+        finite_rounding(model, v)
         values, pairs = [*values, v], [*pairs, chosen]
         yield Step((values, pairs), {"residual": _size(low, high)}, last=i == horizon - 1)

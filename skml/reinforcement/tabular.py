@@ -65,7 +65,8 @@ class QLearning(BaseAgent):
         Of every action before it was tried.
     double : bool, default=False
         Whether to learn two tables, each judging the best action of the other [2]_: the maximum over noisy values is
-        too high, and this takes that out.
+        too high, and this takes that out. Rates go by the visits of a pair, whichever table learned from them.
+        A log, whose sweeps take means, needs but one.
     n_steps : int, default=1
         Rewards that a target sums up before it relies on values: G = r + discount r' + ... + discount^n V.
     trace_decay : float, default=0.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skml import _kernels
-from skml.base import Step
+from skml.base import Step, require_memory
 from skml.reinforcement.td import Learned, is_over, trace_width
 
 TASKS = 100  # into which a training is divided
@@ -150,6 +150,7 @@ def new_loop(rule, learned, seed, limits):
         Going on where `learned` stopped, if it stopped in the middle of such a loop.
     """
     n, width = len(limits), max(rule.n_steps, trace_width(rule, learned.visits.size))
+    require_memory(16 * n * width, f"What {n:,} copies remember, {width:,} steps each,")
     clock = np.zeros((n, 4), dtype=np.int64)
     _kernels.environments.seed_copies(seed, learned.first_copy, clock)
     clock[:, 3] = limits

@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from skml.base import FitInterruptedWarning, Step, fit_task, require_memory, run_steps, warn_caller
+from skml.base import Step, fit_task, require_memory, run_steps, warn_caller
 from skml.reinforcement.encoders import Features, FoundStates, fitted_on_play, settle, state_encoder
-from skml.reinforcement.environments import EnvironmentFailed, Table
+from skml.reinforcement.environments import Table, until_failure
 from skml.reinforcement.exploration import KINDS, knots_of
 from skml.reinforcement.spaces import Box, Discrete
 from skml.reinforcement.states import known_states
@@ -19,9 +19,10 @@ from skml.reinforcement.td_logs import Steps, frequencies, sweeps
 from skml.reinforcement.td_models import LinearModel, TableModel
 from skml.reinforcement.td_tables import new_loop, stack_worlds, table_steps
 from skml.reinforcement.td_walks import TableWalk
-from skml.reinforcement.vector import is_own, is_vector, playable, vectorize
+from skml.reinforcement.vector import COPY, is_own, is_vector, playable, vectorize
 from skml.reinforcement.worlds import worlds_of
 
+UNENDING = 2**62  # more steps or episodes than anybody takes, of which kernels can count
 RATES = {"1/n": COUNTED, "rescaled": RESCALED}
 
 
@@ -49,7 +50,7 @@ def rule_of(agent, target):
         raise ValueError(f"trace_decay={agent.trace_decay} and n_steps={agent.n_steps} exclude each other: use one.")
     if agent.trace_decay > 0 and getattr(agent, "double", False):
         raise ValueError("double=True has no traces; set trace_decay=0, or use n_steps.")
-    rate, total = agent.learning_rate, int(agent.max_steps)
+    rate, total = agent.learning_rate, min(int(agent.max_steps), UNENDING)
     named = isinstance(rate, str)
     return Rule(
         target=target,
@@ -62,7 +63,7 @@ def rule_of(agent, target):
         trace_decay=float(agent.trace_decay),
         replacing=int(agent.replacing_traces),
         total_steps=total,
-        total_episodes=int(agent.max_episodes or 0),
+        total_episodes=min(int(agent.max_episodes or 0), UNENDING),
     )
 
 
@@ -113,7 +114,7 @@ def go_on(agent, X, y, sample_weight, columns, classes):
     first, worlds = not hasattr(agent, "_model"), worlds_of(X)
     if worlds is None:
         log = agent._log(X, y, sample_weight, columns, reset=first, classes=classes if first else agent.classes_)
-        learn_log(agent, log, agent._rule(), None if first else (_fitting_tables(agent), agent._model))
+        learn_log(agent, log, agent._rule(), None if first else (agent._learned, agent._model))
     elif first:
         agent._fit_worlds(worlds, y, sample_weight, columns)
     else:
@@ -172,7 +173,7 @@ def learn_worlds(agent, worlds, rule, seed, before=None):
     course = (_compiled if _is_compiled(agent, worlds) else _walked)(agent, worlds, rule, seed, before)
     attributes = _attributes_of(course.model)
     with fit_task(agent, X=worlds, max_subtasks=None) as context:
-        steps = _surviving(course.steps, type(agent).__name__)
+        steps = until_failure(course.steps, type(agent).__name__)
         history = agent.history_ if before is not None else None
         run = run_steps(agent, context, steps, task="episodes", attributes=attributes, X=worlds, history=history)
         _settle_in(agent, attributes(run.state, run.history))
@@ -191,6 +192,7 @@ def _is_compiled(agent, worlds):
 def _compiled(agent, worlds, rule, seed, before):
     """Return the course of a training whose loop is compiled."""
     n = max(agent.n_envs, len(worlds))
+    require_memory(COPY * n, f"{n:,} copies of an environment")
     world_of = np.arange(n) % len(worlds)
     encoder = state_encoder(agent.observation_space_, None, None)
     learned = _beginning(agent, encoder.n_states) if before is None else before[0]
@@ -277,22 +279,6 @@ def _beginning(agent, n_states, weights=False):
 def _table_model(encoder, learned):
     states, order = settle(encoder, learned)
     return TableModel(states, _mean(learned.Q)[order], learned.visits[order])
-
-
-def _surviving(steps, name):
-    """Yield steps; where an environment fails, the last one stands for the end, with a warning."""
-    last = None
-    try:
-        for step in steps:
-            last = step
-            yield step
-    except EnvironmentFailed as error:
-        if last is None:
-            raise
-        warn_caller(
-            f"{name}.fit ended early, with the agent of the last finished episode: {error}", FitInterruptedWarning
-        )
-        yield replace(last, metrics={}, last=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- logs

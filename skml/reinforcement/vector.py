@@ -21,6 +21,7 @@ import warnings
 import numpy as np
 
 from skml._kernels import environments as kernels
+from skml.base import require_memory
 from skml.reinforcement.checking import RESET, STEP, is_vector, require_structure, takes_seed
 from skml.reinforcement.environments import (
     Control,
@@ -36,6 +37,8 @@ from skml.reinforcement.vector_gymnasium import GymnasiumVector
 from skml.reinforcement.worlds import common_spaces
 
 __all__ = ["vectorize"]
+
+COPY = 100  # bytes that a copy takes at least: its clock, its state, and what a step answers
 
 
 def vectorize(envs, n_envs=None, max_episode_steps=None):
@@ -83,6 +86,7 @@ def vectorize(envs, n_envs=None, max_episode_steps=None):
         require_structure(world)
     common_spaces(worlds)
     n = max(len(worlds), checked_number(n_envs) if n_envs is not None else 1)
+    require_memory(COPY * n, f"{n:,} copies of an environment")
     dealt = [worlds[i % len(worlds)] for i in range(n)]
     if all(is_own(world) for world in worlds):
         return _compiled(dealt, limit)

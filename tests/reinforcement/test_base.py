@@ -162,6 +162,11 @@ def test_environments_are_played():
         agent.evaluate(np.zeros((2, 1)))
 
 
+def test_more_environments_than_episodes_are_played_once_each(monkeypatch):
+    monkeypatch.setattr("skml.reinforcement.base.EPISODES", 2)
+    assert len(Majority().fit(chain()).evaluate([chain() for _ in range(3)]).returns) == 3
+
+
 def test_an_agent_of_a_log_plays_an_environment_with_its_actions():
     agent = Majority().fit([[0.0], [1.0], [1.0]], [0, 1, 1])
     assert agent.rollout(chain(), max_episode_steps=5)["action"].tolist() == [1] * 5

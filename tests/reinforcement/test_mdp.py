@@ -8,7 +8,8 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skml.reinforcement import FiniteMDP
+from skml.reinforcement import FiniteMDP, QLearning
+from skml.reinforcement.chains import running_sums
 
 STAY, GO = [[1.0, 0.0], [0.0, 1.0]], [[0.1, 0.9], [0.0, 1.0]]
 
@@ -465,3 +466,19 @@ def test_it_can_be_played_as_an_environment():
     assert env.step(0)[:4] == (0, 0.0, False, False)
     assert env.step(0)[3] is False
     assert env.step(0)[3] is True
+
+
+@pytest.mark.parametrize("n", [3, 10, 49])
+def test_no_episode_begins_where_none_can_though_shares_do_not_add_up_to_1_exactly(n):
+    T = np.eye(n + 1, k=1)[None]
+    T[0, n, n] = 1
+    outcomes = FiniteMDP(T, [-1.0] * n + [0.0], 0.9).outcomes()
+    assert_array_equal(outcomes.start_cumulative[-2:], 1)  # 10 times 0.1 is less than 1, and the last state is the end
+    assert_allclose(outcomes.start_cumulative[:n], np.arange(1, n + 1) / n)
+    QLearning(max_steps=100).fit(FiniteMDP(T, [-1.0] * n + [0.0], 0.9))
+
+
+def test_a_policy_never_does_what_it_gives_no_probability():
+    cumulative = running_sums(np.array([0.1] * 10 + [0.0] + [0.5, 0.5]), np.array([0, 11, 11, 13]))
+    assert_array_equal(cumulative[[9, 10, 12]], 1)
+    assert_allclose(cumulative[[0, 8, 11]], [0.1, 0.9, 0.5])

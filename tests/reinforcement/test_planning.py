@@ -223,6 +223,32 @@ def test_a_circle_that_pays_has_no_value():
         ValueIteration(max_iter=50).fit(mdp)
 
 
+@pytest.mark.parametrize("evaluation", ["solve", "sweeps"])
+def test_a_circle_that_pays_is_found_though_rounding_hides_it(evaluation, rng):
+    n = 5  # whoever stays goes round for ever, by rows that do not add up to 1 exactly
+    round_about = rng.random((n, n))
+    T = np.zeros((2, n + 1, n + 1))
+    T[0, :n, :n] = round_about / round_about.sum(axis=1, keepdims=True)
+    T[1, :n, n] = T[:, n, n] = 1
+    mdp = FiniteMDP(T, np.append(np.tile([1.0, 0.5], (n, 1)), [[0, 0]], axis=0), 1.0)
+    with pytest.raises(ValueError, match="episodes never end"):
+        PolicyIteration(evaluation=evaluation).fit(mdp)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("reward", [1e308, -1e308])
+@pytest.mark.parametrize(
+    "planner",
+    [ValueIteration(algorithm=name) for name in ("synchronous", "gauss-seidel", "modified", "prioritized")]
+    + [ValueIteration(horizon=10), PolicyIteration(), PolicyIteration(evaluation="sweeps")],
+    ids=repr,
+)
+def test_values_that_no_number_can_hold_are_refused(planner, reward):
+    mdp = FiniteMDP([[[0.5, 0.5], [0.5, 0.5]]], [reward, reward], 0.99)
+    with pytest.raises(ValueError, match="beyond what float64 can hold"):
+        clone(planner).fit(mdp)
+
+
 def test_a_discount_of_1_is_refused_where_nothing_ends(rng):
     mdp = random_mdp(rng)
     for planner in (ValueIteration(1.0), PolicyIteration(1.0)):

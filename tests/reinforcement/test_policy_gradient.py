@@ -20,12 +20,18 @@ from skml.reinforcement import (
     EnvironmentFailed,
     FiniteMDP,
     FrozenLake,
+    QLearning,
     Reinforce,
     vectorize,
 )
-from skml.reinforcement.policies import Actor, Mlp, Softmax, spaces_encoder
+from skml.reinforcement.policies import Actor, Gaussian, Mlp, Softmax, spaces_encoder
 from skml.reinforcement.policy_learning import Learner, Plan, begin
-from skml.reinforcement.policy_updates import _episode_gradient, record_episodes, returns_and_baselines
+from skml.reinforcement.policy_updates import (
+    _advantage_update,
+    _episode_gradient,
+    record_episodes,
+    returns_and_baselines,
+)
 from skml.reinforcement.recording import Recorder
 
 AGENTS = (ActorCritic, AdvantageActorCritic, Reinforce)
@@ -323,7 +329,7 @@ def test_several_environments_at_once():
 @each_agent
 def test_an_environment_that_raises_leaves_what_was_learnt(cls):
     agent = cls(n_envs=2, max_steps=20_000, random_state=0, hidden_layer_sizes=(4,))
-    with pytest.warns(UserWarning, match="ended early: Line.step raised ZeroDivisionError: no more"):
+    with pytest.warns(FitInterruptedWarning, match="ended early: Line.step raised ZeroDivisionError: no more"):
         agent.fit(Line(raises_after=1200))
     assert 0 < agent.n_steps_ <= 2400
     assert len(agent.history_["entropy"]) == agent.n_iter_ > 0
@@ -357,6 +363,69 @@ def test_episodes_that_never_end_are_cut_off():
     assert 600 <= agent.n_steps_ < 900
     agent = Reinforce(max_steps=600, n_envs=2, random_state=0, max_episode_steps=20).fit(Line(length=None))
     assert agent.n_iter_ == 15
+
+
+def test_what_cut_off_steps_led_to_belongs_to_them():
+    # the first copy is cut off by max_steps in the very step in which the second one runs into its own limit
+    vector = vectorize([Line(length=None), Line(length=4)], 2)
+    actor = Actor(
+        spaces_encoder(vector.observation_space), Gaussian(*np.array([[-2.0], [2.0]])), Mlp((1, 1)), None, "float64"
+    )
+    with pytest.warns(UserWarning, match="cut off"):
+        record = record_episodes(Recorder(vector, actor, 0, 4, go_on=False), np.zeros(3), 8)
+    np.testing.assert_array_equal(record.ended[1], [[0, 0], [0, 0], [0, 0], [1, 1]])
+    led_to = np.clip(record.x[6:8, 0] + 0.5 * actor.head.played(record.actions[3])[:, 0], -5, 5)
+    assert abs(led_to[0] - led_to[1]) > 0.1
+    np.testing.assert_allclose(record.x[8:, 0], led_to, rtol=1e-6)
+
+
+def test_steps_that_were_none_show_in_no_figure():
+    vector = vectorize(CartPole(), 2)
+    plan, actor = (
+        Plan(n_steps=3),
+        Actor(spaces_encoder(vector.observation_space), Softmax(2), Mlp((4, 2)), Mlp((4, 1)), "float64"),
+    )
+    learnt, found = begin(actor, 0), []
+    for noise in (0, 9):
+        learner, recorder = Learner(plan, learnt, 1), Recorder(vector, actor, 0, 3)
+        record = recorder.play(learnt.flat)
+        record.there = np.array([[True, True], [True, False], [True, True]])
+        record.x[3] += noise
+        _advantage_update(learner, record)
+        found.append(learner.figures)
+    np.testing.assert_array_equal(found[0].sums, found[1].sums)
+    assert all(len(pair[0]) == 5 for pair in found[0].pairs)
+    record.there[:] = False
+    _advantage_update(learner, record)
+    assert learner.figures.n_updates == 1
+
+
+@pytest.mark.parametrize("cls", [ActorCritic, AdvantageActorCritic])
+def test_who_goes_on_meets_other_episodes(cls, monkeypatch):
+    begun, real = [], Recorder.play
+    monkeypatch.setattr(Recorder, "play", lambda self, flat: begun.append(self.observation.copy()) or real(self, flat))
+    agent = cls(hidden_layer_sizes=(), random_state=0)
+    firsts = []
+    for _ in range(3):
+        begun.clear()
+        agent.partial_fit(CartPole())
+        firsts.append(begun[0])
+    assert len(np.unique(np.concatenate(firsts), axis=0)) == 3 * agent.n_envs
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        (AdvantageActorCritic(n_steps=10**12), "A record of 1,000,000,000,000 steps of 8 copies would take"),
+        (Reinforce(n_envs=10**12), "1,000,000,000,000 copies of an environment would take"),
+        (QLearning(n_envs=10**12), "1,000,000,000,000 copies of an environment would take"),
+        (QLearning(n_steps=10**12), "What 1 copies remember, 1,000,000,000,000 steps each, would take"),
+    ],
+    ids=repr,
+)
+def test_more_than_fits_in_memory_is_refused(agent, words):
+    with pytest.raises(MemoryError, match=words):
+        clone(agent).fit(FrozenLake())
 
 
 def test_parameters_are_checked():

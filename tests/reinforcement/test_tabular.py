@@ -379,7 +379,7 @@ def test_an_environment_that_fails_leaves_the_last_finished_episode(seed):
     ends = np.cumsum(whole.history_["length"])
     fail_at = int(ends[5]) + 2  # in the seventh episode
     agent = clone(whole)
-    with pytest.warns(FitInterruptedWarning, match="last finished episode.*the motor is hot"):
+    with pytest.warns(FitInterruptedWarning, match="the motor is hot.*last finished"):
         agent.fit(Python(fail_at))
     assert agent.history_["return"] == whole.history_["return"][:6]
     assert agent.n_steps_ == ends[5]
@@ -461,7 +461,8 @@ def test_imitation_is_the_weighted_share(rng):
             np.testing.assert_allclose(agent.predict_proba([[state]])[0], shares)
 
 
-def test_logs_in_parts_are_one_log(rng):
+@pytest.mark.parametrize("double", [False, True])
+def test_logs_in_parts_are_one_log(double, rng):
     X, y = rng.integers(4, size=(80, 1)) * 1.0, np.r_[0, 1, 2, rng.integers(3, size=77)]
     parts = QLearning()
     for rows in (slice(0, 30), slice(30, 80)):
@@ -469,7 +470,7 @@ def test_logs_in_parts_are_one_log(rng):
     np.testing.assert_allclose(parts.predict_proba(X), QLearning().fit(X, y).predict_proba(X))
     reward = rng.normal(size=80)
     columns = {"reward": reward, "terminated": np.ones(80, dtype=bool)}
-    parts, whole = QLearning(), QLearning().fit(X, y, **columns)
+    parts, whole = QLearning(double=double), QLearning().fit(X, y, **columns)
     for rows in (slice(0, 30), slice(30, 80)):
         parts.partial_fit(X[rows], y[rows], classes=[0, 1, 2], **{n: v[rows] for n, v in columns.items()})
     np.testing.assert_allclose(parts.transform(X), whole.transform(X), atol=1e-10)
@@ -498,12 +499,18 @@ def test_a_log_that_does_not_settle_says_so(rng):
         (QLearning, {"epsilon": 1.5}, "'epsilon' parameter of QLearning"),
         (SARSA, {"discount": 1.01}, "'discount' parameter of SARSA"),
         (QLearning, {"learning_rate": "fast"}, "'learning_rate' parameter of QLearning"),
+        (QLearning, {"learning_rate": ("fast", "slow")}, "learning_rate must give numbers"),
+        (QLearning, {"epsilon": lambda step, total: "half"}, "epsilon must give numbers"),
         (QLearning, {"feature_map": 3}, "'feature_map' parameter of QLearning"),
     ],
 )
 def test_bad_parameters_are_named(cls, params, words):
     with pytest.raises(ValueError, match=words):
         cls(**params).fit(corridor())
+
+
+def test_no_number_of_steps_is_too_large():
+    assert len(QLearning(max_steps=2**70, max_episodes=2, max_episode_steps=9).fit(corridor()).history_["return"]) == 2
 
 
 def test_an_endless_world_is_pointed_out(seed):
