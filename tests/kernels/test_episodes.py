@@ -254,7 +254,7 @@ BAD = {
     "a world outside": ("worlds", "world_of", lambda a: a + 1),
     "too few rewards": ("worlds", "rewards", lambda a: a[1:]),
     "too few ends": ("worlds", "ends", lambda a: a[1:]),
-    "a step into nowhere": ("worlds", "ends", lambda a: 0 * a),
+    "a step into nowhere": ("worlds", "next_states", lambda a: np.full_like(a, 6)),  # where no action is
     "offsets that do not begin at 0": ("worlds", "offsets", lambda a: a + 1),
     "offsets too short": ("worlds", "offsets", lambda a: a[:-1]),
     "indptr too long": ("worlds", "indptr", lambda a: np.append(a, a[-1])),
