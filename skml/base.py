@@ -404,8 +404,8 @@ class Step:
     ----------
     state : object
         Everything needed to make a fitted estimator of it.
-    metrics : dict of str to float
-        The figures of this iteration, for ``history_``.
+    metrics : dict of str to float, or to an array of floats
+        The figures of this iteration, for ``history_``; several where it is made of parts that have one each.
     last : bool
         Whether the generator will yield nothing more.
     """
@@ -469,7 +469,7 @@ def run_steps(estimator, context, steps, *, task, attributes, X=None, y=None, sa
             step = next(steps)
             state, last = step.state, step.last
             for name, value in step.metrics.items():
-                history.setdefault(name, []).append(float(value))
+                history.setdefault(name, []).extend(np.ravel(np.asarray(value, dtype=np.float64)).tolist())
             fitted = functools.partial(_snapshot, attributes, state, history)
             if subtask.call_on_fit_task_end(estimator=estimator, reconstruction_attributes=fitted, **seen):
                 stopped = "callback"

@@ -161,12 +161,16 @@ def sweep_by_priority(
     _check_indices(before_indices, "before_indices", 0, n)
     if room.shape[0] != 2:
         raise ValueError("room must have two rows.")
-    if n == 0 or rewards.shape[0] == 0 or data.shape[0] == 0 or before_data.shape[0] == 0:
+    if n == 0:
         return 0
     m.firsts, m.lasts, m.n_states, m.discount = &firsts[0], &lasts[0], n, discount
     m.indptr, m.n_pairs, m.n_outcomes = &indptr[0], rewards.shape[0], data.shape[0]
-    m.rewards, m.indices, m.data = &rewards[0], &indices[0], &data[0]
-    before.indptr, before.indices, before.data = &before_indptr[0], &before_indices[0], &before_data[0]
+    m.rewards = &rewards[0] if m.n_pairs else NULL
+    m.indices = &indices[0] if m.n_outcomes else NULL
+    m.data = &data[0] if m.n_outcomes else NULL
+    before.indptr = &before_indptr[0]
+    before.indices = &before_indices[0] if before_data.shape[0] else NULL
+    before.data = &before_data[0] if before_data.shape[0] else NULL
     queue.priority, queue.heap, queue.place, queue.n = &priority[0], &room[0, 0], &room[1, 0], n
     with nogil:
         queue.build()

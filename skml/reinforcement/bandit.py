@@ -35,8 +35,8 @@ class Bandit(Environment):
 
     References
     ----------
-    Robbins, H. (1952). Some aspects of the sequential design of experiments. Bulletin of the American Mathematical Society
-    58, 527-535.
+    Robbins, H. (1952). Some aspects of the sequential design of experiments. Bulletin of the American Mathematical
+    Society 58, 527-535.
 
     Examples
     --------

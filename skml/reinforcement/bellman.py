@@ -7,6 +7,7 @@ r(s, a) + discount E[v(s')].
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.sparse as sp
 
 from skml._kernels import bellman, breathe
 
@@ -51,6 +52,16 @@ class Model:
     def endless(self):
         """Whether every pair goes on with the same probability, so that T(v + c) = T v + flow c."""
         return self.flow[1] - self.flow[0] <= 1e-14
+
+
+def policy_model(model, policy):
+    """Return the model in which each state may take the pair of a policy alone, its rows next to each other."""
+    indptr, indices, data, rewards = model.table
+    table = sp.csr_array((data, indices, indptr), shape=(len(rewards), model.n_states + 1))
+    has = policy >= 0
+    rows, lasts = table[policy[has]], np.cumsum(has, dtype=np.int32)
+    parts = (rows.indptr.astype(np.int32), rows.indices.astype(np.int32), rows.data, rewards[policy[has]])
+    return replace(model, firsts=lasts - has, lasts=lasts, table=parts)
 
 
 def model_of(mdp, discount, n_threads=1):
@@ -142,10 +153,17 @@ def bounds(model, low, high):
 
 def shifted(model, w, low, high):
     """Return T v moved to the middle of its bounds where that is sure to help: where no episode ends."""
-    if not model.endless or model.flow[1] >= 1:
+    shift = middle(model, low, high)
+    if shift == 0:
         return w
-    below, above = bounds(model, low, high)
-    return np.append(w[:-1] + (below + above) / 2, 0.0)
+    w = w.copy()
+    w[:-1][model.firsts < model.lasts] += shift
+    return w
+
+
+def middle(model, low, high):
+    """Return how far the middle of the bounds is above T v, if all pairs go on with the same probability; else 0."""
+    return sum(bounds(model, low, high)) / 2 if model.endless and model.flow[1] < 1 else 0.0
 
 
 @dataclass(frozen=True)
@@ -170,25 +188,28 @@ class Solution:
 
 def solution(model, v):
     """Return the :class:`Solution` that values `v` amount to, by one sweep more."""
-    w, _, low, high = sweep(model, v)
-    value = shifted(model, w, low, high)
-    q = pair_values(model, value)
-    lower, upper = _certain(model, v[:-1], w[:-1], (low, high))
-    has = model.firsts < model.lasts
-    return Solution(value[:-1], np.where(has, lower, 0.0), np.where(has, upper, 0.0), q, best_pairs(model, q))
+    q = pair_values(model, v)
+    pairs = best_pairs(model, q)
+    has = pairs >= 0
+    w = np.where(has, q[pairs], 0.0)
+    change = (w - v[:-1])[has]
+    low, high = float(change.min()), float(change.max())
+    lower, upper = _certain(model, v[:-1], w, (low, high))
+    shift = middle(model, low, high)
+    value, lower, upper = (np.where(has, bound, 0.0) for bound in (w + shift, lower, upper))
+    return Solution(value, lower, upper, q + shift, pairs)
 
 
 def _certain(model, v, w, change):
     """Return lower and upper bounds of the optimal values, given v, w = T v and the range of w - v."""
     slack = rounding(model, np.append(v, w))
-    if model.flow[1] < 1:
-        below, above = bounds(model, *change)
-        slack /= 1 - model.flow[1]
-        return w + below - slack, w + above + slack
-    longest = longest_episodes(model)
-    if longest is None:
+    if model.discount == 1 and (longest := longest_episodes(model)) is not None:
+        return undiscounted_bounds(v, *change, slack, longest)
+    if model.flow[1] == 1:
         return np.full(len(v), -np.inf), np.full(len(v), np.inf)
-    return undiscounted_bounds(v, *change, slack, longest)
+    below, above = bounds(model, *change)
+    slack /= 1 - model.flow[1]
+    return w + below - slack, w + above + slack
 
 
 def best_pairs(model, q):

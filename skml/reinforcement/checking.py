@@ -6,12 +6,10 @@ from numbers import Real
 
 import numpy as np
 
+from skml.reinforcement.checking_vectors import RESET, STEP, vector_findings
 from skml.reinforcement.spaces import Discrete, flat_space, flattened, unflattened
 
 __all__ = ["check_env"]
-
-RESET = "reset() must return (observation, info)"
-STEP = "step() must return (observation, reward, terminated, truncated, info)"
 
 
 def check_env(env, n_steps=200, *, random_state=0):
@@ -21,7 +19,7 @@ def check_env(env, n_steps=200, *, random_state=0):
     ----------
     env : object
         With the methods and attributes of a Gymnasium environment: ``reset(seed=)``, ``step(action)``,
-        ``observation_space``, ``action_space``. Played is a copy, if it can be copied.
+        ``observation_space``, ``action_space``; or of a vector environment. Played is a copy, if it can be copied.
     n_steps : int, default=200
         How many steps to take, twice: what is drawn under one seed must be the same both times.
     random_state : int, default=0
@@ -49,7 +47,8 @@ def check_env(env, n_steps=200, *, random_state=0):
     """
     found = dict.fromkeys(structure_findings(env))
     if not found:
-        found = dict.fromkeys(_played_findings(_copied(env), n_steps, random_state))
+        played = vector_findings if is_vector(env) else _played_findings
+        found = dict.fromkeys(played(_copied(env), n_steps, random_state))
     if found:
         raise ValueError("\n- ".join([f"{type(env).__name__} is no environment to act in:", *found]))
 
@@ -71,7 +70,8 @@ def structure_findings(env):
     for name in ("reset", "step"):
         if not callable(getattr(env, name, None)):
             yield f"it has no method {name}."
-    for name in ("observation_space", "action_space"):
+    which = "single_" if is_vector(env) else ""
+    for name in (f"{which}observation_space", f"{which}action_space"):
         if getattr(env, name, None) is None:
             yield f"it has no attribute {name}."
         else:
@@ -79,6 +79,11 @@ def structure_findings(env):
                 flat_space(getattr(env, name))
             except (ValueError, TypeError, AttributeError) as error:
                 yield f"its {name} cannot be read: {error}"
+
+
+def is_vector(env):
+    """Tell whether an object is a vector environment of Gymnasium's kind."""
+    return hasattr(env, "num_envs") and hasattr(env, "single_action_space")
 
 
 def takes_seed(env):
@@ -112,7 +117,7 @@ def _played_findings(env, n_steps, seed):
 
 def _differences(first, second):
     for t, (one, other) in enumerate(zip(first, second)):
-        if not np.array_equal(one, other, equal_nan=True):
+        if repr(one) != repr(other):
             when = "observation of reset()" if t == 0 else f"step {t}"
             yield f"the {when} differs between two runs with the same seed and actions; chance must follow the seed."
             return
@@ -160,7 +165,7 @@ class _Run:
             return True, None
         observation, reward, terminated, truncated, info = answer
         yield from self._look("step()", observation)
-        self.seen[-1] = (*self.seen[-1], _number(reward))
+        self.seen[-1].append(_number(reward))
         if not np.isfinite(_number(reward)):
             yield f"the reward of step() must be a finite number; it was {reward!r}."
         for name, flag in (("terminated", terminated), ("truncated", truncated)):
@@ -182,9 +187,9 @@ class _Run:
         if words:
             yield f"the observation of {what} is outside the observation space: {words}."
         try:
-            self.seen.append(tuple(np.ravel(flattened(self.env.observation_space, observation))))
+            self.seen.append(np.ravel(flattened(self.env.observation_space, observation)).tolist())
         except Exception:  # then there is a finding already
-            self.seen.append(())
+            self.seen.append([])
 
     def _mask(self, what, info):
         """Yield what is wrong with what else is told, and return the mask of actions."""

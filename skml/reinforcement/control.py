@@ -21,8 +21,11 @@ class CartPole(Environment):
     Parameters
     ----------
     gravity : float, default=9.8
+        How strongly the pole is pulled down.
     cart_mass : float, default=1.0
+        Of the cart alone.
     pole_mass : float, default=0.1
+        Of the pole.
     pole_length : float, default=0.5
         Half of the pole's length.
     force : float, default=10.0
@@ -41,6 +44,7 @@ class CartPole(Environment):
     action_space : Discrete
         0 pushes to the left, 1 to the right.
     state : ndarray of shape (4,), float64
+        The observation's numbers as they are computed with.
 
     Raises
     ------
@@ -113,6 +117,7 @@ class MountainCar(Environment):
     force : float, default=0.001
         Of the engine.
     gravity : float, default=0.0025
+        How strongly the car is pulled down.
     goal_velocity : float, default=0.0
         The least speed on the hill.
     max_episode_steps : int or None, default=200
@@ -127,6 +132,7 @@ class MountainCar(Environment):
     action_space : Discrete
         0 drives to the left, 1 lets roll, 2 drives to the right.
     state : ndarray of shape (2,), float64
+        The observation's numbers as they are computed with.
 
     References
     ----------

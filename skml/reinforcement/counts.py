@@ -16,6 +16,8 @@ def read_gymnasium(P):
         for p, s2, r, ended in P[s][a]
         if p != 0
     ]
+    if not rows:
+        raise ValueError("P holds no outcome of any probability.")
     s, a, p, s2, r, ended = (np.array(column) for column in zip(*rows))
     if s2.min() < 0 or s2.max() >= n_states:
         raise ValueError(f"P leads to state {s2.min() if s2.min() < 0 else s2.max()}, outside 0 to {n_states - 1}.")

@@ -8,7 +8,7 @@ import numpy as np
 from skml._kernels import environments as kernels
 from skml.reinforcement.spaces import Discrete
 
-__all__ = ["Control", "Environment", "EnvironmentFailed", "Lockstep", "MDPEnvironment", "Table"]
+__all__ = ["Environment", "EnvironmentFailed"]
 
 ENTROPY = 2**63  # seeds are whole numbers below it
 
@@ -20,8 +20,13 @@ class EnvironmentFailed(RuntimeError):
     ----------
     message : str
         What it was doing.
-    original : Exception
+    original : Exception or None, default=None
         What it raised.
+
+    Attributes
+    ----------
+    original : Exception or None
+        The same.
 
     Examples
     --------
@@ -34,6 +39,15 @@ class EnvironmentFailed(RuntimeError):
     def __init__(self, message, original=None):
         super().__init__(message)
         self.original = original
+
+
+def called(env, name, *given, **named):
+    """Call a method of an environment; what it raises comes back as :class:`EnvironmentFailed`."""
+    try:
+        return getattr(env, name)(*given, **named)
+    except Exception as error:
+        inner = type(getattr(env, "unwrapped", env)).__name__
+        raise EnvironmentFailed(f"{inner}.{name} raised {type(error).__name__}: {error}", error) from error
 
 
 # ----------------------------------------------------------------------------------------------- dynamics
@@ -208,6 +222,13 @@ class Environment:
         What :meth:`render` returns: text, or an array of pixels.
     outcomes : object or None, default=None
         What a finite world's `P`, `mdp` and `initial_state_distrib` are made of.
+
+    Attributes
+    ----------
+    state : int or ndarray
+        Where one is; may be set.
+    last_action : int or None
+        The action of the last step.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}
@@ -283,14 +304,15 @@ class Environment:
             raise RuntimeError("The episode is over: call reset()." if self._phase == "over" else "Call reset() first.")
         if not self.action_space.contains(action):
             raise ValueError(f"{action!r} is no action of {self!r}: actions are 0 to {self.action_space.n - 1}.")
-        observation, reward, terminated, truncated, _ = self._lockstep.step([int(action)])
         self.last_action = int(action)
-        if terminated[0] or truncated[0]:
+        observation, reward, terminated, truncated, _ = self._lockstep.step(np.array([self.last_action]))
+        terminated, truncated = bool(terminated[0]), bool(truncated[0])
+        if terminated or truncated:
             self._phase = "over"
-        return self._seen(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), self._info()
+        return self._seen(observation), float(reward[0]), terminated, truncated, self._info()
 
     def _seen(self, observations):
-        return int(observations[0]) if self.dynamics.width is None else observations[0].copy()
+        return int(observations[0]) if self.dynamics.width is None else observations[0]
 
     def _info(self):
         mask = self._lockstep.mask

@@ -12,15 +12,13 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from skml._kernels import environments as kernels
-from skml.reinforcement.checking import takes_seed
-from skml.reinforcement.environments import checked_limit, checked_seed
+from skml.reinforcement.checking import is_vector, takes_seed
+from skml.reinforcement.environments import called, checked_limit, checked_seed
 from skml.reinforcement.spaces import Discrete, flat_space, flattened, unflattened
 from skml.reinforcement.vector import (
-    called,
     checked_number,
     copy_streams,
     is_own,
-    is_vector,
     playable,
     vectorize,
 )
@@ -417,7 +415,7 @@ def _rows(vector, observations):
 
 
 def rollout_table(worlds, act, n_episodes, max_episode_steps, seed):
-    """Return the steps of episodes as a table; parameters as for :func:`evaluate_policy`, the table as for `rollout`."""
+    """Return the steps of episodes as a table, as `rollout` does; parameters as for :func:`evaluate_policy`."""
     shares, first, moments, environment = _shared_out(worlds, n_episodes), 0, [], []
     for i, (world, share) in enumerate(zip(worlds, shares)):
         for moment in played(world, act, share, max_episode_steps, seed):

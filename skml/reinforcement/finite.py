@@ -1,4 +1,4 @@
-"""Finite worlds as flat arrays of outcomes: of these come the table that a kernel steps, a FiniteMDP, and Gymnasium's P."""
+"""Finite worlds as flat arrays of outcomes: of these come the table of the kernels, a FiniteMDP, and Gymnasium's P."""
 
 from dataclasses import dataclass
 

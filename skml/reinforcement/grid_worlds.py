@@ -61,18 +61,15 @@ class Rules:
 def grid_outcomes(letters, rules):
     """Return the :class:`Outcomes` of a map (R, C) of letters; cell (i, j) is state i C + j, walls ("#") as well."""
     flat, start = letters.ravel(), _start(letters)
-    reached = _reached(letters, rules.moves)  # (S, 4)
     straight, side = rules.chances
     turns = np.array([[(a - 1) % 4, a, (a + 1) % 4] if side else [a] for a in range(4)])  # (A, K)
-    s2 = reached[:, turns]  # (S, A, K)
-    entered = flat[s2]  # letters
-    rewards = np.full(entered.shape, float(rules.step_reward))
+    entered = _reached(letters, rules.moves)[:, turns]  # (S, A, K), cells
+    paid = np.full(flat.shape, float(rules.step_reward))
     for letter, reward in rules.rewards.items():
-        rewards[entered == letter] = reward
-    back = _among(entered, rules.returns)
-    if back.any():
-        s2 = np.where(back, _only(start), s2)
-    ends = _among(entered, rules.ends)
+        paid[flat == letter] = reward
+    back = _among(flat, rules.returns)
+    leads = np.where(back, _only(start), np.arange(flat.size)) if back.any() else np.arange(flat.size)
+    s2, rewards, ends = leads.astype(np.int32)[entered], paid[entered], _among(flat, rules.ends)[entered]
     chances, keep = np.broadcast_to([side, straight, side] if side else [straight], s2.shape), np.ones(s2.shape, bool)
     stuck = _among(flat, "#" + rules.ends * rules.stays)
     if stuck.any():  # one outcome in place of all
@@ -144,15 +141,15 @@ def _pixels_of(letters, state):
 class GridWorld(Environment):
     """A grid to walk in, drawn as text.
 
-    Actions are 0 left, 1 down, 2 right, 3 up. Who walks into a wall or over the edge stays. A state is a cell: that in row
-    i and column j of a map of C columns is number i C + j.
+    Actions are 0 left, 1 down, 2 right, 3 up. Who walks into a wall or over the edge stays. A state is a cell: that in
+    row i and column j of a map of C columns is number i C + j.
 
     Parameters
     ----------
     drawing : str or list of str
-        The map: ``S`` where episodes begin (one of several with the same probability), ``#`` walls, ``G`` goals and ``H``
-        holes, in which an episode is over, ``C`` cliffs, from which one is put back to the start; all other letters are
-        ground.
+        The map: ``S`` where episodes begin (one of several with the same probability), ``#`` walls, ``G`` goals and
+        ``H`` holes, in which an episode is over, ``C`` cliffs, from which one is put back to the start; all other
+        letters are ground.
     rewards : dict of str to float or None, default=None
         What entering each letter earns; None means ``{"G": 1.0, "C": -100.0}``.
     step_reward : float, default=0.0
@@ -196,6 +193,8 @@ class GridWorld(Environment):
     <BLANKLINE>
     """
 
+    moves = LEFT_DOWN_RIGHT_UP
+
     def __init__(
         self,
         drawing,
@@ -214,7 +213,7 @@ class GridWorld(Environment):
         paid = {"G": 1.0, "C": -100.0} if rewards is None else dict(rewards)
         if not np.isfinite([step_reward, *paid.values()]).all():
             raise ValueError(f"Rewards must be finite, got {paid} and {step_reward}.")
-        rules = Rules(LEFT_DOWN_RIGHT_UP, _chances(slip, "slip"), paid, step_reward, ends, returns, True)
+        rules = Rules(self.moves, _chances(slip, "slip"), paid, step_reward, ends, returns, True)
         outcomes = grid_outcomes(self.letters, rules)
         super().__init__(outcomes.table(), Discrete(self.letters.size), 4, max_episode_steps, render_mode, outcomes)
 
@@ -228,8 +227,8 @@ class GridWorld(Environment):
 class FrozenLake(Environment):
     """A frozen lake to cross, with holes in it, on ice that is slippery.
 
-    Dynamics, reward and end are those of Gymnasium's FrozenLake-v1. Actions are 0 left, 1 down, 2 right, 3 up. Reaching the
-    goal earns 1; an episode is over there, and in holes.
+    Dynamics, reward and end are those of Gymnasium's FrozenLake-v1. Actions are 0 left, 1 down, 2 right, 3 up. Reaching
+    the goal earns 1; an episode is over there, and in holes.
 
     Parameters
     ----------
@@ -239,13 +238,13 @@ class FrozenLake(Environment):
         A map of one's own in place of these: ``S`` start, ``F`` frozen, ``H`` hole, ``G`` goal.
     is_slippery : bool, default=True
         Whether one may go to either side of where one wants to go.
-    success_rate : float, default=1/3
+    success_rate : float, default=0.3333333333333333
         On slippery ice, the probability of going where one wants to.
     reward_schedule : tuple of three floats, default=(1, 0, 0)
         For reaching the goal, a hole, and ice.
     max_episode_steps : int or None, default="auto"
-        After so many steps an episode is cut off (`truncated`); None for no limit; "auto" is 200 for the map "8x8" and 100
-        for all others.
+        After so many steps an episode is cut off (`truncated`); None for no limit; "auto" is 200 for the map "8x8" and
+        100 for all others.
     render_mode : {"ansi", "rgb_array"}, default="ansi"
         What :meth:`render` returns: text with an ``@`` where one is, or a picture.
 
@@ -273,6 +272,8 @@ class FrozenLake(Environment):
     (15, 1.0, True)
     """
 
+    moves = LEFT_DOWN_RIGHT_UP
+
     def __init__(
         self,
         map_name="4x4",
@@ -292,7 +293,7 @@ class FrozenLake(Environment):
         _chances(success_rate, "success_rate")
         goal, hole, ice = (float(reward) for reward in reward_schedule)
         chances = (success_rate, (1.0 - success_rate) / 2.0) if is_slippery else (1.0, 0.0)
-        rules = Rules(LEFT_DOWN_RIGHT_UP, chances, {"G": goal, "H": hole}, ice, "GH", "", True)
+        rules = Rules(self.moves, chances, {"G": goal, "H": hole}, ice, "GH", "", True)
         outcomes = grid_outcomes(self.letters, rules)
         if max_episode_steps == "auto":
             max_episode_steps = 200 if desc is None and map_name == "8x8" else 100
@@ -350,8 +351,8 @@ def _is_crossed(letters):
 class CliffWalking(Environment):
     """A walk along a cliff, from one end to the other.
 
-    Dynamics, reward and end are those of Gymnasium's CliffWalking-v1. Actions are 0 up, 1 right, 2 down, 3 left. A step earns
-    -1, one over the cliff -100, and that puts one back to the start. The shortest way earns -13.
+    Dynamics, reward and end are those of Gymnasium's CliffWalking-v1. Actions are 0 up, 1 right, 2 down, 3 left. A step
+    earns -1, one over the cliff -100, and that puts one back to the start. The shortest way earns -13.
 
     Parameters
     ----------
@@ -373,7 +374,8 @@ class CliffWalking(Environment):
 
     References
     ----------
-    Sutton, R. S. & Barto, A. G. (2018). Reinforcement Learning: An Introduction, second edition, example 6.6. MIT Press.
+    Sutton, R. S. & Barto, A. G. (2018). Reinforcement Learning: An Introduction, second edition, example 6.6. MIT
+    Press.
 
     Examples
     --------
@@ -385,10 +387,12 @@ class CliffWalking(Environment):
     (36, -100.0, False)
     """
 
+    moves = UP_RIGHT_DOWN_LEFT
+
     def __init__(self, *, is_slippery=False, max_episode_steps=None, render_mode="ansi"):
         self.is_slippery, self.letters = is_slippery, letters_of(CLIFF)
         chances = (1 / 3, 1 / 3) if is_slippery else (1.0, 0.0)
-        outcomes = grid_outcomes(self.letters, Rules(UP_RIGHT_DOWN_LEFT, chances, {"C": -100}, -1, "G", "C", False))
+        outcomes = grid_outcomes(self.letters, Rules(self.moves, chances, {"C": -100}, -1, "G", "C", False))
         super().__init__(outcomes.table(), Discrete(self.letters.size), 4, max_episode_steps, render_mode, outcomes)
 
     def _text(self):

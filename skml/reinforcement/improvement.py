@@ -7,7 +7,7 @@ from scipy.sparse.linalg import splu
 
 from skml._kernels import blas_threads, breathe
 from skml.base import Step
-from skml.reinforcement.bellman import rounding, sweep
+from skml.reinforcement.bellman import policy_model, rounding, sweep
 from skml.reinforcement.sweeping import evaluated
 
 FEW = 512  # states whose linear system is solved dense
@@ -47,8 +47,9 @@ def solve(model, pairs):
     ValueError
         If the system is singular: with discount 1, a policy that never ends.
     """
-    P, r = _chain(model, pairs)
-    n = len(r)
+    indptr, indices, data, r = policy_model(model, pairs).table
+    has, n = pairs >= 0, len(r)
+    P = sp.csr_array((data, indices, indptr), shape=(n, model.n_states + 1))[:, np.append(has, False)]
     try:
         if n <= FEW:
             with blas_threads(1):
@@ -63,19 +64,9 @@ def solve(model, pairs):
             "A policy was reached under which some episodes never end, and with discount 1 the values of those "
             "states are infinite or undefined; take a discount below 1 or a finite horizon."
         )
-    return np.append(v, 0.0)
-
-
-def _chain(model, pairs):
-    """Return (P, r) of a policy: the rows of its pairs, empty where there is none."""
-    indptr, indices, data, rewards = model.table
-    n, has = model.n_states, pairs >= 0
-    chosen = pairs[has]
-    table = sp.csr_array((data, indices, indptr), shape=(len(rewards), n + 1))
-    which = sp.csr_array((np.ones(len(chosen)), (np.flatnonzero(has), chosen)), shape=(n, len(rewards)))
-    r = np.zeros(n)
-    r[has] = rewards[chosen]
-    return sp.csr_array(which @ table)[:, :n], r
+    values = np.zeros(model.n_states + 1)
+    values[:-1][has] = v
+    return values
 
 
 def sweep_solver(model, tol):

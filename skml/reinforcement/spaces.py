@@ -59,6 +59,8 @@ class Discrete:
         inside : bool
             False for whatever isn't a whole number.
         """
+        if type(x) is int:
+            return self.start <= x < self.start + self.n
         number = np.asarray(x)
         return number.shape == () and number.dtype.kind in "iu" and bool(self.start <= number < self.start + self.n)
 
@@ -179,7 +181,7 @@ class Box:
         The bounds, which belong to the space; infinite where there are none.
     shape : tuple or None, default=None
         Of an element; None takes that of the bounds.
-    dtype : dtype, default=numpy.float32
+    dtype : dtype, default=float32
         Of an element.
 
     Raises

@@ -19,9 +19,10 @@ OPEN = np.array([[mark == ":" for mark in row[1::2]] for row in TOWN])  # (5, 4)
 class Taxi(Environment):
     """A taxi that is to pick up a passenger at one of four places and to set them down at another.
 
-    Dynamics, reward and end are those of Gymnasium's Taxi-v4 (and, without rain, of Taxi-v3). Actions are 0 down, 1 up, 2
-    right, 3 left, 4 pick up, 5 set down. A step earns -1, picking up or setting down where that can't be -10, and setting
-    down at the destination 20, which is the end. The actions that change something stand in ``info["action_mask"]``.
+    Dynamics, reward and end are those of Gymnasium's Taxi-v4 (and, without rain, of Taxi-v3). Actions are 0 down, 1 up,
+    2 right, 3 left, 4 pick up, 5 set down. A step earns -1, picking up or setting down where that can't be -10, and
+    setting down at the destination 20, which is the end. The actions that change something stand in
+    ``info["action_mask"]``.
 
     Parameters
     ----------

@@ -21,13 +21,13 @@ import warnings
 import numpy as np
 
 from skml._kernels import environments as kernels
-from skml.reinforcement.checking import RESET, STEP, require_structure, takes_seed
+from skml.reinforcement.checking import RESET, STEP, is_vector, require_structure, takes_seed
 from skml.reinforcement.environments import (
     Control,
     Environment,
-    EnvironmentFailed,
     Lockstep,
     MDPEnvironment,
+    called,
     checked_limit,
     checked_seed,
 )
@@ -74,6 +74,7 @@ def vectorize(envs, n_envs=None, max_episode_steps=None):
     worlds = [playable(env) for env in _listed(envs)]
     limit = checked_limit(max_episode_steps)
     if len(worlds) == 1 and is_vector(worlds[0]):
+        require_structure(worlds[0])
         return GymnasiumVector(worlds[0], limit)
     for world in worlds:
         if is_vector(world):
@@ -97,11 +98,6 @@ def _listed(envs):
 def playable(env):
     """Return an environment that plays a FiniteMDP, and anything else as it is."""
     return MDPEnvironment(env) if hasattr(env, "outcomes") and hasattr(env, "transitions") else env
-
-
-def is_vector(env):
-    """Tell whether an object is a vector environment of Gymnasium's kind."""
-    return hasattr(env, "num_envs") and hasattr(env, "single_action_space")
 
 
 def is_own(env):
@@ -344,12 +340,3 @@ def _copy_of(world, is_first):
             f"{type(world).__name__} can't be copied ({type(error).__name__}: {error}); give n_envs=1, or a list of as "
             "many environments as there are to be copies."
         ) from error
-
-
-def called(env, name, *given, **named):
-    """Call a method of an environment; what it raises comes back as EnvironmentFailed."""
-    try:
-        return getattr(env, name)(*given, **named)
-    except Exception as error:
-        inner = type(getattr(env, "unwrapped", env)).__name__
-        raise EnvironmentFailed(f"{inner}.{name} raised {type(error).__name__}: {error}", error) from error

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from skml.reinforcement.environments import EnvironmentFailed
+from skml.reinforcement.checking_vectors import DISABLED, MODES, NEXT_STEP, RESET, STEP, mode_of
+from skml.reinforcement.environments import called
 from skml.reinforcement.spaces import Box, Discrete, flat_space
-
-NEXT_STEP, SAME_STEP, DISABLED = "NextStep", "SameStep", "Disabled"
 
 
 class GymnasiumVector:
@@ -29,21 +28,23 @@ class GymnasiumVector:
         self.env, self.n_envs = env, int(env.num_envs)
         self.raw_observations, self.raw_actions = env.single_observation_space, env.single_action_space
         self.observation_space, self.action_space = flat_space(self.raw_observations), flat_space(self.raw_actions)
-        self.mode = _mode(env)
+        self.mode = mode_of(env)
+        if self.mode not in MODES:
+            raise ValueError(f"{type(env).__name__} has the autoreset mode {self.mode!r}, which skml doesn't know.")
         self.over = np.zeros(self.n_envs, bool)  # where an episode ended in the last step
         self.live, self.action_mask = None, None
 
     def reset(self, seed, first=0):
         """Begin episodes; copies are seeded by the environment, from the seed and `first`."""
         from_stream = np.random.SeedSequence([seed, first]).generate_state(1)[0] >> 1
-        observation, info = _called(self.env, "reset", seed=int(from_stream))
+        observation, info = self._answer("reset", 2, RESET, seed=int(from_stream))
         self.over[:], self.live = False, None
         self.action_mask = self._mask(info)
         return self._rows(observation)
 
     def step(self, actions):
         """Take one step of all copies."""
-        answer = _called(self.env, "step", batched(self.raw_actions, np.asarray(actions)))
+        answer = self._answer("step", 5, STEP, batched(self.raw_actions, np.asarray(actions)))
         observation, reward, terminated, truncated, info = answer
         observation, reward = self._rows(observation), np.array(reward, np.float64)
         terminated = np.array(terminated, bool)
@@ -84,12 +85,19 @@ class GymnasiumVector:
 
     def _reset_some(self, last, info):
         """Begin new episodes where some have ended; return observations, and what the step led to."""
-        observation, info = _called(self.env, "reset", options={"reset_mask": self.over.copy()})
+        observation, info = self._answer("reset", 2, RESET, options={"reset_mask": self.over.copy()})
         mask = self._mask(info)
         if mask is not None:
             kept = np.ones_like(mask) if self.action_mask is None else self.action_mask
             self.action_mask = np.where(self.over[:, None], mask, kept)
         return self._rows(observation), last
+
+    def _answer(self, name, n, words, *given, **named):
+        """Return what a method of the environment answers, a tuple of n."""
+        answer = called(self.env, name, *given, **named)
+        if not isinstance(answer, tuple) or len(answer) != n:
+            raise ValueError(f"{type(self.env).__name__}: {words}; run check_env on it for all that is wrong.")
+        return answer
 
     def _rows(self, observation):
         rows = columns(self.raw_observations, observation, self.n_envs)
@@ -107,14 +115,6 @@ class GymnasiumVector:
         mask = np.array(mask, bool).reshape(self.n_envs, self.action_space.n)
         mask[~mask.any(axis=1)] = True  # copies about which nothing was told
         return mask
-
-
-def _mode(env):
-    mode = getattr(env, "metadata", {}).get("autoreset_mode", NEXT_STEP)
-    mode = getattr(mode, "value", mode)
-    if mode not in (NEXT_STEP, SAME_STEP, DISABLED):
-        raise ValueError(f"{type(env).__name__} has the autoreset mode {mode!r}, which skml doesn't know.")
-    return mode
 
 
 def _taken(space, final, i):
@@ -178,10 +178,3 @@ def _batched(space, rows):
         batch, rows = _batched(part, rows)
         made.append(batch)
     return (dict(zip(inner, made)) if hasattr(inner, "keys") else tuple(made)), rows
-
-
-def _called(env, name, *given, **named):
-    try:
-        return getattr(env, name)(*given, **named)
-    except Exception as error:
-        raise EnvironmentFailed(f"{type(env).__name__}.{name} raised {type(error).__name__}: {error}", error) from error

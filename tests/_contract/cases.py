@@ -130,6 +130,8 @@ VARIANTS = {
         {"n_components": 3, "whiten": True},
     ],
     "PolicyIteration": [{"evaluation": "sweeps"}, {"discretizer": FunctionTransformer(np.rint)}],
+    "QLearning": [{"discretizer": FunctionTransformer(np.rint)}],
+    "SARSA": [{"expected": True}],
     "ValueIteration": [
         {"algorithm": "prioritized"},
         {"algorithm": "gauss-seidel", "discretizer": FunctionTransformer(np.rint)},

@@ -184,7 +184,7 @@ def test_steps_are_drawn_from_the_table(name, seed):
         actions = generator.integers(0, env.action_space.n, n)
         if mask is not None:
             actions = np.where(mask[np.arange(n), actions], actions, mask.argmax(axis=1))
-        before, (states, reward, terminated, truncated, last) = states, vector.step(actions)
+        before, (states, reward, terminated, _, last) = states, vector.step(actions)
         for s, a, s2, r, over in zip(before, actions, last, reward, terminated):
             assert any((s2, r, over) == outcome[1:] for outcome in table[s][a] if outcome[0] > 0)
         _compare(table, before, actions, last)

@@ -1,15 +1,13 @@
-"""Pictures of networks: what is drawn is what the fit recorded and the layers hold; axes are the caller's or new."""
+"""Pictures of networks: what is drawn is what the layers hold; axes are the caller's or new."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from _contract.children import run
-from sklearn.datasets import load_digits, make_blobs
+from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from skml import PCA, AdaBoost, ConvAutoencoder, ConvClassifier, KMeansPP
+from skml import PCA, ConvAutoencoder, ConvClassifier
 from skml.vision import FeatureMapDisplay, FilterDisplay, HistoryDisplay
 from skml.vision.displays import mosaic
 
@@ -18,76 +16,6 @@ from skml.vision.displays import mosaic
 def closed_figures():
     yield
     plt.close("all")
-
-
-HISTORY = {
-    "loss": [3.0, 2.0, 1.0],
-    "validation_loss": [3.5, 2.5, 2.0],
-    "validation_score": [0.5, 0.6, 0.7],
-    "learning_rate": [0.1, 0.1, 0.1],
-}
-
-# --------------------------------------------------------------------------------------------- histories
-
-
-def test_a_history_has_a_panel_for_each_kind_of_figure():
-    display = HistoryDisplay(HISTORY, step_name="epoch").plot()
-    assert list(display.lines_) == ["loss", "validation_loss", "validation_score"]
-    assert [axis.get_ylabel() for axis in display.axes_] == ["loss", "score"]
-    assert [axis.get_xlabel() for axis in display.axes_] == ["epoch", "epoch"]
-    np.testing.assert_array_equal(display.lines_["validation_loss"].get_ydata(), HISTORY["validation_loss"])
-    np.testing.assert_array_equal(display.lines_["loss"].get_xdata(), [1, 2, 3])
-    assert [text.get_text() for text in display.axes_[0].get_legend().get_texts()] == ["loss", "validation_loss"]
-    assert display.axes_[1].get_legend() is None
-    assert all(axis.figure is display.figure_ for axis in display.axes_)
-
-
-def test_a_figure_that_began_late_ends_with_the_others():
-    display = HistoryDisplay({"loss": [3.0, 2.0, 1.0], "validation_loss": [5.0]}).plot()
-    np.testing.assert_array_equal(display.lines_["validation_loss"].get_xdata(), [3])
-
-
-def test_figures_are_chosen_and_axes_given():
-    _, ax = plt.subplots()
-    first = HistoryDisplay(HISTORY, name="a").plot(ax, figures="loss", color="k")
-    second = HistoryDisplay(HISTORY, name="b").plot(ax, figures=["loss"])
-    assert first.axes_[0] is second.axes_[0] is ax
-    assert first.lines_["loss"].get_color() == "k"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a: loss", "b: loss"]
-    figure, axes = plt.subplots(2)
-    display = HistoryDisplay(HISTORY).plot(axes)
-    assert display.figure_ is figure
-    assert list(display.axes_) == list(axes)
-    assert len(HistoryDisplay(HISTORY).plot(ax).lines_) == 3
-    assert list(HistoryDisplay({"learning_rate": [1.0]}).plot().lines_) == ["learning_rate"]
-
-
-@pytest.mark.parametrize(
-    "estimator",
-    [KMeansPP(3, n_init=1), AdaBoost(n_estimators=4), PCA(2, svd_solver="em")],
-    ids=lambda e: type(e).__name__,
-)
-def test_histories_of_any_estimator(estimator):
-    X, y = make_blobs(100, n_features=4, random_state=0)
-    display = HistoryDisplay.from_estimator(estimator.fit(X, y))
-    assert {name: list(line.get_ydata()) for name, line in display.lines_.items()} == estimator.history_
-    assert display.axes_[0].get_xlabel() == "step"
-
-
-def test_what_has_no_history_says_so():
-    X, y = make_blobs(60, n_features=4, random_state=0)
-    with pytest.raises(NotFittedError):
-        HistoryDisplay.from_estimator(KMeansPP())
-    pipe = make_pipeline(StandardScaler(), KMeansPP(3)).fit(X)
-    with pytest.raises(TypeError, match="needs history_, which Pipeline doesn't have.* give the fitted model inside"):
-        HistoryDisplay.from_estimator(pipe)
-    with pytest.raises(ValueError, match="recorded no steps"):
-        HistoryDisplay.from_estimator(PCA(2).fit(X))
-    boost = AdaBoost(n_estimators=3).fit(X, y)
-    with pytest.raises(ValueError, match="'loss' was not recorded; there are error, weight, training_error"):
-        HistoryDisplay.from_estimator(boost, figures=["loss"])
-    with pytest.raises(ValueError, match="3 kinds of figures to draw, and 2 axes"):
-        HistoryDisplay.from_estimator(boost, ax=plt.subplots(2)[1])
 
 
 # ---------------------------------------------------------------------------------------------- mosaics
@@ -201,9 +129,9 @@ WITHOUT_MATPLOTLIB = """
 import sys
 sys.modules["matplotlib"] = sys.modules["matplotlib.pyplot"] = None
 import numpy as np
-from skml.vision import FeatureMapDisplay, FilterDisplay, HistoryDisplay
+from skml.vision import FeatureMapDisplay, FilterDisplay
 images = np.zeros((1, 2, 2, 1))
-for display in (HistoryDisplay({"loss": [1.0]}), FilterDisplay(images), FeatureMapDisplay(images)):
+for display in (FilterDisplay(images), FeatureMapDisplay(images)):
     try:
         display.plot()
     except ImportError as error:
@@ -213,5 +141,5 @@ for display in (HistoryDisplay({"loss": [1.0]}), FilterDisplay(images), FeatureM
 
 def test_only_drawing_needs_matplotlib():
     said = run(["-c", WITHOUT_MATPLOTLIB]).strip().splitlines()
-    assert len(said) == 3
+    assert len(said) == 2
     assert all(line.endswith("needs matplotlib; install it with: pip install 'skml[plot]'") for line in said)

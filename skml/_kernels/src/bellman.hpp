@@ -61,17 +61,22 @@ inline double expectation(const Model& m, int64_t pair, const V& values, bool& b
 template <class V>
 inline Best backup(const Model& m, int64_t s, const V& values, bool& broken) {
     int64_t first = m.firsts[s], last = m.lasts[s];
-    Best best{-std::numeric_limits<double>::infinity(), -1};
     if (first < 0 || first > last || last > m.n_pairs) {
         broken = true;
         last = first;
     }
-    for (int64_t pair = first; pair < last; ++pair) {
-        double q = m.rewards[pair] + m.discount * expectation(m, pair, values, broken);
-        if (best.pair < 0 || q > best.value) best = {q, int32_t(pair)};
+    if (first == last) return {0.0, -1};
+    auto value = [&](int64_t pair) { return m.rewards[pair] + m.discount * expectation(m, pair, values, broken); };
+    double best = value(first);
+    int64_t taken = first;
+    for (int64_t pair = first + 1; pair < last; ++pair) {
+        // No branch: a wrong guess would throw away the reads ahead, which are what takes the time.
+        double q = value(pair);
+        int64_t better = -int64_t(q > best);
+        taken ^= (taken ^ pair) & better;
+        best = q > best ? q : best;
     }
-    if (best.pair < 0) best.value = 0.0;
-    return best;
+    return {best, int32_t(taken)};
 }
 
 struct Range {

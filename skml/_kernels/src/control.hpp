@@ -8,6 +8,12 @@
 #include <cmath>
 #include "streams.hpp"
 
+// A cart's fall magnifies rounding: without contraction to fused multiply-adds every x86-64 level plays the same episodes.
+#if defined(__FMA__) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+
 namespace skml_control {
 using skml_streams::Clock;
 using skml_streams::uniform;
@@ -92,3 +98,7 @@ static inline Outcome advance(int kind, const double* p, int64_t action, Clock& 
     return o;
 }
 }  // namespace skml_control
+
+#if defined(__FMA__) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
