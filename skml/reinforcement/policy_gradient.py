@@ -535,7 +535,7 @@ class AdvantageActorCritic(BaseAgent):
         The largest norm of a gradient.
     n_envs : int, default=8
         Copies of the environment that go in lockstep; of several environments at least one each.
-    max_steps : int, default=200_000
+    max_steps : int, default=400_000
         Steps of environments, in all.
     max_episode_steps : int or None, default=None
         After how many steps an episode is cut off; None leaves that to the environment.
@@ -657,7 +657,7 @@ class AdvantageActorCritic(BaseAgent):
         entropy_weight=0.0,
         gradient_clip=0.5,
         n_envs=8,
-        max_steps=200_000,
+        max_steps=400_000,
         max_episode_steps=None,
         normalize_observations=False,
         normalize_rewards=False,
