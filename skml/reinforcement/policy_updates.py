@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from skml import _kernels
-from skml.base import Step, warn_caller
+from skml.base import FitInterruptedWarning, Step, warn_caller
 from skml.reinforcement.environments import EnvironmentFailed
 from skml.reinforcement.policies import EVERYTHING
 from skml.reinforcement.policy_learning import Learner, rescale, scaled_rewards
@@ -40,7 +40,7 @@ def until_failure(steps, name):
         if done is None:
             raise
         warn_caller(
-            f"{name}.fit ended early: {error} What the last finished iteration had learnt is kept.", UserWarning
+            f"{name}.fit ended early, with the agent of the last finished iteration: {error}", FitInterruptedWarning
         )
         yield replace(done, metrics={}, last=True)
 

@@ -24,6 +24,7 @@ from skml.reinforcement import (
     vectorize,
 )
 from skml.reinforcement.policies import Actor, Mlp, Softmax, spaces_encoder
+from skml.reinforcement.policy_fitting import _against_noise
 from skml.reinforcement.policy_learning import Learner, Plan, begin
 from skml.reinforcement.policy_updates import _episode_gradient, record_episodes, returns_and_baselines
 from skml.reinforcement.recording import Recorder
@@ -323,7 +324,8 @@ def test_several_environments_at_once():
 @each_agent
 def test_an_environment_that_raises_leaves_what_was_learnt(cls):
     agent = cls(n_envs=2, max_steps=20_000, random_state=0, hidden_layer_sizes=(4,))
-    with pytest.warns(UserWarning, match="ended early: Line.step raised ZeroDivisionError: no more"):
+    words = "last finished iteration: Line.step raised ZeroDivisionError: no more"
+    with pytest.warns(FitInterruptedWarning, match=words):
         agent.fit(Line(raises_after=1200))
     assert 0 < agent.n_steps_ <= 2400
     assert len(agent.history_["entropy"]) == agent.n_iter_ > 0
@@ -341,6 +343,14 @@ def test_cancellation_is_named():
     agent = AdvantageActorCritic(max_steps=40_000, hidden_layer_sizes=(), max_episode_steps=20, random_state=0)
     with pytest.warns(ConvergenceWarning, match="cancellation"):
         agent.fit(FiniteMDP(moves, pays, 0.9, start=0))
+
+
+@pytest.mark.parametrize("agent", [Reinforce(), Reinforce(baseline=None), ActorCritic(), AdvantageActorCritic()])
+def test_the_cure_of_cancellation_is_one_that_the_agent_has(agent):
+    words = _against_noise(agent)
+    named = {name for name in ("n_envs", "n_steps", "baseline", "discount", "gae_lambda") if name in words}
+    assert {"n_envs", "discount"} <= named <= set(agent.get_params())
+    assert ("baseline" in named) == (agent.get_params().get("baseline", "value") != "value")
 
 
 def test_a_policy_at_the_boundary_is_named():
@@ -365,7 +375,7 @@ def test_parameters_are_checked():
             Reinforce(**params).fit(CartPole())
     with pytest.raises(ValueError, match="baseline"):
         Reinforce(baseline="median").fit(CartPole())
-    with pytest.raises(ValueError, match="belong to a log"):
+    with pytest.raises(ValueError, match="belongs to a log"):
         Reinforce().fit(CartPole(), reward=[1.0])
 
 
