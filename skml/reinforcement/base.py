@@ -12,6 +12,7 @@ from skml.base import fitting, validate_weights, validate_X
 from skml.reinforcement.evaluation import evaluate_policy, record_frames, rollout_table
 from skml.reinforcement.logged import LogColumns, episode_log, imitation_log
 from skml.reinforcement.ope import estimate_return
+from skml.reinforcement.spaces import Discrete, MultiDiscrete
 from skml.reinforcement.worlds import number_of_features, spaces_of, validate_observations, worlds_of
 
 EPISODES = 100  # that an evaluation plays unless told
@@ -78,7 +79,8 @@ class BaseAgent(
     def _fit_worlds(self, worlds, y, sample_weight, columns):
         given = {"y": y, "sample_weight": sample_weight}
         if given := [*(name for name, value in given.items() if value is not None), *columns.given()]:
-            raise ValueError(f"{', '.join(given)} belong to a log; X is an environment, which answers itself.")
+            belong = "belong" if len(given) > 1 else "belongs"
+            raise ValueError(f"{', '.join(given)} {belong} to a log; X is an environment, which answers itself.")
         self._enter(*spaces_of(worlds))
         self._learn_worlds(worlds)
         return self
@@ -379,8 +381,14 @@ class BaseAgent(
         n = number_of_features(observation_space)
         if n != self.n_features_in_:
             raise ValueError(f"Observations of X have {n} features; {type(self).__name__} knows {self.n_features_in_}.")
+        self._require_same_numbers(observation_space)
         self._require_same_actions(action_space)
         return worlds
+
+    def _require_same_numbers(self, observation_space):
+        mine = self.observation_space_
+        if isinstance(mine, (Discrete, MultiDiscrete)) and mine != observation_space:
+            raise ValueError(f"Observations of X are in {observation_space}; the agent has learnt from {mine}.")
 
     def _require_same_actions(self, action_space):
         mine = self.action_space_

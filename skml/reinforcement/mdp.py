@@ -268,8 +268,10 @@ class FiniteMDP:
         Raises
         ------
         ValueError
-            If the environment has no such table, or a broken one.
+            If the environment has no such table, or a broken one, or is a class of environments.
         """
+        if isinstance(env, type):
+            raise ValueError(f"env is the class {env.__name__}; give an environment of it, {env.__name__}(...).")
         inner = getattr(env, "unwrapped", env)
         P = getattr(inner, "P", None)
         if not hasattr(P, "__getitem__") or not len(P):

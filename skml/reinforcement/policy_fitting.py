@@ -180,13 +180,24 @@ def warn_of_failure(agent):
     elif snr < 2:
         cause = (
             f"cancellation: the terms of the gradient cancel each other (its signal-to-noise ratio is {snr:.2g}, mere "
-            "noise gives 1): raise n_envs or n_steps, take baseline='value' or a lower discount or gae_lambda, or an "
-            "environment whose rewards are less rare"
+            f"noise gives 1): {_against_noise(agent)}"
         )
     else:
         return
     name = type(agent).__name__
     warn_caller(f"{name} ended with returns no higher than at its start; {cause}.", ConvergenceWarning)
+
+
+def _against_noise(agent):
+    """Return what an agent's own parameters offer against noise in its gradient."""
+    has = agent.get_params()
+    more = [name for name in ("n_envs", "n_steps") if name in has]
+    less = [name for name in ("discount", "gae_lambda") if name in has]
+    baseline = "baseline='value' or " if has.get("baseline", "value") != "value" else ""
+    return (
+        f"raise {' or '.join(more)}, take {baseline}a lower {' or '.join(less)}, or an environment whose rewards are "
+        "less rare"
+    )
 
 
 def _known_mean(values):

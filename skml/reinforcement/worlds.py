@@ -41,16 +41,18 @@ def worlds_of(X):
     Raises
     ------
     ValueError
-        If X is an empty list, a class of environments, or holds something else besides.
+        If X is an empty list, a class of environments, the name of one, or holds something else besides.
     """
     if is_world(X):
         if inspect.isclass(X):
             raise ValueError(f"X is the class {X.__name__}; give an environment of it, {X.__name__}(...).")
         return [X]
+    if isinstance(X, str):
+        raise ValueError(f"X is the text {X!r}; give the environment itself, as from gymnasium.make({X!r}).")
     if isinstance(X, (list, tuple)) and len(X) == 0:
         raise ValueError("X is empty; there is no environment to act in, nor a step to learn from.")
-    listed = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
-    if not listed or not any(map(is_world, X)):
+    column = getattr(getattr(X, "dtype", None), "kind", "") == "O" and X.ndim == 1  # of NumPy or pandas
+    if not (column or isinstance(X, (list, tuple))) or not any(map(is_world, X)):
         return None
     if others := [thing for thing in X if not is_world(thing)]:
         raise ValueError(f"X holds environments and also {others[0]!r}, which has no reset and step.")

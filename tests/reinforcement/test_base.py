@@ -1,6 +1,7 @@
 """The doors of agents: environments or logs come in, observations and actions are what they were in fit."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 
@@ -96,6 +97,7 @@ def test_lists_of_environments_are_environments():
     one, other = Still(Discrete(2), Discrete(2)), Still(Discrete(2), Discrete(2))
     assert worlds_of([one, other]) == [one, other]
     assert worlds_of(np.array([one, other], dtype=object)) == [one, other]
+    assert worlds_of(pd.Series([one, other])) == [one, other]
     assert worlds_of([[1.0, 2.0]]) is None
     assert worlds_of(np.zeros((0, 3))) is None
 
@@ -105,6 +107,7 @@ def test_lists_of_environments_are_environments():
     [
         ([], "X is empty"),
         (Still, "X is the class Still"),
+        ("CartPole-v1", r"X is the text 'CartPole-v1'; give the environment"),
         ([Still(Discrete(2), Discrete(2)), 3], "also 3"),
         (
             [Still(Discrete(2), Discrete(2)), Still(Discrete(3), Discrete(2))],
@@ -122,8 +125,18 @@ def test_what_is_no_environment_is_refused(X, words):
 
 @pytest.mark.parametrize("name", ["y", "reward", "episode", "terminated", "sample_weight"])
 def test_an_environment_needs_no_log(name):
-    with pytest.raises(ValueError, match=f"{name} belong to a log"):
+    with pytest.raises(ValueError, match=f"{name} belongs to a log"):
         Majority().fit(Still(Discrete(2), Discrete(2)), **{name: [1]})
+
+
+@pytest.mark.parametrize("cls", [QLearning, Reinforce, ValueIteration, Majority])
+def test_an_agent_of_numbered_states_plays_among_those_only(cls):
+    here, elsewhere = Bandit([0.1, 0.9]), FiniteMDP(np.full((2, 5, 5), 0.2), np.ones((5, 2)), terminal=[4])
+    agent = cls().set_params(**{"max_steps": 50} if "max_steps" in cls().get_params() else {}).fit(here)
+    for use in (agent.score, agent.evaluate, agent.rollout):
+        with pytest.raises(ValueError, match=r"X are in Discrete\(5\); the agent has learnt from Discrete\(2\)"):
+            use(elsewhere)
+    assert 0 <= agent.score(here) <= 1
 
 
 def test_a_failed_fit_changes_nothing(rng):

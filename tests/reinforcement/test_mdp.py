@@ -282,6 +282,7 @@ def test_a_table_with_flags_of_outcomes_keeps_what_they_say():
         (Shown({0: {0: [(0.9, 0, 1.0, False)]}}), "state 0, action 0 sum to 0.9"),
         (Shown({0: {0: [(1.0, 0, np.nan, False)]}}), "rewards of state 0, action 0: nan"),
         (Shown({0: {}}), "P holds no outcome"),
+        (Shown, "env is the class Shown"),
     ],
 )
 def test_a_broken_table_is_refused(env, message):

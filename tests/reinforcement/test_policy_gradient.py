@@ -25,6 +25,7 @@ from skml.reinforcement import (
     vectorize,
 )
 from skml.reinforcement.policies import Actor, Gaussian, Mlp, Softmax, spaces_encoder
+from skml.reinforcement.policy_fitting import _against_noise
 from skml.reinforcement.policy_learning import Learner, Plan, begin
 from skml.reinforcement.policy_updates import (
     _advantage_update,
@@ -349,6 +350,14 @@ def test_cancellation_is_named():
         agent.fit(FiniteMDP(moves, pays, 0.9, start=0))
 
 
+@pytest.mark.parametrize("agent", [Reinforce(), Reinforce(baseline=None), ActorCritic(), AdvantageActorCritic()])
+def test_the_cure_of_cancellation_is_one_that_the_agent_has(agent):
+    words = _against_noise(agent)
+    named = {name for name in ("n_envs", "n_steps", "baseline", "discount", "gae_lambda") if name in words}
+    assert {"n_envs", "discount"} <= named <= set(agent.get_params())
+    assert ("baseline" in named) == (agent.get_params().get("baseline", "value") != "value")
+
+
 def test_a_policy_at_the_boundary_is_named():
     agent = AdvantageActorCritic(max_steps=40_000, learning_rate_init=30.0, learning_rate="constant", random_state=0)
     with pytest.warns(ConvergenceWarning, match="stuck at the boundary"):
@@ -434,7 +443,7 @@ def test_parameters_are_checked():
             Reinforce(**params).fit(CartPole())
     with pytest.raises(ValueError, match="baseline"):
         Reinforce(baseline="median").fit(CartPole())
-    with pytest.raises(ValueError, match="belong to a log"):
+    with pytest.raises(ValueError, match="belongs to a log"):
         Reinforce().fit(CartPole(), reward=[1.0])
 
 
