@@ -123,7 +123,7 @@ class FewShotClassifier(BaseDocumentClassifier):
         What was given, or trained here. One that was trained for rows of numbers reads tokens.
     n_features_in_ : int
         Columns of X, if its rows were numbers.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of columns, if X had names that are all strings.
     prompter_ : Prompter
         What makes prompts of tokens.

@@ -92,7 +92,7 @@ class RNNLanguageModel(BaseLanguageModel):
         told right) with `early_stopping`.
     n_features_in_ : int
         Columns of X, if its rows were numbers.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of columns, if X had names that are all strings.
     n_iter_ : int
         Epochs begun.

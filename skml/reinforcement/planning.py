@@ -47,7 +47,7 @@ class ValueIteration(BaseAgent):
     n_evaluations : int, default=100
         The most sweeps over a policy before the next sweep over all actions, with algorithm="modified".
     tol : float, default=1e-8
-        The largest Bellman residual, |T v - v|, at the end. Values are then off by at most
+        The largest Bellman residual, ``|T v - v|``, at the end. Values are then off by at most
         ``tol * discount / (1 - discount)``; ``value_upper_ - value_lower_`` tells.
     max_iter : int, default=100_000
         The most iterations.
@@ -82,7 +82,7 @@ class ValueIteration(BaseAgent):
         "residual" after each iteration.
     n_features_in_ : int
         Numbers in an observation.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of columns of a log, if it has such.
 
     See Also
@@ -220,7 +220,7 @@ class PolicyIteration(BaseAgent):
         "residual", the Bellman residual of each policy's values; "n_changed", the states in which the next one differs.
     n_features_in_ : int
         Numbers in an observation.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of columns of a log, if it has such.
 
     Raises

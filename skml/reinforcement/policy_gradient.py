@@ -153,7 +153,7 @@ class Reinforce(BaseAgent):
     n_envs : int, default=16
         Copies of the environment that go in lockstep; of several environments at least one each.
     max_steps : int, default=200_000
-        Steps of environments, in all.
+        Steps of environments, in all; the last update is finished, which may take more.
     max_episode_steps : int or None, default=None
         After how many steps an episode is cut off; None leaves that to the environment.
     normalize_observations : bool, default=False
@@ -218,7 +218,7 @@ class Reinforce(BaseAgent):
     **Actions** that are floats (a Box) are drawn from normal distributions around what the network says, whose
     deviations are learnt as well; `predict` returns the means.
 
-    **What goes wrong** shows in ``history_``. "gradient_snr" is |g|^2 / (s^2 / n) of the mean g of n gradients (of
+    **What goes wrong** shows in ``history_``. "gradient_snr" is ``|g|^2 / (s^2 / n)`` of the mean g of n gradients (of
     episodes) whose numbers have variances that add up to s^2: mere noise gives 1. Where returns have not risen, a
     ConvergenceWarning names what the matter was, cancellation or a policy stuck at the boundary of the simplex, and
     what helps.
@@ -344,7 +344,7 @@ class ActorCritic(BaseAgent):
     n_envs : int, default=16
         Copies of the environment that go in lockstep; of several environments at least one each.
     max_steps : int, default=200_000
-        Steps of environments, in all.
+        Steps of environments, in all; the last update is finished, which may take more.
     max_episode_steps : int or None, default=None
         After how many steps an episode is cut off; None leaves that to the environment.
     normalize_observations : bool, default=False
@@ -406,7 +406,7 @@ class ActorCritic(BaseAgent):
     **Actions** that are floats (a Box) are drawn from normal distributions around what the network says, whose
     deviations are learnt as well; `predict` returns the means.
 
-    **What goes wrong** shows in ``history_``. "gradient_snr" is |g|^2 / (s^2 / n) of the mean g of n gradients (of
+    **What goes wrong** shows in ``history_``. "gradient_snr" is ``|g|^2 / (s^2 / n)`` of the mean g of n gradients (of
     updates) whose numbers have variances that add up to s^2: mere noise gives 1. Where returns have not risen, a
     ConvergenceWarning names what the matter was, cancellation or a policy stuck at the boundary of the simplex, and
     what helps.
@@ -536,7 +536,7 @@ class AdvantageActorCritic(BaseAgent):
     n_envs : int, default=8
         Copies of the environment that go in lockstep; of several environments at least one each.
     max_steps : int, default=400_000
-        Steps of environments, in all.
+        Steps of environments, in all; the last update is finished, which may take more.
     max_episode_steps : int or None, default=None
         After how many steps an episode is cut off; None leaves that to the environment.
     normalize_observations : bool, default=False
@@ -601,7 +601,7 @@ class AdvantageActorCritic(BaseAgent):
     **Actions** that are floats (a Box) are drawn from normal distributions around what the network says, whose
     deviations are learnt as well; `predict` returns the means.
 
-    **What goes wrong** shows in ``history_``. "gradient_snr" is |g|^2 / (s^2 / n) of the mean g of n gradients (of
+    **What goes wrong** shows in ``history_``. "gradient_snr" is ``|g|^2 / (s^2 / n)`` of the mean g of n gradients (of
     updates) whose numbers have variances that add up to s^2: mere noise gives 1. Where returns have not risen, a
     ConvergenceWarning names what the matter was, cancellation or a policy stuck at the boundary of the simplex, and
     what helps.

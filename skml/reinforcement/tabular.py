@@ -118,7 +118,7 @@ class QLearning(BaseAgent):
         Of the environments; None after a log.
     n_features_in_ : int
         Numbers of an observation.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features of a log, where X had names that are all strings.
 
     See Also
@@ -339,7 +339,7 @@ class SARSA(BaseAgent):
         Of the environments; None after a log.
     n_features_in_ : int
         Numbers of an observation.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features of a log, where X had names that are all strings.
 
     See Also
