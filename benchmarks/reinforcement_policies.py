@@ -1,8 +1,8 @@
 """Policy gradients on CartPole-v1: environment steps per second beside Stable-Baselines3, and how many seeds solve it.
 
-Both play 8 copies, with 5 steps between updates and two networks of 64 x 64 (tanh) for policy and values, on one thread;
-what is compared is processor time, which others' load disturbs little. Needs stable_baselines3 and gymnasium. Ratios above 1
-are in our favour. ``solve`` as an argument fits ten seeds of each agent with its defaults instead.
+Both play 8 copies, with 5 steps between updates and two networks of 64 x 64 (tanh) for policy and values, on one
+thread; what is compared is processor time, which others' load disturbs little. Needs stable_baselines3 and gymnasium.
+Ratios above 1 are in our favour. ``solve`` as an argument fits ten seeds of each agent with its defaults instead.
 """
 
 import sys
@@ -41,11 +41,9 @@ def speeds():
     """Print steps per second of processor time."""
     torch.set_num_threads(1)
     theirs = their_run(THEIRS)
-    worlds = {
-        "our CartPole": CartPole(),
-        "Gymnasium's vectorised CartPole": gymnasium.make_vec("CartPole-v1", 8, vectorization_mode="vector_entry_point"),
-        "Gymnasium's CartPole, 8 in turn": gymnasium.make_vec("CartPole-v1", 8, vectorization_mode="sync"),
-    }
+    modes = {"Gymnasium's vectorised CartPole": "vector_entry_point", "Gymnasium's CartPole, 8 in turn": "sync"}
+    worlds = {name: gymnasium.make_vec("CartPole-v1", 8, vectorization_mode=mode) for name, mode in modes.items()}
+    worlds = {"our CartPole": CartPole(), **worlds}
     row("steps per second (A2C)", "skml", "SB3", "ratio", widths=(34, 12, 12, 9))
     for name, env in worlds.items():
         ours, peer, ratio = compare(our_run(env, OURS), theirs, clock=time.process_time)

@@ -169,7 +169,7 @@ def warn_of_failure(agent):
     returns = np.array(history["mean_return"])
     returns = returns[np.isfinite(returns)]
     quarter = len(returns) // 4
-    if quarter < 2 or _rose(returns[:quarter], returns[-quarter:]):
+    if quarter < 2 or _rose(returns[: min(quarter, 4)], returns[-quarter:]):  # learning may be over soon
         return
     snr, boundary = (_known_mean(history[name][-quarter:]) for name in ("gradient_snr", "boundary_distance"))
     if n_actions and boundary < 0.02 / n_actions:
@@ -198,7 +198,7 @@ def _known_mean(values):
 
 def _rose(first, last):
     """Tell whether returns rose by more than two standard errors."""
-    return last.mean() - first.mean() > 2 * np.sqrt((first.var() + last.var()) / len(first))
+    return last.mean() - first.mean() > 2 * np.sqrt(first.var() / len(first) + last.var() / len(last))
 
 
 # ----------------------------------------------------------------------------------------------------- logs
