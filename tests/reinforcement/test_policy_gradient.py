@@ -81,8 +81,8 @@ def corridor():
     ],
 )
 def test_a_pole_is_balanced(cls, params, good):
-    # what is random here is the agent's alone, so this is the same in every run on a kind of processor; other seeds score
-    # 130 and more (an ActorCritic 57), and a random policy 22
+    # what is random here is the agent's alone, so this is the same in every run on a kind of processor; other seeds
+    # score 130 and more (an ActorCritic 57), and a random policy 22
     agent = cls(max_steps=60_000, random_state=0, **params).fit(CartPole())
     assert agent.score(CartPole(), n_episodes=30) > good
     assert agent.n_steps_ >= 60_000
