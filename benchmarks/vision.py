@@ -211,10 +211,13 @@ def mnist():
     """Print accuracy on held-out images and the time of a fit."""
     found = real_data("mnist_train.npz")
     X, y = found["X"], found["y"]
+    one_cycle = {"learning_rate": "one_cycle", "learning_rate_init": 5e-3}
+    large = {"filters": (32, 64, 128), "normalization": "batch", "dropout": 0.3, "augment": "shift"}
     settings = {
         "defaults": {},
-        "one_cycle, 8 epochs": {"learning_rate": "one_cycle", "learning_rate_init": 5e-3, "max_iter": 8},
-        "one_cycle, 2 epochs": {"learning_rate": "one_cycle", "learning_rate_init": 5e-3, "max_iter": 2},
+        "one_cycle, 8 epochs": one_cycle | {"max_iter": 8},
+        "one_cycle, 2 epochs": one_cycle | {"max_iter": 2},
+        "large, 10 epochs": one_cycle | large | {"max_iter": 10},
     }
     for name, params in settings.items():
         score(f"MNIST {name}", ConvClassifier(**params, random_state=0, n_jobs=THREADS), X, y)
