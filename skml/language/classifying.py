@@ -74,44 +74,6 @@ def codes_of(y, weights, n, name):
     return labels.classes, labels.y
 
 
-def class_weights(asked, classes, codes, weights):
-    """Return what the weights of each class's documents are multiplied with.
-
-    Parameters
-    ----------
-    asked : dict, "balanced" or None
-        By class; classes that a dict doesn't name keep their weights.
-    classes : ndarray of shape (n_classes,)
-        Ascending.
-    codes : ndarray of shape (n,), int
-        Classes of documents.
-    weights : ndarray of shape (n,)
-        Their weights.
-
-    Returns
-    -------
-    factors : ndarray of shape (n_classes,), float64
-        By class.
-
-    Raises
-    ------
-    ValueError
-        If a dict names no class, or a weight is no number above 0.
-    """
-    if asked is None:
-        return np.ones(len(classes))
-    if asked == "balanced":
-        sums = np.bincount(codes, weights, len(classes))
-        return sums.sum() / (len(classes) * sums)
-    known = classes.tolist()
-    if unknown := [label for label in asked if label not in known]:
-        raise ValueError(f"class_weight names {unknown[0]!r}, none of the classes {known}.")
-    factors = np.array([asked.get(label, 1) for label in known], dtype=np.float64)
-    if not (np.isfinite(factors) & (factors > 0)).all():
-        raise ValueError(f"class_weight must hold numbers above 0, got {asked!r}.")
-    return factors
-
-
 class BaseDocumentClassifier(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     """The shell of classifiers that are given a language model.
 

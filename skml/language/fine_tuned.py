@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
 from skml import _kernels
+from skml._labels import Labels, class_weighted, weights_of_classes
 from skml._sklearn import Interval, StrOptions
 from skml.base import fit_task, fitting, require_memory, run_steps
 from skml.language.base import POSITIVE, TRAINING_CONSTRAINTS, WORTH, BaseLanguageModel
@@ -22,7 +23,7 @@ from skml.language.classification_head import (
     head_optimizer,
     pooled_samples,
 )
-from skml.language.classifying import BaseDocumentClassifier, class_weights, is_fitted
+from skml.language.classifying import BaseDocumentClassifier, is_fitted
 from skml.language.documents import distinct_documents
 from skml.language.fine_tuning import LAYERS
 from skml.language.rnn import RNNLanguageModel
@@ -225,11 +226,12 @@ class FineTunedClassifier(BaseDocumentClassifier):
         """
         rows, classes, codes, weights = self._validated(X, y, sample_weight)
         index, merged = distinct_documents(rows, weights, codes)
-        factors = class_weights(self.class_weight, classes, codes[index], merged)
+        labels = Labels(classes, codes[index], multilabel=False)
+        of_class = weights_of_classes(self.class_weight, labels, merged)
         seen = {"X": rows.values if rows.kind == "texts" else X, "y": y, "sample_weight": weights}
         with fit_task(self, **seen, max_subtasks=self.max_iter) as context:
             model = self._model(rows.take(index), merged)
-            tuning = self._tuning(model, rows.take(index), codes[index], merged * factors[codes[index]])
+            tuning = self._tuning(model, rows.take(index), labels.y, class_weighted(of_class, labels.y, merged))
             attributes = functools.partial(self._attributes, tuning, classes)
             with _kernels.blas_threads(1):
                 steps = training_steps(tuning.job, tuning.start)

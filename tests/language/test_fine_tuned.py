@@ -143,6 +143,8 @@ def test_class_weights_are_weights_of_documents(language_model):
         for one in (factors, "balanced")
     )
     np.testing.assert_allclose(given.predict_proba(TEXTS), balanced.predict_proba(TEXTS), rtol=1e-9)
+    given = FineTunedClassifier(language_model, class_weight={"x": 0.0}, **settings).fit(TEXTS, y)
+    assert set(given.predict(TEXTS)) == {"y"}
 
 
 def test_one_document_is_as_many(language_model):
@@ -228,7 +230,7 @@ def test_documents_that_are_none_are_refused(X, error, message):
 def test_classes_and_weights_of_classes_that_are_none_are_refused():
     with pytest.raises(ValueError, match="one class, 'x'"):
         FineTunedClassifier().fit(TEXTS, ["x"] * 8)
-    for bad in ({"z": 1.0}, {"x": 0.0}, {"x": np.nan}, {"x": -1.0}):
+    for bad in ({"z": 1.0}, {"x": 0.0, "y": 0.0}, {"x": np.nan}, {"x": -1.0}):
         with pytest.raises(ValueError, match="class_weight"):
             FineTunedClassifier(class_weight=bad).fit(TEXTS, CLASSES)
 
