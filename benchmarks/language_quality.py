@@ -23,7 +23,7 @@ MODELS = {
     "longer": TransformerLanguageModel(
         context_length=128,
         batch_size=32,
-        max_steps=9000,
+        max_steps=4000,
         position="rotary",
         dropout=0.1,
         stride=32,

@@ -267,10 +267,10 @@ def product_back(dy, w, out, mode, *, add=None):
     return out
 
 
-def product_gradients(x, dy, g, sums, mode):
-    """Write the gradients at the parameters of a linear layer; `sums` is scratch."""
+def product_gradients(x, dy, g, mode):
+    """Write the gradients at the parameters of a linear layer."""
     bias = g.get("bias", NONE[dy.dtype])
-    _kernels.dense.gradients(as_rows(x), as_rows(dy), g["weight"], bias, sums, mode.n_threads)
+    _kernels.dense.gradients(as_rows(x), as_rows(dy), g["weight"], bias, mode.n_threads)
 
 
 def linear_specs(name, n_in, n_out, std):
@@ -338,7 +338,7 @@ class CausalSelfAttention(Layer):
         space = Space(**{name: np.empty(shape, dtype=dtype) for name, shape in kept.items()})
         for name, (pooled, n) in shared.items():
             setattr(space, name, pool.room(pooled, (B, T, n), dtype))
-        space.first, space.sums = pool.first(B, T), pool.room("sums", (3, 3 * C * C), dtype)
+        space.first = pool.first(B, T)
         space.angles = rotary_angles(T, C // H, dtype) if self.position == "rotary" else None
         return space
 
@@ -367,11 +367,11 @@ class CausalSelfAttention(Layer):
     def _back(self, dy, p, g, space, mode, out, add=None):
         """Write the gradient at the input, plus what is to be added, to `out` unless that is None."""
         b = len(dy)
-        product_gradients(space.a[:b], dy, g["c_proj"], space.sums, mode)
+        product_gradients(space.a[:b], dy, g["c_proj"], mode)
         da = product_back(dy, p["c_proj"]["weight"], space.da[:b], mode)
         of = space.qkv[:b], space.a[:b], space.lse[:b], space.first[:b], self.n_heads, space.angles
         dqkv = attention_backward(da, *of, out=space.dqkv[:b], n_threads=mode.n_threads)
-        product_gradients(space.x, dqkv, g["c_attn"], space.sums, mode)
+        product_gradients(space.x, dqkv, g["c_attn"], mode)
         return None if out is None else product_back(dqkv, p["c_attn"]["weight"], out, mode, add=add)
 
     def cost(self, shape):

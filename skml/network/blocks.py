@@ -86,7 +86,6 @@ class FeedForward(Layer):
         tall = (B, *shape[:-1], self._middle(shape[-1]))
         space = Space(z=np.empty(tall, dtype=dtype), dx=pool.room("dx", (B, *shape), dtype))
         space.h, space.dh = pool.room("middle", tall, dtype), pool.room("wide", tall, dtype)
-        space.sums = pool.room("sums", (3, shape[-1] * tall[-1]), dtype)
         return space
 
     def workspace(self, shape, B, dtype):
@@ -116,8 +115,8 @@ class FeedForward(Layer):
         # the middle is not kept but computed once more, along with the slope
         given = dy, p["c_proj"]["weight"], z, dz, h
         _kernels.dense.through_gelu(*map(as_rows, given), self.by_tanh, mode.n_threads)
-        product_gradients(h, dy, g["c_proj"], space.sums, mode)
-        product_gradients(space.x, dz, g["c_fc"], space.sums, mode)
+        product_gradients(h, dy, g["c_proj"], mode)
+        product_gradients(space.x, dz, g["c_fc"], mode)
         return None if out is None else product_back(dz, p["c_fc"]["weight"], out, mode, add=add)
 
     def cost(self, shape):
@@ -522,7 +521,7 @@ class Transformer(Layer):
     def _through_head(self, dz, p, g, space, mode):
         b, none = len(dz), NO_ROWS[dz.dtype]
         hidden = space.last if self.norm is None else space.hidden[:b]
-        product_gradients(dz, hidden, {"weight": self._output(g)}, none, mode)
+        product_gradients(dz, hidden, {"weight": self._output(g)}, mode)
         out = space.dhidden[:b]
         given = as_rows(dz), self._output(p), False, NONE[dz.dtype], none, as_rows(out), none, False
         _kernels.dense.multiply(*given, mode.n_threads)

@@ -58,52 +58,84 @@ template <class T> static inline void pack(const T* rows, ptrdiff_t n_rows, ptrd
         for (ptrdiff_t f = 0; f < depth; f++) panel[f * WIDTH<T> + q] = q < n_rows ? rows[q * k + f] : T(0);
 }
 
-// H rows of the left side times a panel; added to what is there unless this is the first.
-template <class T, int H>
-static inline void tile(const T* left, ptrdiff_t k, const T* panel, ptrdiff_t depth, T* out, ptrdiff_t n,
-                        ptrdiff_t n_columns, bool first) {
-    typedef Vec<T> V;
-    constexpr int L = Lanes<T>::n;
-    const bool whole = n_columns == WIDTH<T>;
-    for (int p = 0; p < H; p++)  // where the sums will be written
-        for (int q = 0; q < VECTORS; q++) __builtin_prefetch(out + p * n + q * L, 1);
-    V sum[H][VECTORS] = {};
-    T flat[WIDTH<T>] = {};
-    for (int p = 0; p < H && !first; p++) {
-        if (!whole) std::copy(out + p * n, out + p * n + n_columns, flat);
-        for (int q = 0; q < VECTORS; q++) sum[p][q] = load<V>((whole ? out + p * n : flat) + q * L);
-    }
-    for (ptrdiff_t f = 0; f < depth; f++) {
-        V v[VECTORS];
-        for (int q = 0; q < VECTORS; q++) v[q] = load<V>(panel + f * WIDTH<T> + q * L);
-        for (int p = 0; p < H; p++) {
-            const V x = left[p * k + f] - V{};  // in all lanes
-            for (int q = 0; q < VECTORS; q++) sum[p][q] = madd(x, v[q], sum[p][q]);
-        }
-    }
-    for (int p = 0; p < H; p++) {
-        for (int q = 0; q < VECTORS; q++) store((whole ? out + p * n : flat) + q * L, sum[p][q]);
-        if (!whole) std::copy(flat, flat + n_columns, out + p * n);
+// `depth` rows of up to W columns, `step` numbers apart, side by side; zeros for columns that are not there.
+template <int W, class T>
+static inline void pack_across(const T* rows, ptrdiff_t n_columns, ptrdiff_t step, ptrdiff_t depth, T* packed) {
+    for (ptrdiff_t f = 0; f < depth; f++, rows += step, packed += W) {
+        if (n_columns >= W) std::copy(rows, rows + W, packed);
+        else std::fill(std::copy(rows, rows + n_columns, packed), packed + W, T(0));
     }
 }
+
+// H rows of the left side times Q vectors of a panel, whose sums stay in registers; added to what is there unless this is
+// the first. The left side has its rows k numbers apart; or it was packed across, in groups of HEIGHT.
+template <class T, int H, int Q, bool PACKED>
+static inline void sum_up(const T* left, ptrdiff_t k, const T* panel, ptrdiff_t depth, T* out, ptrdiff_t n, bool first) {
+    typedef Vec<T> V;
+    constexpr int L = Lanes<T>::n;
+    const ptrdiff_t row = PACKED ? 1 : k, next = PACKED ? HEIGHT : 1;
+    for (int p = 0; p < H; p++)  // where the sums will be written
+        for (int q = 0; q < Q; q++) __builtin_prefetch(out + p * n + q * L, 1);
+    V sum[H][Q];
+    for (int p = 0; p < H; p++)
+        for (int q = 0; q < Q; q++) sum[p][q] = first ? V{} : load<V>(out + p * n + q * L);
+    for (ptrdiff_t f = 0; f < depth; f++) {
+        V v[Q];
+        for (int q = 0; q < Q; q++) v[q] = load<V>(panel + f * WIDTH<T> + q * L);
+        for (int p = 0; p < H; p++) {
+            const V x = left[p * row + f * next] - V{};  // in all lanes
+            for (int q = 0; q < Q; q++) sum[p][q] = madd(x, v[q], sum[p][q]);
+        }
+    }
+    for (int p = 0; p < H; p++)
+        for (int q = 0; q < Q; q++) store(out + p * n + q * L, sum[p][q]);
+}
+
+// The same where only some of the columns are there.
+template <class T, int H, int Q, bool PACKED>
+static inline void tile(const T* left, ptrdiff_t k, const T* panel, ptrdiff_t depth, T* out, ptrdiff_t n,
+                        ptrdiff_t n_columns, bool first) {
+    constexpr int W = Q * Lanes<T>::n;
+    if (n_columns >= W) return sum_up<T, H, Q, PACKED>(left, k, panel, depth, out, n, first);
+    T flat[H * W] = {};
+    for (int p = 0; p < H && !first; p++) std::copy(out + p * n, out + p * n + n_columns, flat + p * W);
+    sum_up<T, H, Q, PACKED>(left, k, panel, depth, flat, W, first);
+    for (int p = 0; p < H; p++) std::copy(flat + p * W, flat + p * W + n_columns, out + p * n);
+}
+
+// m rows of the left side times the n_columns columns of a panel that there are.
+template <bool PACKED, class T>
+static inline void times_panel(const T* left, ptrdiff_t m, ptrdiff_t k, const T* panel, ptrdiff_t depth, T* out, ptrdiff_t n,
+                               ptrdiff_t n_columns, bool first) {
+    const auto by = [&](auto vectors) {
+        const auto each = [&](auto height, ptrdiff_t i) {
+            for (; i + height <= m; i += height) {
+                const T* rows = left + (PACKED ? i / HEIGHT * HEIGHT * depth + i % HEIGHT : i * k);
+                tile<T, height, vectors, PACKED>(rows, k, panel, depth, out + i * n, n, n_columns, first);
+            }
+            return i;
+        };
+        const ptrdiff_t i = each(std::integral_constant<int, HEIGHT>(), 0);
+        each(std::integral_constant<int, 1>(), each(std::integral_constant<int, 2>(), i));
+    };
+    const ptrdiff_t vectors = (n_columns + Lanes<T>::n - 1) / Lanes<T>::n;
+    if (vectors >= VECTORS) by(std::integral_constant<int, VECTORS>());
+    else if (vectors == 2) by(std::integral_constant<int, 2>());
+    else by(std::integral_constant<int, 1>());
+}
+
+template <class T> static inline T* aligned(T* space) { return (T*)(((std::uintptr_t)space + 63) / 64 * 64); }
 
 // All rows of the left side, (m, k), times up to WIDTH rows of the right side from j on, (n, k).
 template <class T>
 static inline void multiply_panel(const T* left, ptrdiff_t m, const T* right, ptrdiff_t n, ptrdiff_t k, ptrdiff_t j,
                                   T* space, T* out) {
-    T* panel = (T*)(((std::uintptr_t)space + 63) / 64 * 64);
+    T* panel = aligned(space);
     const ptrdiff_t n_columns = std::min<ptrdiff_t>(WIDTH<T>, n - j);
     for (ptrdiff_t from = 0; from < k; from += DEPTH) {
         const ptrdiff_t depth = std::min(DEPTH, k - from);
-        const bool first = from == 0;
         pack(right + j * k + from, n_columns, k, depth, panel);
-        const auto each = [&](auto height, ptrdiff_t i) {
-            for (; i + height <= m; i += height)
-                tile<T, height>(left + i * k + from, k, panel, depth, out + i * n + j, n, n_columns, first);
-            return i;
-        };
-        const ptrdiff_t i = each(std::integral_constant<int, HEIGHT>(), 0);
-        each(std::integral_constant<int, 1>(), each(std::integral_constant<int, 2>(), i));
+        times_panel<false>(left + from, m, k, panel, depth, out + j, n, n_columns, from == 0);
     }
 }
 
