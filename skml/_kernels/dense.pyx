@@ -12,7 +12,7 @@ from libc.stdint cimport int32_t
 cdef extern from "dense.hpp" namespace "skml_dense" nogil:
     const Py_ssize_t DEPTH, HEIGHT
     Py_ssize_t width_of[T](const T*) noexcept
-    T* aligned[T](T*) noexcept
+    T* room[T](const T*, Py_ssize_t) except +
     void pack_columns[T](const T*, bint, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*) noexcept
     void multiply_rows[T](const T*, Py_ssize_t, Py_ssize_t, const T*, Py_ssize_t, T*, Py_ssize_t) noexcept
     void pack_both[T](const T*, Py_ssize_t, Py_ssize_t, const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*,
@@ -33,7 +33,7 @@ cdef enum:
     LONG = 4294967296  # those of a thread after which signals are seen to
     PACKED = 131072  # numbers of w that are packed at a time: they stay in the second-level cache
     TALL = 4096  # rows of dw, and its columns, that are summed up together
-    WIDE = 960
+    WIDE = 1056
 
 
 cdef Py_ssize_t _panel(Py_ssize_t N) noexcept nogil:
@@ -107,8 +107,7 @@ def multiply(
     if more == &y[0, 0]:
         raise ValueError("add may not be y.")
     wide = _columns(w, K, M)
-    cdef floating[::1] space = np.empty(wide * K + 64, np.asarray(y).dtype)
-    cdef floating* packed = aligned(&space[0])
+    cdef floating* packed = room(&x[0, 0], wide * K)
     some = _at_a_time(threads, step * K * min(wide, M))
     for left in range(0, M, wide):
         columns = min(wide, M - left)
@@ -149,8 +148,7 @@ def through_gelu(
     if M == 0:
         raise ValueError("dy has no columns.")
     wide = _columns(w, M, K)
-    cdef floating[::1] space = np.empty(wide * M + 64, np.asarray(dz).dtype)
-    cdef floating* packed = aligned(&space[0])
+    cdef floating* packed = room(&dy[0, 0], wide * M)
     some = _at_a_time(threads, step * M * min(wide, K))
     for left in range(0, K, wide):
         columns = min(wide, K - left)
@@ -198,10 +196,9 @@ cdef int _sum_up(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:
     cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], tall = min(<Py_ssize_t> TALL, K - top)
     cdef Py_ssize_t wide = min(<Py_ssize_t> WIDE, M - left), width = width_of(&x[0, 0]), start, depth, i, k
     cdef Py_ssize_t longest = min(N, <Py_ssize_t> DEPTH), step = min(<Py_ssize_t> 64, _rounded((tall + 3) // 4, HEIGHT))
-    cdef floating[::1] space = np.empty(longest * (_rounded(tall, HEIGHT) + _rounded(wide, width)) + 128,
-                                        np.asarray(dw).dtype)
-    cdef floating* rows = aligned(&space[0])
-    cdef floating* columns = aligned(rows + longest * _rounded(tall, HEIGHT))
+    cdef Py_ssize_t aside = _rounded(longest * _rounded(tall, HEIGHT), 16)
+    cdef floating* rows = room(&x[0, 0], aside + longest * _rounded(wide, width))
+    cdef floating* columns = rows + aside
     cdef Py_ssize_t pieces = _rounded(tall, HEIGHT) // HEIGHT + _rounded(wide, width) // width
     for start in range(0, N, longest):
         depth = min(longest, N - start)

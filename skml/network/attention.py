@@ -12,7 +12,7 @@ import numpy as np
 
 from skml import _kernels
 from skml.network.activations import NONE, as_rows, softmax_forward
-from skml.network.layers import Layer, Space
+from skml.network.layers import Layer, Space, empty
 from skml.network.parameters import Spec, normal
 
 __all__ = [
@@ -241,7 +241,7 @@ class Pool(dict):
         """Return a buffer of some shape: that of the name if it is large enough, else a new one for those to come."""
         size = math.prod(shape)
         if name not in self or self[name].size < size:
-            self[name] = np.empty(size, dtype=dtype)
+            self[name] = empty((size,), dtype)
         return self[name][:size].reshape(shape)
 
     def first(self, B, T):
@@ -335,7 +335,7 @@ class CausalSelfAttention(Layer):
         (T, C), H = shape, self.n_heads
         kept = {"qkv": (B, T, 3 * C), "a": (B, T, C), "lse": (B, H, T)}
         shared = {"dqkv": ("wide", 3 * C), "da": ("narrow", C), "dx": ("dx", C)}
-        space = Space(**{name: np.empty(shape, dtype=dtype) for name, shape in kept.items()})
+        space = Space(**{name: empty(shape, dtype) for name, shape in kept.items()})
         for name, (pooled, n) in shared.items():
             setattr(space, name, pool.room(pooled, (B, T, n), dtype))
         space.first = pool.first(B, T)
@@ -344,7 +344,7 @@ class CausalSelfAttention(Layer):
 
     def workspace(self, shape, B, dtype):
         space = self._buffers(shape, B, dtype, Pool())
-        space.y = np.empty((B, *shape), dtype=dtype)
+        space.y = empty((B, *shape), dtype)
         return space
 
     def forward(self, x, p, space, mode):

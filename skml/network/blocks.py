@@ -23,7 +23,7 @@ from skml.network.attention import (
     sinusoidal_positions,
 )
 from skml.network.composition import numbered, prefixed
-from skml.network.layers import Layer, Space, dropout_backward, dropout_forward
+from skml.network.layers import Layer, Space, dropout_backward, dropout_forward, empty
 from skml.network.parameters import Spec, normal, ones
 
 __all__ = ["FeedForward", "Transformer", "TransformerBlock", "transformer"]
@@ -84,13 +84,13 @@ class FeedForward(Layer):
     def _buffers(self, shape, B, dtype, pool):
         """Return the space without an output, for which the caller gives room."""
         tall = (B, *shape[:-1], self._middle(shape[-1]))
-        space = Space(z=np.empty(tall, dtype=dtype), dx=pool.room("dx", (B, *shape), dtype))
+        space = Space(z=empty(tall, dtype), dx=pool.room("dx", (B, *shape), dtype))
         space.h, space.dh = pool.room("middle", tall, dtype), pool.room("wide", tall, dtype)
         return space
 
     def workspace(self, shape, B, dtype):
         space = self._buffers(shape, B, dtype, Pool())
-        space.y = np.empty((B, *shape), dtype=dtype)
+        space.y = empty((B, *shape), dtype)
         return space
 
     def forward(self, x, p, space, mode):
@@ -300,13 +300,13 @@ class TransformerBlock(Layer):
         pool, dx = shared
         size = (B, *shape)
         space = branch.layer._buffers(shape, B, dtype, pool)
-        half = Space(y=np.empty(size, dtype=dtype), dx=pool.room(dx, size, dtype), inner=space, branch=branch)
+        half = Space(y=empty(size, dtype), dx=pool.room(dx, size, dtype), inner=space, branch=branch)
         if branch.norm is not None:
             post = self.norm_position == "post"
             # before a norm, the branch's own gradient is done with when that at its input is written
             half.norm = branch.norm.workspace(shape, B, dtype)
             half.dnorm = pool.room("dnorm" if post else "narrow", size, dtype)
-            half.normed = np.empty(size, dtype=dtype) if post else pool.room("normed", size, dtype)
+            half.normed = empty(size, dtype) if post else pool.room("normed", size, dtype)
         if self.dropout:
             half.dropped = pool.room("dropped", size, dtype)
         return half
@@ -460,17 +460,15 @@ class Transformer(Layer):
         T, size, pool = shape[-1], (B, shape[-1], self.width), Pool()
         blocks = tuple(block._buffers(size[1:], B, dtype, pool) for block in self.blocks)
         space = Space(parts=blocks, tokens=np.empty((B, T), dtype=np.int32), first=pool.first(B, T))
-        space.x, space.dx = np.empty(size, dtype=dtype), pool.room("dx0", size, dtype)
+        space.x, space.dx = empty(size, dtype), pool.room("dx0", size, dtype)
         space.places = (
             sinusoidal_positions(T, self.width, dtype) if self.position == "sinusoidal" else NO_ROWS[np.dtype(dtype)]
         )
         if self.norm is not None:
-            space.norm, space.hidden = (
-                Norm(self.norm, self.eps).workspace(size[1:], B, dtype),
-                np.empty(size, dtype=dtype),
-            )
+            space.norm = Norm(self.norm, self.eps).workspace(size[1:], B, dtype)
+            space.hidden = pool.room("normed", size, dtype)  # that only blocks before and after it use
         if self.head:
-            space.z, space.dhidden = np.empty((B, T, self.n_tokens), dtype=dtype), pool.room("narrow", size, dtype)
+            space.z, space.dhidden = empty((B, T, self.n_tokens), dtype), pool.room("narrow", size, dtype)
         return numbered(space)
 
     def forward(self, x, p, space, mode):

@@ -292,6 +292,14 @@ def weight_init(init, activation):
     return init or (he_uniform if activation in ONE_SIDED else glorot_uniform)
 
 
+def empty(shape, dtype):
+    """Return a new array that begins where a cache line does, so that vectors written to it lie in one."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, dtype=np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
 def outputs(shape, B, dtype, activation):
     """Return the buffers of a layer that ends with an activation: y, dz, and z where the derivative needs it."""
     names = ["y"] + ["dz"] * (activation != "identity") + ["z"] * (activation in FROM_INPUT)

@@ -1,5 +1,7 @@
 // Products of matrices, and what follows them on the numbers that they have just left in the cache.
 #pragma once
+#include <vector>
+
 #include "fused.hpp"
 #include "products.hpp"
 
@@ -9,9 +11,15 @@ using skml_fused::exponential;
 using skml_products::DEPTH;
 using skml_products::HEIGHT;
 using skml_products::WIDTH;
-using skml_products::aligned;
 
 template <class T> inline ptrdiff_t width_of(const T*) { return WIDTH<T>; }
+
+// Working space for n numbers, which the thread keeps for its next call.
+template <class T> static T* room(const T*, ptrdiff_t n) {
+    static thread_local std::vector<T> kept;
+    if ((ptrdiff_t)kept.size() < n + 64) std::vector<T>(n + 64).swap(kept);
+    return skml_products::aligned(kept.data());
+}
 
 // Packs columns j.. of w, (K, M) or transposed (M, K), of which at most WIDTH are taken and some are there.
 template <class T>

@@ -61,8 +61,9 @@ template <class T> static inline void pack(const T* rows, ptrdiff_t n_rows, ptrd
 // `depth` rows of up to W columns, `step` numbers apart, side by side; zeros for columns that are not there.
 template <int W, class T>
 static inline void pack_across(const T* rows, ptrdiff_t n_columns, ptrdiff_t step, ptrdiff_t depth, T* packed) {
+    constexpr int piece = std::min(W, Lanes<T>::n);
     for (ptrdiff_t f = 0; f < depth; f++, rows += step, packed += W) {
-        if (n_columns >= W) std::copy(rows, rows + W, packed);
+        if (n_columns >= W) for (int q = 0; q < W; q += piece) std::memcpy(packed + q, rows + q, piece * sizeof(T));
         else std::fill(std::copy(rows, rows + n_columns, packed), packed + W, T(0));
     }
 }
