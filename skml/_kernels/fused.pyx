@@ -20,8 +20,6 @@ cdef extern from "fused.hpp" namespace "skml_fused" nogil:
 
 cdef extern from "normalization.hpp" namespace "skml_normalization" nogil:
     void layer_rows[T](const T*, const T*, const T*, double, T*, T*, T*, Py_ssize_t, Py_ssize_t) noexcept
-    void layer_rows_backward[T](const T*, const T*, const T*, const T*, const T*, T*, double*, double*, Py_ssize_t,
-                                Py_ssize_t) noexcept
     void moments_part[T](const T*, const T*, Py_ssize_t, Py_ssize_t, double*) noexcept
     void affine_rows[T](const T*, const T*, const T*, T*, Py_ssize_t, Py_ssize_t, int) noexcept
     void slopes_part[T](const T*, const T*, const T*, Py_ssize_t, Py_ssize_t, double*) noexcept
@@ -152,30 +150,6 @@ def layer_norm(
     for i in prange((N + step - 1) // step, nogil=True, num_threads=threads, schedule="static"):
         layer_rows(&x[i * step, 0], &gamma[0], &beta[0], eps, &y[i * step, 0], &mean[i * step], &rstd[i * step],
                    min(step, N - i * step), F)
-
-
-def layer_norm_backward(
-    const floating[:, ::1] dy,  # in: (N, F)
-    const floating[:, ::1] x,  # in: (N, F)
-    const floating[::1] gamma,  # in: (F,)
-    const floating[::1] mean,  # in: (N,)
-    const floating[::1] rstd,  # in: (N,)
-    floating[:, ::1] dx,  # out: (N, F), may be dy
-    floating[::1] dgamma,  # out: (F,)
-    floating[::1] dbeta,  # out: (F,)
-    int n_threads,
-):
-    """Write the gradients of layer_norm."""
-    cdef Py_ssize_t N = x.shape[0], F = x.shape[1], step = _summed_rows(x.shape[0]), i
-    cdef int threads = _threads(n_threads, N * F)
-    _same((N, dy.shape[0], dx.shape[0], mean.shape[0], rstd.shape[0]), "The rows of x, dy, dx, mean and rstd")
-    _same((F, dy.shape[1], dx.shape[1], gamma.shape[0], dgamma.shape[0], dbeta.shape[0]), "The columns of all arguments")
-    cdef double[:, :, ::1] sums = _space_of_sums(N, F)
-    if F:
-        for i in prange(sums.shape[0], nogil=True, num_threads=threads, schedule="static"):
-            layer_rows_backward(&dy[i * step, 0], &x[i * step, 0], &gamma[0], &mean[i * step], &rstd[i * step],
-                                &dx[i * step, 0], &sums[i, 0, 0], &sums[i, 1, 0], min(step, N - i * step), F)
-    np.asarray(dgamma)[:], np.asarray(dbeta)[:] = np.asarray(sums).sum(axis=0)
 
 
 def batch_norm_statistics(

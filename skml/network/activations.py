@@ -17,6 +17,7 @@ ONE_SIDED = ("relu", "leaky_relu", "gelu")
 
 # What a kernel takes for "no bias".
 NONE = {np.dtype(dtype): np.empty(0, dtype=dtype) for dtype in (np.float32, np.float64)}
+NO_ROWS = {dtype: none.reshape(0, 0) for dtype, none in NONE.items()}
 
 
 def check_activation(name):

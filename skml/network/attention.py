@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from skml import _kernels
-from skml.network.activations import NONE, as_rows, softmax_forward
+from skml.network.activations import NO_ROWS, NONE, as_rows, softmax_forward
 from skml.network.layers import Layer, Space, empty
 from skml.network.parameters import Spec, normal
 
@@ -23,8 +23,6 @@ __all__ = [
     "rotary_angles",
     "sinusoidal_positions",
 ]
-
-NO_ROWS = {dtype: none.reshape(0, 0) for dtype, none in NONE.items()}
 
 
 def rotary_angles(n_positions, D, dtype=np.float32, base=10000.0):

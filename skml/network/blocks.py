@@ -11,9 +11,8 @@ from functools import partial
 import numpy as np
 
 from skml import _kernels
-from skml.network.activations import NONE, as_rows
+from skml.network.activations import NO_ROWS, NONE, as_rows
 from skml.network.attention import (
-    NO_ROWS,
     CausalSelfAttention,
     Pool,
     linear_specs,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skml import _kernels
-from skml.network.activations import CODES, NONE, as_rows, check_activation
+from skml.network.activations import CODES, NO_ROWS, NONE, as_rows, check_activation
 from skml.network.layers import Layer, Space, after, before, outputs, undone
 from skml.network.parameters import Spec, ones
 
@@ -278,7 +278,7 @@ def layer_normalization_backward(dy, x, mean, rstd, gamma, out=None, n_threads=1
     gamma : ndarray of shape (F,)
         The scale.
     out : (ndarray, ndarray, ndarray) or None, default=None
-        Where to write.
+        Where to write; dx is not dy.
     n_threads : int, default=1
         How many threads to use.
 
@@ -299,8 +299,8 @@ def layer_normalization_backward(dy, x, mean, rstd, gamma, out=None, n_threads=1
     ([[0.0, 0.0]], [-1.0, 0.0], [1.0, 0.0])
     """
     dx, dgamma, dbeta = _gradients(x) if out is None else out
-    rows = as_rows(dy), as_rows(x), gamma, mean, rstd
-    _kernels.fused.layer_norm_backward(*rows, as_rows(dx), dgamma, dbeta, n_threads)
+    rows = as_rows(dy), as_rows(x), gamma, mean, rstd, NO_ROWS[x.dtype]
+    _kernels.sequences.norm_backward(*rows, as_rows(dx), dgamma, dbeta, n_threads)
     return dx, dgamma, dbeta
 
 
@@ -417,7 +417,7 @@ def rms_normalization_backward(dy, x, rstd, gamma, out=None, n_threads=1):
     """
     dx, dgamma = (np.empty_like(x), np.empty_like(gamma)) if out is None else out
     none = NONE[x.dtype]
-    given = as_rows(dy), as_rows(x), gamma, none, rstd, none.reshape(0, 0)
+    given = as_rows(dy), as_rows(x), gamma, none, rstd, NO_ROWS[x.dtype]
     _kernels.sequences.norm_backward(*given, as_rows(dx), dgamma, none, n_threads)
     return dx, dgamma
 

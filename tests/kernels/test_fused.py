@@ -141,14 +141,10 @@ def test_cross_entropy_of_large_logits(dtype):
 @each_shape
 def test_layer_norm_is_the_twins(rng, dtype, shape):
     N, F = shape
-    x, dy = normal(rng, shape, dtype) + 3, normal(rng, shape, dtype)
-    gamma, beta = normal(rng, F, dtype), normal(rng, F, dtype)
+    x, gamma, beta = normal(rng, shape, dtype) + 3, normal(rng, F, dtype), normal(rng, F, dtype)
     empty = [np.zeros_like(x), np.zeros(N, dtype), np.zeros(N, dtype)]
     tol = {"rtol": 3000 * np.finfo(dtype).eps, "atol": 3000 * np.finfo(dtype).eps}
-    _, mean, rstd = same("layer_norm", [x, gamma, beta, 1e-3, *empty], [4, 5, 6], tol)
-    out = [np.zeros_like(x), np.full(F, np.nan, dtype), np.full(F, np.nan, dtype)]
-    scale = {"rtol": tol["rtol"], "atol": tol["atol"] * max(1, N) ** 0.5}
-    same("layer_norm_backward", [dy, x, gamma, mean, rstd, *out], [5, 6, 7], scale)
+    same("layer_norm", [x, gamma, beta, 1e-3, *empty], [4, 5, 6], tol)
 
 
 @each_dtype
@@ -245,7 +241,6 @@ def good_arguments():
         "activation_backward": [x, x, x.copy(), 1, 1],
         "softmax_cross_entropy": [x, codes, none, 0.0, none, x.copy(), n.copy(), 1],
         "layer_norm": [x, f, f, 1e-5, x.copy(), n.copy(), n.copy(), 1],
-        "layer_norm_backward": [x, x, f, n, n, x.copy(), f.copy(), f.copy(), 1],
         "batch_norm_statistics": [x, f.copy(), f.copy(), 1],
         "batch_norm": [x, f, f, x.copy(), 0, 1],
         "batch_norm_backward": [x, x, f, f, f, x.copy(), f.copy(), f.copy(), 1],

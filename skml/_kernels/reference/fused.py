@@ -61,16 +61,6 @@ def layer_norm(x, gamma, beta, eps, y, mean, rstd, n_threads):
         y[:] = gamma * (x - mean[:, None]) * rstd[:, None] + beta
 
 
-def layer_norm_backward(dy, x, gamma, mean, rstd, dx, dgamma, dbeta, n_threads):
-    """Write the gradients of layer_norm."""
-    _same(x.shape == dy.shape == dx.shape, len(x) == len(mean) == len(rstd))
-    _same(x.shape[1] == len(gamma) == len(dgamma) == len(dbeta))
-    h, xh = gamma * dy, (x - mean[:, None]) * rstd[:, None]
-    dgamma[:], dbeta[:] = (dy * xh).sum(axis=0, dtype=np.float64), dy.sum(axis=0, dtype=np.float64)
-    if x.size:
-        dx[:] = rstd[:, None] * (h - h.mean(axis=1, keepdims=True) - xh * (h * xh).mean(axis=1, keepdims=True))
-
-
 def batch_norm_statistics(x, mean, var, n_threads):
     """Write the mean and the variance of each column."""
     _same(len(x) > 0, x.shape[1] == len(mean) == len(var))

@@ -20,21 +20,6 @@ static inline void layer_rows(const T* x, const T* gamma, const T* beta, double 
     }
 }
 
-// With h = gamma dy and xh = (x - mean) rstd: dx = rstd (h - mean(h) - xh mean(h xh)), dgamma = sum dy xh, dbeta = sum dy.
-template <class T>
-static inline void layer_rows_backward(const T* dy, const T* x, const T* gamma, const T* mean, const T* rstd, T* dx,
-                                       double* __restrict dgamma, double* __restrict dbeta, ptrdiff_t n, ptrdiff_t F) {
-    std::fill(dgamma, dgamma + F, 0.0), std::fill(dbeta, dbeta + F, 0.0);
-    for (ptrdiff_t i = 0; i < n; i++, x += F, dy += F, dx += F) {
-        const T mu = mean[i], r = rstd[i];
-        const T of_h = sum_of<T>(F, [=](ptrdiff_t f) { return gamma[f] * dy[f]; }) / T(F);
-        const T of_hx = sum_of<T>(F, [=](ptrdiff_t f) { return gamma[f] * dy[f] * (x[f] - mu); }) * r / T(F);
-        for (ptrdiff_t f = 0; f < F; f++) dgamma[f] += dy[f] * ((x[f] - mu) * r), dbeta[f] += dy[f];
-#pragma GCC ivdep
-        for (ptrdiff_t f = 0; f < F; f++) dx[f] = r * (gamma[f] * dy[f] - of_h - (x[f] - mu) * r * of_hx);
-    }
-}
-
 // Sums of x - origin and of its square, column by column.
 template <class T>
 static inline void moments_part(const T* x, const T* origin, ptrdiff_t n, ptrdiff_t F, double* __restrict sums) {
