@@ -6,7 +6,7 @@ Every sum has one order, first component first, whatever the number of rows and 
 import numpy as np
 
 from cython cimport floating
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t
 
 cdef extern from "dense.hpp" namespace "skml_dense" nogil:
@@ -130,25 +130,26 @@ def multiply(
 def through_gelu(
     const floating[:, ::1] dy,  # in: (N, M)
     const floating[:, ::1] w,  # in: (K, M)
-    const floating[:, ::1] z,  # in: (N, K)
-    floating[:, ::1] dz,  # out: (N, K)
+    floating[:, ::1] z,  # in: (N, K); out: the gradient at it, (dy w^T) gelu'(z)
     floating[:, ::1] h,  # out: (N, K)
     bint by_tanh,  # which gelu
     int n_threads,
 ):
-    """Write dz = (dy w^T) gelu'(z), and h = gelu(z) once more."""
+    """Carry dy back through y = gelu(z) w to z, and write h = gelu(z) once more."""
     cdef Py_ssize_t N = dy.shape[0], M = dy.shape[1], K = w.shape[0], step = _panel(dy.shape[0]), i, n, at, start, end, some
     cdef Py_ssize_t panels = (N + step - 1) // step, left, columns, wide
     cdef int threads = _threads(n_threads, N, K, M)
     _same((M, w.shape[1]), "The columns of dy and w")
-    _same((N, z.shape[0], dz.shape[0], h.shape[0]), "The rows of dy, z, dz and h")
-    _same((K, z.shape[1], dz.shape[1], h.shape[1]), "The rows of w and the columns of z, dz and h")
+    _same((N, z.shape[0], h.shape[0]), "The rows of dy, z and h")
+    _same((K, z.shape[1], h.shape[1]), "The rows of w and the columns of z and h")
     if N * K == 0:
         return
     if M == 0:
         raise ValueError("dy has no columns.")
     wide = _columns(w, M, K)
-    cdef floating* packed = room(&dy[0, 0], wide * M)
+    cdef floating* packed = room(&dy[0, 0], wide * (M + threads * step))
+    cdef floating* products = packed + wide * M
+    cdef floating* mine
     some = _at_a_time(threads, step * M * min(wide, K))
     for left in range(0, K, wide):
         columns = min(wide, K - left)
@@ -158,8 +159,9 @@ def through_gelu(
             for i in prange(start, end, nogil=True, num_threads=threads, schedule="static"):
                 at = i * step
                 n = min(step, N - at)
-                multiply_rows(&dy[at, 0], n, M, packed, columns, &dz[at, left], K)
-                gelu_slopes(&z[at, left], &dz[at, left], &h[at, left], n, columns, K, by_tanh)
+                mine = products + threadid() * step * wide
+                multiply_rows(&dy[at, 0], n, M, packed, columns, mine, columns)
+                gelu_slopes(mine, &z[at, left], &h[at, left], n, columns, K, by_tanh)
             breathe()
 
 

@@ -332,7 +332,7 @@ class CausalSelfAttention(Layer):
         """Return the space without an output, for which the caller gives room."""
         (T, C), H = shape, self.n_heads
         kept = {"qkv": (B, T, 3 * C), "a": (B, T, C), "lse": (B, H, T)}
-        shared = {"dqkv": ("wide", 3 * C), "da": ("narrow", C), "dx": ("dx", C)}
+        shared = {"dqkv": ("middle", 3 * C), "da": ("narrow", C), "dx": ("dx", C)}
         space = Space(**{name: empty(shape, dtype) for name, shape in kept.items()})
         for name, (pooled, n) in shared.items():
             setattr(space, name, pool.room(pooled, (B, T, n), dtype))

@@ -84,7 +84,7 @@ class FeedForward(Layer):
         """Return the space without an output, for which the caller gives room."""
         tall = (B, *shape[:-1], self._middle(shape[-1]))
         space = Space(z=empty(tall, dtype), dx=pool.room("dx", (B, *shape), dtype))
-        space.h, space.dh = pool.room("middle", tall, dtype), pool.room("wide", tall, dtype)
+        space.h = pool.room("middle", tall, dtype)
         return space
 
     def workspace(self, shape, B, dtype):
@@ -110,13 +110,12 @@ class FeedForward(Layer):
     def _back(self, dy, p, g, space, mode, out, add=None):
         """Write the gradient at the input, plus what is to be added, to `out` unless that is None."""
         b = len(dy)
-        z, dz, h = space.z[:b], space.dh[:b], space.h[:b]
-        # the middle is not kept but computed once more, along with the slope
-        given = dy, p["c_proj"]["weight"], z, dz, h
-        _kernels.dense.through_gelu(*map(as_rows, given), self.by_tanh, mode.n_threads)
+        z, h = space.z[:b], space.h[:b]
+        # the middle is not kept but computed once more, along with the slope; z makes room for its gradient
+        _kernels.dense.through_gelu(*map(as_rows, (dy, p["c_proj"]["weight"], z, h)), self.by_tanh, mode.n_threads)
         product_gradients(h, dy, g["c_proj"], mode)
-        product_gradients(space.x, dz, g["c_fc"], mode)
-        return None if out is None else product_back(dz, p["c_fc"]["weight"], out, mode, add=add)
+        product_gradients(space.x, z, g["c_fc"], mode)
+        return None if out is None else product_back(z, p["c_fc"]["weight"], out, mode, add=add)
 
     def cost(self, shape):
         return 2 * math.prod(shape) * self._middle(shape[-1])

@@ -15,13 +15,13 @@ def multiply(x, w, transposed, b, add, y, h, by_tanh, n_threads):
         h[:] = y * (_nearly_below(y) if by_tanh else _below(y))
 
 
-def through_gelu(dy, w, z, dz, h, by_tanh, n_threads):
-    """Write dz = (dy w^T) gelu'(z), and h = gelu(z) once more."""
-    _same(dy.shape[1] == w.shape[1] > 0 or not z.size, z.shape == dz.shape == h.shape == (len(dy), len(w)))
+def through_gelu(dy, w, z, h, by_tanh, n_threads):
+    """Carry dy back through y = gelu(z) w to z, and write h = gelu(z) once more."""
+    _same(dy.shape[1] == w.shape[1] > 0 or not z.size, z.shape == h.shape == (len(dy), len(w)))
     share = _nearly_below(z) if by_tanh else _below(z)
     steep = 2 * share * (1 - share) * (1 + 3 * 0.044715 * z * z) if by_tanh else 0.5 * np.exp(-0.5 * z * z)
-    dz[:] = dy @ w.T * (share + z * steep * np.sqrt(2 / np.pi))
     h[:] = z * share
+    z[:] = dy @ w.T * (share + z * steep * np.sqrt(2 / np.pi))
 
 
 def gradients(x, dy, dw, db, n_threads):

@@ -91,22 +91,22 @@ static inline void gelu_rows(T* __restrict z, const T* __restrict b, T* __restri
     }
 }
 
-// d *= gelu'(z); h = gelu(z): both need the same bell; for columns of M.
+// h = gelu(z); z = d gelu'(z), both of which need the same bell; for columns of M of z and h.
 template <class T>
-static inline void gelu_slopes(const T* __restrict z, T* __restrict d, T* __restrict h, ptrdiff_t n, ptrdiff_t columns,
+static inline void gelu_slopes(const T* __restrict d, T* __restrict z, T* __restrict h, ptrdiff_t n, ptrdiff_t columns,
                                ptrdiff_t M, bool by_tanh) {
-    for (ptrdiff_t i = 0; i < n; i++, z += M, d += M, h += M) {
+    for (ptrdiff_t i = 0; i < n; i++, z += M, d += columns, h += M) {
         if (by_tanh) {
             for (ptrdiff_t j = 0; j < columns; j++) {
                 const T at = z[j], share = skml_fused::nearly_below(at);
                 h[j] = at * share;
-                d[j] *= share + at * skml_fused::slope_of(at, share);
+                z[j] = d[j] * (share + at * skml_fused::slope_of(at, share));
             }
         } else {
             for (ptrdiff_t j = 0; j < columns; j++) {
                 const T at = z[j], bell = exponential(T(-0.5) * at * at), share = below(at);
                 h[j] = at * share;
-                d[j] *= share + at * bell * T(0.39894228040143268);
+                z[j] = d[j] * (share + at * bell * T(0.39894228040143268));
             }
         }
     }
