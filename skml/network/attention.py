@@ -346,8 +346,7 @@ class CausalSelfAttention(Layer):
         return space
 
     def forward(self, x, p, space, mode):
-        with _kernels.blas_threads(1):
-            return self._run(x, p, space, mode, space.y[: len(x)])
+        return self._run(x, p, space, mode, space.y[: len(x)])
 
     def _run(self, x, p, space, mode, out, add=None):
         """Write the output, plus what is to be added, to `out`."""
@@ -359,8 +358,7 @@ class CausalSelfAttention(Layer):
         return product(a, p["c_proj"], out, mode, add=add)
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
-        with _kernels.blas_threads(1):
-            return self._back(dy, p, g, space, mode, space.dx[: len(dy)] if need_dx else None)
+        return self._back(dy, p, g, space, mode, space.dx[: len(dy)] if need_dx else None)
 
     def _back(self, dy, p, g, space, mode, out, add=None):
         """Write the gradient at the input, plus what is to be added, to `out` unless that is None."""

@@ -93,8 +93,7 @@ class FeedForward(Layer):
         return space
 
     def forward(self, x, p, space, mode):
-        with _kernels.blas_threads(1):
-            return self._run(x, p, space, mode, space.y[: len(x)])
+        return self._run(x, p, space, mode, space.y[: len(x)])
 
     def _run(self, x, p, space, mode, out, add=None):
         """Write the output, plus what is to be added, to `out`."""
@@ -104,8 +103,7 @@ class FeedForward(Layer):
         return product(h, p["c_proj"], out, mode, add=add)
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
-        with _kernels.blas_threads(1):
-            return self._back(dy, p, g, space, mode, space.dx[: len(dy)] if need_dx else None)
+        return self._back(dy, p, g, space, mode, space.dx[: len(dy)] if need_dx else None)
 
     def _back(self, dy, p, g, space, mode, out, add=None):
         """Write the gradient at the input, plus what is to be added, to `out` unless that is None."""
@@ -310,9 +308,8 @@ class TransformerBlock(Layer):
         return half
 
     def forward(self, x, p, space, mode):
-        with _kernels.blas_threads(1):
-            for half in space.parts:
-                x = self._forward(half.branch, x, p, half, mode)
+        for half in space.parts:
+            x = self._forward(half.branch, x, p, half, mode)
         return x
 
     def _forward(self, branch, x, p, half, mode):
@@ -337,9 +334,8 @@ class TransformerBlock(Layer):
         return out if add is None else np.add(out, add, out=out)
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
-        with _kernels.blas_threads(1):
-            for half in space.parts[::-1]:
-                dy = self._backward(half.branch, dy, p, g, half, mode)
+        for half in space.parts[::-1]:
+            dy = self._backward(half.branch, dy, p, g, half, mode)
         return dy if need_dx else None
 
     def _backward(self, branch, dy, p, g, half, mode):
@@ -474,9 +470,8 @@ class Transformer(Layer):
         pairs = x.ndim == 3
         np.copyto(space.tokens[:b], x[:, 0] if pairs else x, casting="unsafe")
         np.copyto(space.first[:b], x[:, 1] if pairs else 0, casting="unsafe")
-        with _kernels.blas_threads(1):
-            hidden = self._hidden(b, p, space, mode)
-            return self._logits(hidden, p, space.z[:b], mode) if self.head else hidden
+        hidden = self._hidden(b, p, space, mode)
+        return self._logits(hidden, p, space.z[:b], mode) if self.head else hidden
 
     def _hidden(self, b, p, space, mode):
         wpe = p["wpe"]["weight"] if self.position == "learned" else space.places
@@ -504,14 +499,13 @@ class Transformer(Layer):
         dwte = g["wte"]["weight"]
         if not (self.head and self.tied):
             dwte[...] = 0
-        with _kernels.blas_threads(1):
-            if self.head:
-                dy = self._through_head(dy, p, g, space, mode)
-            if self.norm is not None:
-                dy = self._norm().back(dy, space.last, p["ln_f"], g["ln_f"], space.norm, mode, space.dx[:b])
-            for i in reversed(range(len(self.blocks))):
-                given = p["h"][str(i)], g["h"][str(i)], space.parts[i], mode
-                dy = self.blocks[i].backward(dy, *given)
+        if self.head:
+            dy = self._through_head(dy, p, g, space, mode)
+        if self.norm is not None:
+            dy = self._norm().back(dy, space.last, p["ln_f"], g["ln_f"], space.norm, mode, space.dx[:b])
+        for i in reversed(range(len(self.blocks))):
+            given = p["h"][str(i)], g["h"][str(i)], space.parts[i], mode
+            dy = self.blocks[i].backward(dy, *given)
         self._embed_back(dy, g, space, mode)
 
     def _through_head(self, dz, p, g, space, mode):

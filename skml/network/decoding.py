@@ -123,9 +123,8 @@ class Decoder:
         first = np.minimum(self.start[:, None], np.arange(t)).astype(np.int32)
         tree, mode = self.parameters.tree(), Mode(n_threads=n_threads)
         numbers = t * (20 * self.network.width + self._settings[0])
-        with _kernels.blas_threads(1):
-            for rows in chunk_slices(B, numbers * self.hidden.itemsize):
-                self._read_rows(rows, tokens[rows], first[rows], tree, mode)
+        for rows in chunk_slices(B, numbers * self.hidden.itemsize):
+            self._read_rows(rows, tokens[rows], first[rows], tree, mode)
         self.n_seen = t
 
     def _read_rows(self, rows, tokens, first, tree, mode):
