@@ -92,6 +92,7 @@ def read_rows(estimator, X, *, reset):
     if not reset and known is not None and known.kind == "texts":
         raise ValueError(f"{type(estimator).__name__} was fitted on texts; X must be a list of strings.")
     _refuse_table_of_texts(X)
+    _refuse_ragged(X)
     return Rows(kind, validate_X(estimator, X, reset=reset, order="C"))
 
 
@@ -101,6 +102,15 @@ def _refuse_table_of_texts(X):
         raise ValueError(
             f"X must be a list of strings, one per document, or rows of numbers; a row holds the text {word[:40]!r}. "
             "Of a table give one column: X['text'] or X[:, 0]; of lists of words [' '.join(words) for words in X]."
+        )
+
+
+def _refuse_ragged(X):
+    """Raise a ValueError if X is a list of rows of different lengths."""
+    if isinstance(X, (list, tuple)) and len(lengths := {len(row) for row in X if isinstance(row, (list, tuple))}) > 1:
+        raise ValueError(
+            f"The rows of X have {min(lengths)} to {max(lengths)} numbers; of sequences of integers make one array with "
+            "skml.language.pad_sequences(X)[0], which fills up with -1."
         )
 
 

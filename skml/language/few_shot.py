@@ -1,6 +1,7 @@
 """In-context learning as a classifier."""
 
 import functools
+import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -408,6 +409,7 @@ def _of_texts(settings, model, examples):
     parts = coder.encode(Rows("texts", [template.before, template.between, template.after]))
     labels = coder.encode(Rows("texts", names))
     _check_labels(names, labels)
+    _check_known(coder, [template.before, template.between, template.after, *names], [*parts, *labels])
     prompter = Prompter(tuple(parts), tuple(labels), template.label_first, coder.start, coder.end, _capacity(model))
     return Way(coder, coder, prompter, np.dtype(np.float32))
 
@@ -482,6 +484,23 @@ def _check_labels(names, labels):
                 f"The labels {seen[key]!r} and {name!r} are the same tokens for the model; give others in labels."
             )
         seen[key] = name
+
+
+def _check_known(coder, texts, sequences):
+    """Warn of parts of the prompt that the language model cannot read; raise a ValueError if it can read none of a label."""
+    unknown = getattr(coder.tokenizer, "unknown_id_", None)
+    if unknown is None:
+        return
+    for text, ids in zip(texts[3:], sequences[3:]):
+        if (ids == unknown).all():
+            raise ValueError(f"The language model knows nothing of the label {text!r}; give it another text in labels.")
+    if strange := [text for text, ids in zip(texts, sequences) if (ids == unknown).any()]:
+        warnings.warn(
+            f"The language model does not know all of {', '.join(map(repr, strange))} in template and labels, and reads it "
+            "as unknown; write them with what its texts were made of.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def document(rows, i):

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_array
 from skml import _kernels
 from skml.base import chunk_slices, require_memory
 from skml.language.decoding import Chooser, Continuation, beam_search, write
-from skml.language.documents import Rows
+from skml.language.documents import Rows, holds_texts
 from skml.language.scoring import begun
 from skml.language.sessions import bytes_of_row, open_session
 from skml.language.texts import check_documents
@@ -81,6 +81,8 @@ def read_prompts(coder, prompts):
         alone = isinstance(prompts, str)
         texts = check_documents([prompts] if alone else prompts)
         return begun(coder.encode(Rows("texts", texts)), coder), alone
+    if holds_texts([prompts] if isinstance(prompts, str) else prompts) and len(prompts):
+        raise ValueError("The language model was fitted on rows of numbers, but prompts holds texts.")
     if isinstance(prompts, (list, tuple)) and len({np.size(row) for row in prompts}) > 1:  # of different lengths
         return [sequence for row in prompts for sequence in read_prompts(coder, row)[0]], False
     nothing = isinstance(prompts, str) and not prompts

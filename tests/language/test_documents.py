@@ -376,3 +376,15 @@ def test_equal_documents_are_merged_in_an_order_of_content(rng):
     np.testing.assert_array_equal(merged, same)
     assert len({texts[i] for i in index}) == len(index)
     np.testing.assert_allclose(merged.sum(), weights.sum(), rtol=1e-12)
+
+
+def test_rows_of_different_lengths_are_refused_with_the_way_to_mend_them():
+    with pytest.raises(ValueError, match=r"1 to 2 numbers; .*pad_sequences"):
+        RNNLanguageModel().fit([[1, 2], [3]])
+
+
+def test_prompts_of_texts_are_refused_by_a_model_of_numbers():
+    model = RNNLanguageModel(hidden_size=4, max_iter=1, random_state=0).fit(np.arange(12.0).reshape(4, 3))
+    for prompts in ("a", ["a", "b"]):
+        with pytest.raises(ValueError, match="rows of numbers, but prompts holds texts"):
+            model.generate(prompts)

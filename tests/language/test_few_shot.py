@@ -281,12 +281,20 @@ def test_examples_to_learn_from_count_labels_and_weights():
 
 
 def test_a_language_model_that_is_trained_on_afterwards_leaves_the_classifier_as_it_was():
-    given = RNNLanguageModel(hidden_size=8, max_iter=1, random_state=0).fit([*TEXTS, "xy"])
+    given = RNNLanguageModel(hidden_size=8, max_iter=1, random_state=0).fit([*TEXTS, "x\n\ny"])
     model = FewShotClassifier(given).fit(TEXTS, CLASSES)
     before = model.predict_proba(TEXTS)
     given.partial_fit(TEXTS)
     np.testing.assert_array_equal(model.predict_proba(TEXTS), before)
     assert (FewShotClassifier(given).fit(TEXTS, CLASSES).predict_proba(TEXTS) != before).any()
+
+
+def test_what_the_language_model_cannot_read_of_a_prompt_is_told():
+    given = RNNLanguageModel(hidden_size=8, max_iter=1, random_state=0).fit(TEXTS)
+    with pytest.warns(UserWarning, match=r"all of '\\n', '\\n\\n', 'ax', 'by' in template and labels"):
+        FewShotClassifier(given, labels=["ax", "by"]).fit(TEXTS, CLASSES)
+    with pytest.raises(ValueError, match="nothing of the label 'x!'"):
+        FewShotClassifier(given, labels=["x!", "a"]).fit(TEXTS, CLASSES)
 
 
 def test_a_fitted_language_model_is_used_as_it_is_and_left_so(recurrent):
