@@ -109,7 +109,7 @@ def _refuse_ragged(X):
     """Raise a ValueError if X is a list of rows of different lengths."""
     if isinstance(X, (list, tuple)) and len(lengths := {len(row) for row in X if isinstance(row, (list, tuple))}) > 1:
         raise ValueError(
-            f"The rows of X have {min(lengths)} to {max(lengths)} numbers; of sequences of integers make one array with "
+            f"The rows of X have {min(lengths)} to {max(lengths)} numbers; of sequences of integers make one array by "
             "skml.language.pad_sequences(X)[0], which fills up with -1."
         )
 

@@ -487,7 +487,7 @@ def _check_labels(names, labels):
 
 
 def _check_known(coder, texts, sequences):
-    """Warn of parts of the prompt that the language model cannot read; raise a ValueError if it can read none of a label."""
+    """Warn of what the language model cannot read of a prompt; raise a ValueError if it can read none of a label."""
     unknown = getattr(coder.tokenizer, "unknown_id_", None)
     if unknown is None:
         return
@@ -495,9 +495,10 @@ def _check_known(coder, texts, sequences):
         if (ids == unknown).all():
             raise ValueError(f"The language model knows nothing of the label {text!r}; give it another text in labels.")
     if strange := [text for text, ids in zip(texts, sequences) if (ids == unknown).any()]:
+        parts = ", ".join(map(repr, strange))
         warnings.warn(
-            f"The language model does not know all of {', '.join(map(repr, strange))} in template and labels, and reads it "
-            "as unknown; write them with what its texts were made of.",
+            f"The language model does not know all of {parts} in template and labels, which reads as unknown; write them "
+            "with what its texts were made of.",
             UserWarning,
             stacklevel=5,
         )
