@@ -497,8 +497,8 @@ def _check_known(coder, texts, sequences):
     if strange := [text for text, ids in zip(texts, sequences) if (ids == unknown).any()]:
         parts = ", ".join(map(repr, strange))
         warnings.warn(
-            f"The language model does not know all of {parts} in template and labels, which reads as unknown; write them "
-            "with what its texts were made of.",
+            f"The language model does not know all of {parts} in template and labels, which reads as unknown; write "
+            "them with what its texts were made of.",
             UserWarning,
             stacklevel=5,
         )
