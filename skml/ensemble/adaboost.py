@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml._rows import distinct_rows
 from skml._sklearn import HasMethods, Interval, StrOptions
-from skml.base import Run, fit_task, fitting, run_steps, validate_weights
+from skml.base import Run, fit_task, fitting, run_steps, validate_weights, warn_caller
 from skml.ensemble.boosted_members import Rows, boosting_steps, member_to_boost
 from skml.ensemble.boosted_votes import answers, leaf_votes, staged_tallies, tree_tally
 from skml.ensemble.boosting import Committee, Plan
@@ -112,6 +112,8 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     Notes
     -----
     A round whose error is 0 is kept and ends the fit; one whose error is chance or worse is dropped and ends the fit.
+    With a `learning_rate` above 1 weights may become 0 by rounding; a member that has only such rows wrong is dropped
+    as well, and ends the fit with a warning.
     Of splits that differ by rounding alone the lowest feature is taken, then the lowest threshold; a split must gain
     more than rounding. The built-in member takes NaN: of both sides rows without the value go to the better one.
 
@@ -213,6 +215,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
             attributes = functools.partial(self._attributes, member, rows.classes, rows.X.dtype)
             run = self._run(context, steps, start, attributes, seen)
             vars(self).update(attributes(run.state, run.history))
+        self._warn_of_lost_weights()
         return self
 
     def decision_function(self, X):
@@ -511,6 +514,15 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
             steps = itertools.chain([first], steps)
         history = self.history_ if start is not None else None
         return run_steps(self, context, steps, task="round", attributes=attributes, history=history, **seen)
+
+    def _warn_of_lost_weights(self):
+        """Warn if the fit ended because weights had become 0 by rounding."""
+        if self._outcome == "vanished":
+            message = (
+                f"The fit ended after round {self.n_iter_}: all that the next member had wrong were rows whose weight "
+                f"had become 0 by rounding. A learning_rate below {self.learning_rate:g} changes weights less."
+            )
+            warn_caller(message, UserWarning)
 
     def _plan(self):
         real = self.algorithm == "SAMME.R"

@@ -99,6 +99,26 @@ def test_no_better_than_chance(algorithm):
     assert boost.predict([[5.0]]) == [1]
 
 
+@algorithms
+def test_weights_lost_to_rounding_end_the_fit_with_a_warning(algorithm):
+    # The stump x <= 2.5 has rows 6, 7, 8 wrong; the others' weights are multiplied by less than 1e-2000. The next
+    # member then sees one class, and has rows wrong that weigh nothing.
+    X, y = np.arange(10.0)[:, None], [1, 1, 1, -1, -1, -1, 1, 1, 1, -1]
+    boost = AdaBoost(n_estimators=3, learning_rate=20000, algorithm=algorithm, warm_start=True)
+    with pytest.warns(UserWarning, match="ended after round 1: .* 0 by rounding. A learning_rate below 20000"):
+        boost.fit(X, y)
+    np.testing.assert_allclose(boost.estimator_errors_, [0.3])
+    assert boost.score(X, y) == 0.7
+    with pytest.warns(UserWarning, match="ended after round 1"):  # there is nothing to add
+        boost.set_params(n_estimators=5).fit(X, y)
+    assert boost.n_iter_ == 1
+
+
+def test_a_row_that_weighs_nothing_beside_others_from_the_start():
+    X, y = np.array([[0.0], [0.0], [1.0]]), [0, 1, 1]
+    assert AdaBoost().fit(X, y, sample_weight=[1e-200, 1e200, 1e200]).predict(X).tolist() == [1, 1, 1]
+
+
 def test_real_adaboost_by_hand():
     X, y = np.array([[0.0], [0.0], [0.0], [1.0], [1.0]]), np.array([0, 0, 1, 1, 1])
     boost = AdaBoost(algorithm="SAMME.R", n_estimators=1).fit(X, y)
