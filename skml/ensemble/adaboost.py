@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, column_or_1d, get_tags
+from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,6 +22,7 @@ from skml.ensemble.boosting import Committee, Plan
 from skml.ensemble.columns import validate_numbers
 from skml.ensemble.labels import numbered
 from skml.ensemble.margins import log_growth, margins_of, schapire_bound
+from skml.ensemble.members import input_tags
 from skml.ensemble.stumps import BoostedTree, packed
 
 _STRINGS = "encode it before, e.g. by a OneHotEncoder or OrdinalEncoder in a pipeline"
@@ -36,9 +37,9 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     Parameters
     ----------
     estimator : classifier or None, default=None
-        What to boost: any classifier or pipeline. None means stumps, or trees of `max_depth`. One whose ``fit`` takes
-        no ``sample_weight`` is trained, in each round, on as many rows as there are distinct ones, drawn with
-        replacement in proportion to their weight.
+        What to boost: any classifier or pipeline, also one of a class without scikit-learn's mixins. None means
+        stumps, or trees of `max_depth`. One whose ``fit`` takes no ``sample_weight`` is trained, in each round, on as
+        many rows as there are distinct ones, drawn with replacement in proportion to their weight.
     n_estimators : int, default=50
         The most rounds, those before a warm start included.
     learning_rate : float, default=1.0
@@ -501,8 +502,9 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         """Return what X may be: what the members take."""
         if self.estimator is None:
             return {"allow_nan": True, "order": "C"}
-        tags = get_tags(self.estimator).input_tags
-        return {"allow_nan": tags.allow_nan, "accept_sparse": tags.sparse, "order": "C"}
+        said = input_tags(self.estimator)
+        allow_nan, sparse = any(one.allow_nan for one in said), any(one.sparse for one in said)
+        return {"allow_nan": allow_nan, "accept_sparse": sparse, "order": "C"}
 
     def _run(self, context, steps, start, attributes, seen):
         """Run the rounds, if there are any left."""

@@ -301,6 +301,38 @@ def test_a_regressor_is_refused(rng):
             AdaBoost(regressor).fit(X, y)
 
 
+class Nameless(BaseEstimator):
+    """A stump of a class without mixins, which does not say that it classifies."""
+
+    def fit(self, X, y):
+        self.inner_ = DecisionTreeClassifier(max_depth=1).fit(X, y)
+        return self
+
+    def predict(self, X):
+        return self.inner_.predict(X)
+
+
+class Plain:
+    """A classifier of a class that knows nothing of scikit-learn's base class."""
+
+    def get_params(self, deep=True):
+        return {}
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return np.where(np.asarray(X)[:, 0] > 0, "b", "a")
+
+
+def test_members_need_not_say_what_they_are(rng):
+    X, _ = problem(rng)
+    y = np.where(X[:, 0] > 0, "b", "a")
+    boost = AdaBoost(Nameless(), n_estimators=5, random_state=0).fit(X, y)
+    np.testing.assert_allclose(boost.estimator_errors_[0], np.mean(boost.estimators_[0].predict(X) != y))
+    assert AdaBoost(Plain()).fit(X, y).estimator_errors_.tolist() == [0.0]
+
+
 def test_real_adaboost_needs_probabilities(rng):
     X, y = problem(rng)
     with pytest.raises(ValueError, match="needs predict_proba, which Raises hasn't"):
