@@ -201,8 +201,14 @@ def test_each_member_has_columns_of_its_own(rng):
     used = {tuple(np.flatnonzero([np.isin(X[:, f], m.X_).any() for f in range(4)])) for m in forest}
     assert len(used) > 2
     assert forest.predict(X).shape == (150,)
+    for member, columns, rows in zip(forest, forest.estimators_features_, forest.estimators_samples_):
+        assert set(map(tuple, member.X_)) == set(map(tuple, X[np.ix_(rows, columns)]))
     for sampling in ("split", "none"):
-        assert BaggingForest(Seen(), n_estimators=2, feature_sampling=sampling).fit(X, y)[0].X_.shape[1] == 4
+        forest = BaggingForest(Seen(), n_estimators=2, feature_sampling=sampling).fit(X, y)
+        assert forest[0].X_.shape[1] == 4
+        np.testing.assert_array_equal(forest.estimators_features_, [np.arange(4)] * 2)
+    trees = BaggingForest(n_estimators=2, feature_sampling="tree").fit(X, y)
+    np.testing.assert_array_equal(trees.estimators_features_, [np.arange(4)] * 2)  # they take all, and ask of some
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -392,7 +398,7 @@ def test_members_need_not_say_what_they_are(rng):
 def test_what_only_trees_can_tell_is_refused(rng):
     X, y = data(rng)
     forest = BaggingForest(GaussianNB(), n_estimators=2).fit(X, y)
-    for call in (forest.apply, forest.proximity):
+    for call in (forest.apply, forest.decision_path, forest.proximity):
         with pytest.raises(ValueError, match="needs trees of our own"):
             call(X)
     with pytest.raises(ValueError, match="X has 2 features, but BaggingForest is expecting 4"):
