@@ -9,19 +9,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, column_or_1d, get_tags
+from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from skml._rows import distinct_rows
 from skml._sklearn import HasMethods, Interval, StrOptions
-from skml.base import Run, fit_task, fitting, run_steps, validate_weights
+from skml.base import Run, fit_task, fitting, run_steps, validate_weights, warn_caller
 from skml.ensemble.boosted_members import Rows, boosting_steps, member_to_boost
 from skml.ensemble.boosted_votes import answers, leaf_votes, staged_tallies, tree_tally
 from skml.ensemble.boosting import Committee, Plan
 from skml.ensemble.columns import validate_numbers
 from skml.ensemble.labels import numbered
 from skml.ensemble.margins import log_growth, margins_of, schapire_bound
+from skml.ensemble.members import input_tags
 from skml.ensemble.stumps import BoostedTree, packed
 
 _STRINGS = "encode it before, e.g. by a OneHotEncoder or OrdinalEncoder in a pipeline"
@@ -36,9 +37,9 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     Parameters
     ----------
     estimator : classifier or None, default=None
-        What to boost: any classifier or pipeline. None means stumps, or trees of `max_depth`. One whose ``fit`` takes
-        no ``sample_weight`` is trained, in each round, on as many rows as there are distinct ones, drawn with
-        replacement in proportion to their weight.
+        What to boost: any classifier or pipeline, also one of a class without scikit-learn's mixins. None means
+        stumps, or trees of `max_depth`. One whose ``fit`` takes no ``sample_weight`` is trained, in each round, on as
+        many rows as there are distinct ones, drawn with replacement in proportion to their weight.
     n_estimators : int, default=50
         The most rounds, those before a warm start included.
     learning_rate : float, default=1.0
@@ -112,6 +113,8 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     Notes
     -----
     A round whose error is 0 is kept and ends the fit; one whose error is chance or worse is dropped and ends the fit.
+    With a `learning_rate` above 1 weights may become 0 by rounding; a member that has only such rows wrong is dropped
+    as well, and ends the fit with a warning.
     Of splits that differ by rounding alone the lowest feature is taken, then the lowest threshold; a split must gain
     more than rounding. The built-in member takes NaN: of both sides rows without the value go to the better one.
 
@@ -213,6 +216,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
             attributes = functools.partial(self._attributes, member, rows.classes, rows.X.dtype)
             run = self._run(context, steps, start, attributes, seen)
             vars(self).update(attributes(run.state, run.history))
+        self._warn_of_lost_weights()
         return self
 
     def decision_function(self, X):
@@ -498,8 +502,9 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         """Return what X may be: what the members take."""
         if self.estimator is None:
             return {"allow_nan": True, "order": "C"}
-        tags = get_tags(self.estimator).input_tags
-        return {"allow_nan": tags.allow_nan, "accept_sparse": tags.sparse, "order": "C"}
+        said = input_tags(self.estimator)
+        allow_nan, sparse = any(one.allow_nan for one in said), any(one.sparse for one in said)
+        return {"allow_nan": allow_nan, "accept_sparse": sparse, "order": "C"}
 
     def _run(self, context, steps, start, attributes, seen):
         """Run the rounds, if there are any left."""
@@ -511,6 +516,15 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
             steps = itertools.chain([first], steps)
         history = self.history_ if start is not None else None
         return run_steps(self, context, steps, task="round", attributes=attributes, history=history, **seen)
+
+    def _warn_of_lost_weights(self):
+        """Warn if the fit ended because weights had become 0 by rounding."""
+        if self._outcome == "vanished":
+            message = (
+                f"The fit ended after round {self.n_iter_}: all that the next member had wrong were rows whose weight "
+                f"had become 0 by rounding. A learning_rate below {self.learning_rate:g} changes weights less."
+            )
+            warn_caller(message, UserWarning)
 
     def _plan(self):
         real = self.algorithm == "SAMME.R"

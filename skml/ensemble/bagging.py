@@ -1,6 +1,5 @@
 """What the two forests share: validation, the fit tree by tree, and what comes out of bag."""
 
-from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -35,10 +34,11 @@ from skml.ensemble.grove import Grove
 from skml.ensemble.grower import Problem, Rule, least_counts
 from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
-from skml.ensemble.labels import numbered
 from skml.ensemble.origins import contents, origin, require_same
+from skml.ensemble.paths import ways_of_rows
 from skml.ensemble.sampling import Bagging, Bags, as_counts, least, total_weight
-from skml.ensemble.trees import BinnedForest, TreeMaker
+from skml.ensemble.training import Training, read_groups
+from skml.ensemble.trees import BinnedForest, TreeMaker, children_of
 
 MOST_TREES = 1000  # what n_estimators="auto" ends with
 _DEEP = 2**31 - 1
@@ -47,37 +47,6 @@ _OF_ONE_FIT = frozenset(
     ("_table", "_residuals", "_y", "_codes_of_y", "_leaf_rows", "oob_score_", "oob_curve_")
     + ("oob_prediction_", "oob_decision_function_")
 )
-
-
-@dataclass(frozen=True)
-class Training:
-    """Validated training data, rows that are equal merged.
-
-    Attributes
-    ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-        As validated; for members that are no trees of ours, as it was given.
-    y : ndarray of shape (n_samples, n_outputs)
-        Class numbers, or numbers.
-    weights : ndarray of shape (n_samples,) or None
-        Of the rows.
-    index : ndarray of shape (n_rows,), int
-        One row of each group of equal ones.
-    merged : ndarray of shape (n_rows,)
-        Their weights.
-    inverse : ndarray of shape (n_samples,), int
-        The group of each row; -1 for rows of no weight.
-    groups : ndarray of shape (n_samples,), int, or None
-        What is drawn whole.
-    """
-
-    X: object
-    y: np.ndarray
-    weights: np.ndarray | None
-    index: np.ndarray
-    merged: np.ndarray
-    inverse: np.ndarray
-    groups: np.ndarray | None
 
 
 class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
@@ -185,7 +154,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         check_consistent_length(X, y)
         weights = validate_weights(sample_weight, y)
         weights = self._counted(y, weights)
-        groups = self._read_groups(groups, X)
+        groups = read_groups(groups, X, self.bootstrap)
         content = np.asarray(y, dtype=np.float64)
         if groups is not None:
             content = np.column_stack([content, groups])
@@ -207,17 +176,6 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             return validate_numbers(self, X, STRINGS_IN_TREES, **takes)
         validate_data(self, X, reset=reset, skip_check_array=True)
         return check_array(as_numbers(X, self._columns), ensure_all_finite="allow-nan", order="C", input_name="X")
-
-    def _read_groups(self, groups, X):
-        if groups is None:
-            return None
-        if not self.bootstrap:
-            raise ValueError("groups are for drawing bags; they have no meaning with bootstrap=False.")
-        groups = np.asarray(groups)
-        if groups.ndim != 1:
-            raise ValueError(f"groups must name one group for each row; they have {groups.ndim} dimensions, not 1.")
-        check_consistent_length(X, groups)
-        return numbered(groups, "groups")[1]
 
     def _counted(self, y, weights):
         """Return the weights of rows, 0 for those of classes that weigh nothing."""
@@ -486,6 +444,26 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         shift = forest.leaf_starts[:-1] - np.diff(forest.node_starts)
         return (self._model.leaves(rows, threads) - shift).astype(np.int32)
 
+    def decision_path(self, X):
+        """Return which nodes each row passes in each tree.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows; NaN means missing.
+
+        Returns
+        -------
+        indicator : CSR array of shape (n_samples, n_nodes), int
+            1 for nodes that a row passes, its leaf included; tree after tree.
+        n_nodes_ptr : ndarray of shape (n_estimators + 1,), int
+            The nodes of tree i are the columns from ``n_nodes_ptr[i]`` up to ``n_nodes_ptr[i + 1]``, in the order of
+            its ``tree_``.
+        """
+        ends, forest = self.apply(X), self._model.forest
+        children = [children_of(forest, number).T for number in range(forest.n_trees)]
+        return ways_of_rows(children, ends), np.cumsum([0, *(len(left) for left, _ in children)])
+
     def proximity(self, X, others=None):
         """Return in which share of the trees two rows share a leaf.
 
@@ -570,6 +548,13 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if not hasattr(self, "oob_curve_"):
             raise ValueError(f"{what} needs out-of-bag rows: fit with oob_score=True.")
         return self._table, self._columns_of_y()
+
+    @property
+    def estimators_features_(self):
+        """The columns that each member takes."""
+        check_is_fitted(self)
+        every = np.arange(self.n_features_in_)
+        return [every.copy() if columns is None else columns.copy() for columns in self._model.columns]
 
     @property
     def estimators_samples_(self):

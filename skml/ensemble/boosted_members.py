@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
 from skml.ensemble.boosting import Ballot, boost_rounds, real_votes
-from skml.ensemble.members import seeded
+from skml.ensemble.members import kind_of, seeded
 from skml.ensemble.stumps import BoostedTree, bin_rows, grow
 
 _TRIES = 100  # draws of rows, until there are two classes among them
@@ -261,8 +261,7 @@ def member_to_boost(estimator, max_depth, max_bins, real):
     """
     if estimator is None:
         return BoostedTree(max_depth, max_bins)
-    kind = getattr(getattr(estimator, "__sklearn_tags__", lambda: None)(), "estimator_type", None)
-    if kind != "classifier":
+    if kind_of(estimator) not in ("classifier", None):
         raise ValueError(f"AdaBoost boosts classifiers; estimator is a {type(estimator).__name__}, which is none.")
     if real and not hasattr(estimator, "predict_proba"):
         raise ValueError(f"algorithm='SAMME.R' needs predict_proba, which {type(estimator).__name__} hasn't.")

@@ -56,8 +56,8 @@ class Committee:
         Per round the `QUANTILES` of the margins.
     scores : tuple of float
         Per round the validation score, if there is one.
-    outcome : {None, "perfect", "chance", "patience", "n_rounds"}
-        Why no round follows.
+    outcome : {None, "perfect", "chance", "vanished", "patience", "n_rounds"}
+        Why no round follows; "vanished": all that the next member had wrong were rows that have lost their weight.
     """
 
     members: tuple = ()
@@ -102,9 +102,15 @@ class Ballot:
 
     def error(self, said):
         """Return the weight of the rows that a member has wrong, epsilon_t = sum_i w_i [y_i != h_t(x_i)]."""
-        classes = said.argmax(axis=1) if self.plan.real else said
-        wrong, right = side_sums(self.y, self.weights, classes != self.y, self.n_classes).sum(axis=1)
+        wrong, right = side_sums(self.y, self.weights, self._wrong(said), self.n_classes).sum(axis=1)
         return float(wrong / (wrong + right))
+
+    def is_right(self, said):
+        """Tell whether a member has every row right, those included whose weight rounding has made 0."""
+        return not self._wrong(said).any()
+
+    def _wrong(self, said):
+        return (said.argmax(axis=1) if self.plan.real else said) != self.y
 
     def count(self, said, error):
         """Count a member's votes, and reweigh the rows.
@@ -208,14 +214,14 @@ def boost_rounds(ballot, train, start=None, recall=None, score=None):
     ------
     step : Step
         One per round; its state is a :class:`Committee`. There is none if the first new member of a committee that
-        goes on does no better than chance.
+        goes on does no better than chance, or has only rows wrong that weigh nothing any more.
     """
     state = start or Committee()
     for member, error in zip(state.members, state.errors):
         vote, _ = ballot.count(recall(member), error)
         if score is not None:
             score(member, vote)
-    ahead = _trained(ballot, train, len(state.members))
+    ahead, end = _trained(ballot, train, len(state.members))
     while ahead is not None:
         member, said, error = ahead
         vote, log_loss = ballot.count(said, error)
@@ -225,23 +231,24 @@ def boost_rounds(ballot, train, start=None, recall=None, score=None):
             metrics["validation_score"] = score(member, vote)
         state = _longer(state, (member, vote, error, log_loss, margins), metrics, ballot.plan)
         # The next member is trained before the step is yielded: only it can tell whether this round was the last.
-        ahead = None if state.outcome else _trained(ballot, train, len(state.members))
-        outcome = state.outcome or (None if ahead else "chance")
-        yield Step(replace(state, outcome=outcome), metrics, last=ahead is None)
+        ahead, end = (None, state.outcome) if state.outcome else _trained(ballot, train, len(state.members))
+        yield Step(replace(state, outcome=end), metrics, last=ahead is None)
 
 
 def _trained(ballot, train, number):
-    """Return a round's member, what it says, and its error; None if it does no better than chance."""
+    """Return a round's member, what it says, and its error, and None; or None, and why there is no such round."""
     member, said = train(ballot.weights, number)
     error, chance = ballot.error(said), 1 - 1 / ballot.n_classes
+    if error <= 0 and number and not ballot.is_right(said):
+        return None, "vanished"
     if error < chance - SAME:
-        return member, said, error
+        return (member, said, error), None
     if number == 0:
         raise ValueError(
             f"The first member is no better than chance: its weighted error, {error:.3g}, is not below {chance:.3g}; "
             "there is nothing to boost. Another estimator, or a larger max_depth, may do better."
         )
-    return None
+    return None, "chance"
 
 
 def _longer(state, entry, metrics, plan):

@@ -106,7 +106,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     n_classes_ : int or list of int
         Their number.
     estimators_ : list of estimators
-        The members. Trees have `tree_`, `apply`, `get_depth`, `get_n_leaves` and `export_text` beside `predict`.
+        The members. Trees have `tree_`, `apply`, `decision_path`, `get_depth`, `get_n_leaves` and `export_text` beside
+        `predict`.
     feature_importances_ : ndarray of shape (n_features,)
         What each feature's splits lower the impurity by, on average (mean decrease in impurity, MDI); sums to 1. It
         favours features with many values: `oob_impurity_importance` does not. Zeros if members are no trees of ours.
@@ -119,6 +120,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     history_ : dict of str to list
         "n_leaves" of each tree, or "n_features" that a member of another kind was given, and, if out-of-bag answers
         are kept, "oob_score" after it.
+    estimators_features_ : list of ndarray of int
+        The columns that each member takes: all, but for members of other kinds with ``feature_sampling="tree"``.
     estimators_samples_ : list of ndarray of int
         The rows in each bag, as often as they were drawn, in ascending order; of equal rows one stands for all.
     oob_samples_ : list of ndarray of int
@@ -547,7 +550,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     Attributes
     ----------
     estimators_ : list of estimators
-        The members. Trees have `tree_`, `apply`, `get_depth`, `get_n_leaves` and `export_text` beside `predict`.
+        The members. Trees have `tree_`, `apply`, `decision_path`, `get_depth`, `get_n_leaves` and `export_text` beside
+        `predict`.
     feature_importances_ : ndarray of shape (n_features,)
         What each feature's splits lower the impurity by, on average (mean decrease in impurity, MDI); sums to 1. It
         favours features with many values: `oob_impurity_importance` does not. Zeros if members are no trees of ours.
@@ -560,6 +564,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     history_ : dict of str to list
         "n_leaves" of each tree, or "n_features" that a member of another kind was given, and, if out-of-bag answers
         are kept, "oob_score" after it.
+    estimators_features_ : list of ndarray of int
+        The columns that each member takes: all, but for members of other kinds with ``feature_sampling="tree"``.
     estimators_samples_ : list of ndarray of int
         The rows in each bag, as often as they were drawn, in ascending order; of equal rows one stands for all.
     oob_samples_ : list of ndarray of int

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
+from sklearn.base import clone
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter, validate_data
@@ -404,7 +404,7 @@ def templates(owner, estimator, kind):
     estimator : estimator or list of estimators
         As given.
     kind : "classifier" or "regressor"
-        What members must be.
+        What members must be, if they say what they are.
 
     Returns
     -------
@@ -417,9 +417,14 @@ def templates(owner, estimator, kind):
     for one in several:
         if inspect.isclass(one) or not hasattr(one, "fit"):
             raise ValueError(f"estimator must be an estimator or a list of them, got {one!r}.")
-        if not (is_classifier(one) if kind == "classifier" else is_regressor(one)):
+        if kind_of(one) not in (kind, None):
             raise ValueError(f"{type(owner).__name__} is a {kind}; {type(one).__name__} is none.")
     return several
+
+
+def kind_of(estimator):
+    """Return what an estimator says that it is, "classifier" or "regressor" or another word; None if nothing."""
+    return get_tags(estimator).estimator_type if hasattr(estimator, "__sklearn_tags__") else None
 
 
 def _listed(estimator):
@@ -428,4 +433,5 @@ def _listed(estimator):
 
 def input_tags(estimator):
     """Return what members of other kinds say of the input that they take; nothing of trees of our own."""
-    return [get_tags(one).input_tags for one in _listed(estimator) if isinstance(one, BaseEstimator)]
+    named = [one for one in _listed(estimator) if hasattr(one, "__sklearn_tags__") and not inspect.isclass(one)]
+    return [get_tags(one).input_tags for one in named]

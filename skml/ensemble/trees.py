@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skml.base import chunk_slices
 from skml.ensemble.binning import Bins, encode, row_codes
 from skml.ensemble.grower import Problem, grow_tree
+from skml.ensemble.paths import ways
 from skml.ensemble.predictor import CATEGORIES, Forest, joined, leaf_values, leaves, member_values, part, sums
 from skml.ensemble.sampling import draw_bag, unit_of
 from skml.ensemble.side_by_side import in_order
@@ -48,6 +49,11 @@ class BinnedForest:
     def n_members(self):
         """The number of trees."""
         return self.forest.n_trees
+
+    @property
+    def columns(self):
+        """The columns that each tree takes: None, which means all."""
+        return (None,) * self.n_members
 
     @property
     def n_leaves(self):
@@ -266,6 +272,29 @@ def levels(left, right):
         found.append(np.concatenate([left[inner], right[inner]]))
 
 
+def children_of(forest, number):
+    """Return the children of each node of a tree, as :class:`Shape` counts them.
+
+    Parameters
+    ----------
+    forest : Forest
+        The forest.
+    number : int
+        Which tree.
+
+    Returns
+    -------
+    children : ndarray of shape (n_nodes, 2)
+        The left and the right one; -1 for leaves.
+    """
+    (begin, end), (first, last) = forest.node_starts[number : number + 2], forest.leaf_starts[number : number + 2]
+    n_inner = int(end - begin)
+    children = np.full((n_inner + int(last - first), 2), -1)
+    links = forest.nodes[begin:end, :2].astype(np.int64)
+    children[:n_inner] = np.where(links >= 0, links - begin, n_inner + ~links - first)
+    return children
+
+
 def shape_of(model, number):
     """Return a tree of a forest, node by node.
 
@@ -283,10 +312,8 @@ def shape_of(model, number):
     """
     forest = model.forest
     (begin, end), (first, last) = forest.node_starts[number : number + 2], forest.leaf_starts[number : number + 2]
-    nodes, n_inner, n_nodes = forest.nodes[begin:end], int(end - begin), int(end - begin + last - first)
-    children = np.full((n_nodes, 2), -1)
-    links = nodes[:, :2].astype(np.int64)
-    children[:n_inner] = np.where(links >= 0, links - begin, n_inner + ~links - first)
+    nodes, n_inner, children = forest.nodes[begin:end], int(end - begin), children_of(forest, number)
+    n_nodes = len(children)
     feature, threshold, left_codes = _questions(model, nodes, n_nodes)
     value, weight = np.zeros((n_nodes, forest.values.shape[1])), np.zeros(n_nodes)
     value[n_inner:] = leaf_values(forest, np.arange(first, last))
@@ -385,6 +412,22 @@ class ForestTree(BaseEstimator):
         found = leaves(part(model.forest, np.array([self.number])), model.codes(self.owner._rows(X), 1), 1)[:, 0]
         starts, ends = model.forest.leaf_starts, model.forest.node_starts
         return found - starts[self.number] + (ends[self.number + 1] - ends[self.number])
+
+    def decision_path(self, X):
+        """Return which nodes of :attr:`tree_` each row passes.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        indicator : CSR array of shape (n_samples, n_nodes), int
+            1 for nodes that a row passes, its leaf included.
+        """
+        ends = self.apply(X)
+        return ways(*children_of(self._model.forest, self.number).T)[ends]
 
     def get_depth(self):
         """Return the depth of the tree.

@@ -99,6 +99,26 @@ def test_no_better_than_chance(algorithm):
     assert boost.predict([[5.0]]) == [1]
 
 
+@algorithms
+def test_weights_lost_to_rounding_end_the_fit_with_a_warning(algorithm):
+    # The stump x <= 2.5 has rows 6, 7, 8 wrong; the others' weights are multiplied by less than 1e-2000. The next
+    # member then sees one class, and has rows wrong that weigh nothing.
+    X, y = np.arange(10.0)[:, None], [1, 1, 1, -1, -1, -1, 1, 1, 1, -1]
+    boost = AdaBoost(n_estimators=3, learning_rate=20000, algorithm=algorithm, warm_start=True)
+    with pytest.warns(UserWarning, match="ended after round 1: .* 0 by rounding. A learning_rate below 20000"):
+        boost.fit(X, y)
+    np.testing.assert_allclose(boost.estimator_errors_, [0.3])
+    assert boost.score(X, y) == 0.7
+    with pytest.warns(UserWarning, match="ended after round 1"):  # there is nothing to add
+        boost.set_params(n_estimators=5).fit(X, y)
+    assert boost.n_iter_ == 1
+
+
+def test_a_row_that_weighs_nothing_beside_others_from_the_start():
+    X, y = np.array([[0.0], [0.0], [1.0]]), [0, 1, 1]
+    assert AdaBoost().fit(X, y, sample_weight=[1e-200, 1e200, 1e200]).predict(X).tolist() == [1, 1, 1]
+
+
 def test_real_adaboost_by_hand():
     X, y = np.array([[0.0], [0.0], [0.0], [1.0], [1.0]]), np.array([0, 0, 1, 1, 1])
     boost = AdaBoost(algorithm="SAMME.R", n_estimators=1).fit(X, y)
@@ -279,6 +299,38 @@ def test_a_regressor_is_refused(rng):
     for regressor in (LinearRegression(), make_pipeline(StandardScaler(), LinearRegression())):
         with pytest.raises(ValueError, match="boosts classifiers; estimator is a .*, which is none"):
             AdaBoost(regressor).fit(X, y)
+
+
+class Nameless(BaseEstimator):
+    """A stump of a class without mixins, which does not say that it classifies."""
+
+    def fit(self, X, y):
+        self.inner_ = DecisionTreeClassifier(max_depth=1).fit(X, y)
+        return self
+
+    def predict(self, X):
+        return self.inner_.predict(X)
+
+
+class Plain:
+    """A classifier of a class that knows nothing of scikit-learn's base class."""
+
+    def get_params(self, deep=True):
+        return {}
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return np.where(np.asarray(X)[:, 0] > 0, "b", "a")
+
+
+def test_members_need_not_say_what_they_are(rng):
+    X, _ = problem(rng)
+    y = np.where(X[:, 0] > 0, "b", "a")
+    boost = AdaBoost(Nameless(), n_estimators=5, random_state=0).fit(X, y)
+    np.testing.assert_allclose(boost.estimator_errors_[0], np.mean(boost.estimators_[0].predict(X) != y))
+    assert AdaBoost(Plain()).fit(X, y).estimator_errors_.tolist() == [0.0]
 
 
 def test_real_adaboost_needs_probabilities(rng):

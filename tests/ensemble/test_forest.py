@@ -112,6 +112,33 @@ def test_the_nodes_lead_where_the_walk_leads(rng):
     np.testing.assert_array_equal(at, tree.apply(X))
 
 
+def test_ways_by_hand():
+    # x <= 1.5 ? a : (x <= 3.5 ? b : a): node 0 asks, node 1 asks, the leaves are 2, 3, 4 from left to right
+    forest = BaggingForest(**ALONE).fit([[0.0], [1], [2], [3], [4], [4]], list("aabbaa"))
+    indicator, starts = forest.decision_path([[0.0], [2], [9]])
+    np.testing.assert_array_equal(indicator.toarray(), [[1, 0, 1, 0, 0], [1, 1, 0, 1, 0], [1, 1, 0, 0, 1]])
+    np.testing.assert_array_equal(starts, [0, 5])
+    constant = BaggingForest(**ALONE).fit([[0.0], [1]], ["a", "a"])
+    np.testing.assert_array_equal(constant.decision_path([[7.0]])[0].toarray(), [[1]])
+
+
+def test_the_nodes_that_rows_pass(rng):
+    X, y = data(rng)
+    forest = BaggingForest(n_estimators=3, random_state=0).fit(X, y)
+    indicator, starts = forest.decision_path(X)
+    assert indicator.shape == (len(X), starts[-1])
+    for tree, begin, end in zip(forest, starts[:-1], starts[1:]):
+        shape, passed = tree.tree_, indicator[:, begin:end].toarray()
+        np.testing.assert_array_equal(passed, tree.decision_path(X).toarray())
+        expected, at = np.zeros((len(X), shape.node_count)), np.zeros(len(X), int)
+        for _ in range(shape.max_depth + 1):
+            expected[np.arange(len(X)), at] = 1
+            left = X[np.arange(len(X)), np.maximum(shape.feature[at], 0)] <= shape.threshold[at]
+            child = np.where(left, shape.children_left[at], shape.children_right[at])
+            at = np.where(child >= 0, child, at)
+        np.testing.assert_array_equal(passed, expected)
+
+
 # -------------------------------------------------------------------------------------------------- limits
 
 

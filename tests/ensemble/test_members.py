@@ -201,8 +201,14 @@ def test_each_member_has_columns_of_its_own(rng):
     used = {tuple(np.flatnonzero([np.isin(X[:, f], m.X_).any() for f in range(4)])) for m in forest}
     assert len(used) > 2
     assert forest.predict(X).shape == (150,)
+    for member, columns, rows in zip(forest, forest.estimators_features_, forest.estimators_samples_):
+        assert set(map(tuple, member.X_)) == set(map(tuple, X[np.ix_(rows, columns)]))
     for sampling in ("split", "none"):
-        assert BaggingForest(Seen(), n_estimators=2, feature_sampling=sampling).fit(X, y)[0].X_.shape[1] == 4
+        forest = BaggingForest(Seen(), n_estimators=2, feature_sampling=sampling).fit(X, y)
+        assert forest[0].X_.shape[1] == 4
+        np.testing.assert_array_equal(forest.estimators_features_, [np.arange(4)] * 2)
+    trees = BaggingForest(n_estimators=2, feature_sampling="tree").fit(X, y)
+    np.testing.assert_array_equal(trees.estimators_features_, [np.arange(4)] * 2)  # they take all, and ask of some
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -349,10 +355,50 @@ def test_what_is_no_member_is_refused(rng, kind, estimator, message):
         kind(estimator, n_estimators=2).fit(X, (X[:, 0] > 0) * 1)
 
 
+class Nameless(BaseEstimator):
+    """The mean or the most frequent class; it does not say what it is."""
+
+    def __init__(self, answer="mean"):
+        self.answer = answer
+
+    def fit(self, X, y):
+        self.said_ = np.bincount(y).argmax() if self.answer == "class" else y.mean()
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.said_)
+
+
+class Plain:
+    """A classifier of a class that knows nothing of scikit-learn's base class."""
+
+    def get_params(self, deep=True):
+        return {}
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return (np.asarray(X)[:, 0] > 0) * 1
+
+
+def test_members_need_not_say_what_they_are(rng):
+    X, _ = data(rng)
+    y = (X[:, 0] > 0) * 1
+    assert BaggingForest(Plain(), n_estimators=3).fit(X, y).score(X, y) == 1
+    often = y.copy()
+    often[:120] = 1  # more than half of each bag, but for chances below 1e-9
+    bag = BaggingForest([Nameless("class"), make_pipeline(StandardScaler(), Nameless("class"))], n_estimators=4)
+    assert np.all(bag.fit(X, often).predict(X) == 1)
+    means = BaggingForestRegressor(Nameless(), n_estimators=3, random_state=0).fit(X, X[:, 0])
+    expected = np.mean([X[rows, 0].mean() for rows in means.estimators_samples_])
+    np.testing.assert_allclose(means.predict(X), expected)
+
+
 def test_what_only_trees_can_tell_is_refused(rng):
     X, y = data(rng)
     forest = BaggingForest(GaussianNB(), n_estimators=2).fit(X, y)
-    for call in (forest.apply, forest.proximity):
+    for call in (forest.apply, forest.decision_path, forest.proximity):
         with pytest.raises(ValueError, match="needs trees of our own"):
             call(X)
     with pytest.raises(ValueError, match="X has 2 features, but BaggingForest is expecting 4"):

@@ -123,8 +123,12 @@ def test_trees_that_are_a_single_leaf(module, rng):
 
 
 @BOTH
-def test_kinds_by_hand(module):
-    codes = np.array([[0], [3], [4], [64], [254], [255]], np.uint8)
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("copies", [1, 100], ids=["few rows", "many rows"])
+@pytest.mark.parametrize("with_sets", [False, True])
+def test_kinds_by_hand(module, missing, copies, with_sets):
+    n = 6 if missing else 5
+    codes = np.tile(np.array([[0], [3], [4], [64], [254], [255]], np.uint8)[:n], (copies, 1))
     sets = np.zeros((1, 8), np.uint32)
     sets[0, 0], sets[0, 2], sets[0, 7] = 1 << 3, 1, 1 << 31
     for question, asked, right in (
@@ -135,10 +139,13 @@ def test_kinds_by_hand(module):
         (255, 0, [0, 0, 0, 0, 0, 0]),
         (2 << 8, 0, [1, 0, 1, 0, 1, 0]),  # the set {3, 64, 255}
     ):
-        leaves = np.empty((6, 1), np.int32)
+        if question >> 8 == 2 and not with_sets:
+            continue
+        leaves = np.empty((n * copies, 1), np.int32)
         nodes = np.array([[-1, -2, asked, question]], np.int32)
-        module.find_leaves(nodes, np.zeros(1, np.int32), np.zeros(1, np.int32), sets, codes, leaves, 1)
-        np.testing.assert_array_equal(leaves[:, 0], right, err_msg=str(question))
+        held = (np.zeros(1, np.int32), sets) if with_sets else (np.zeros(0, np.int32), sets[:0])
+        module.find_leaves(nodes, np.zeros(1, np.int32), *held, codes, leaves, 1)
+        np.testing.assert_array_equal(leaves[:, 0], right[:n] * copies, err_msg=str(question))
 
 
 def sound():
