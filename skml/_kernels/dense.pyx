@@ -41,7 +41,7 @@ cdef void _gemm(char* left, char* right, Py_ssize_t m, Py_ssize_t n, Py_ssize_t 
 
 cdef Py_ssize_t _panel(Py_ssize_t N) noexcept nogil:
     """Return how many rows a panel has: a number of panels that four threads can share, of at most 256 rows."""
-    cdef Py_ssize_t parts = 4 * ((N + 1023) // 1024)
+    cdef Py_ssize_t parts = 4 * max(<Py_ssize_t> 1, (N + 1023) // 1024)
     return max(<Py_ssize_t> 48, (N + parts - 1) // parts)
 
 
