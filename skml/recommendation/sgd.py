@@ -22,6 +22,8 @@ _SHUFFLE, _DEAL, _NEGATIVES, _STRATA, _START = range(5)
 _CALL = 10**8
 _TRIES = 64  # the kernel's, for an item that the user has not seen
 _PER_TRY = 10  # numbers that take as long to move as a try
+# Blocks are ordered by user and shuffled in windows of so many interactions: the users of one stay in the cache.
+_WINDOW = 1024
 
 
 @dataclass(frozen=True)
@@ -386,10 +388,20 @@ def _pieces(strata, order, model, descent, epoch, tries=0.0):
     n_negatives = 0 if descent.loss == "squared" else descent.n_negatives
     numbers = model.U.shape[1] * (1 + n_negatives) + _PER_TRY * tries * n_negatives
     size = max(1, int(_CALL / (numbers * strata.n_parts)))
-    for shift in random_numbers(descent.seed, _STRATA, epoch).permutation(strata.n_parts):
+    rng = random_numbers(descent.seed, _STRATA, epoch)
+    for shift in rng.permutation(strata.n_parts):
         starts, stops, parts = strata.stratum(shift)
-        interaction_sgd.shuffle_blocks(order, starts, stops, key, descent.n_threads)
-        while (starts < stops).any():
-            ends = np.minimum(starts + size, stops)
-            yield starts, ends, parts
-            starts = ends
+        interaction_sgd.shuffle_blocks(order, *_windows(starts, stops), key, descent.n_threads)
+        # No user is always the last: which window is first is drawn.
+        turns = starts + (rng.random() * (stops - starts)).astype(np.int64) // _WINDOW * _WINDOW
+        for begins, ends in ((turns, stops), (starts, turns)):
+            while (begins < ends).any():
+                yield begins, np.minimum(begins + size, ends), parts
+                begins = np.minimum(begins + size, ends)
+
+
+def _windows(starts, stops):
+    """Return where the windows of blocks start and stop."""
+    first = [np.arange(start, stop, _WINDOW) for start, stop in zip(starts, stops)]
+    at, ends = np.concatenate(first), np.repeat(stops, [len(windows) for windows in first])
+    return at, np.minimum(at + _WINDOW, ends)

@@ -222,6 +222,23 @@ def test_calls_are_as_much_shorter_as_negatives_are_harder_to_find(rng, seed, un
     assert sum(sizes) == len(users)
 
 
+def test_an_epoch_meets_each_interaction_once_window_by_window(rng, seed, monkeypatch):
+    ratings, runs, size = large(rng), [], 100
+    kernel = sgd.interaction_sgd.rate_blocks
+    monkeypatch.setattr(sgd, "_WINDOW", size)
+    monkeypatch.setattr(
+        sgd.interaction_sgd,
+        "rate_blocks",
+        lambda *a: runs.extend(a[4][start:stop].copy() for start, stop in zip(*a[5:7])) or kernel(*a),
+    )
+    learned(ratings, Descent(max_iter=1, seed=seed))
+    np.testing.assert_array_equal(np.sort(np.concatenate(runs)), np.arange(len(ratings.data)))
+    windows = [run[at : at + size] for run in runs for at in range(0, len(run), size)]
+    for window in windows:  # neighbours in the order by user, shuffled
+        assert np.ptp(window) == len(window) - 1
+    assert all(np.any(np.diff(window) < 0) for window in windows if len(window) > 20)
+
+
 @each_loss
 def test_another_seed_is_another_descent(rng, seed, loss):
     ratings = large(rng)

@@ -183,12 +183,14 @@ static inline int32_t drawn(const Negatives& s, ptrdiff_t u, uint64_t count) {
     return -1;
 }
 
-template <class T> SKML_INLINE void ask_row(const T* row, ptrdiff_t width) {
-    for (ptrdiff_t c = 0; c < width; c += ROW_BYTES / (ptrdiff_t)sizeof(T)) __builtin_prefetch(row + c, 1);
+template <class T, int N> SKML_INLINE void ask_row(const T* row, ptrdiff_t width) {
+    const ptrdiff_t end = N ? N * Lanes<T>::n : width;
+#pragma GCC unroll 16
+    for (ptrdiff_t c = 0; c < end; c += LINE<T>) __builtin_prefetch(row + c, 1);
 }
 
-template <class T> SKML_INLINE void ask_ahead(const Model<T>& m, const Interactions<T>& x, ptrdiff_t t,
-                                             ptrdiff_t stop) {
+template <class T, int N> SKML_INLINE void ask_ahead(const Model<T>& m, const Interactions<T>& x, ptrdiff_t t,
+                                                    ptrdiff_t stop) {
     if (t + FAR < stop) {
         const int32_t o = x.order[t + FAR];
         __builtin_prefetch(x.users + o);
@@ -197,8 +199,8 @@ template <class T> SKML_INLINE void ask_ahead(const Model<T>& m, const Interacti
     }
     if (t + NEAR < stop) {
         const int32_t o = x.order[t + NEAR];
-        ask_row(m.U + x.users[o] * m.width, m.width);
-        ask_row(m.V + x.items[o] * m.width, m.width);
+        ask_row<T, N>(m.U + x.users[o] * m.width, m.width);
+        ask_row<T, N>(m.V + x.items[o] * m.width, m.width);
         if (m.item_bias) __builtin_prefetch(m.item_bias + x.items[o] * LINE<T>, 1);
     }
 }
@@ -210,7 +212,7 @@ template <class T, int N>
 static double explicit_steps(const Model<T> m, const Interactions<T> x, ptrdiff_t start, ptrdiff_t stop) {
     double sum = 0;
     for (ptrdiff_t t = start; t < stop; t++) {
-        ask_ahead(m, x, t, stop);
+        ask_ahead<T, N>(m, x, t, stop);
         const int32_t o = x.order[t], u = x.users[o], i = x.items[o];
         if (outside(u, m.n_users) || outside(i, m.n_items)) return -1;
         const T w = x.weights ? x.weights[o] : T(1);
@@ -224,7 +226,7 @@ template <class T, int N, bool BPR>
 static bool implicit_steps(const Model<T> m, const Interactions<T> x, const Negatives s, ptrdiff_t start,
                            ptrdiff_t stop, double* sums) {
     for (ptrdiff_t t = start; t < stop; t++) {
-        ask_ahead(m, x, t, stop);
+        ask_ahead<T, N>(m, x, t, stop);
         const int32_t o = x.order[t], u = x.users[o], i = x.items[o];
         if (outside(u, m.n_users) || outside(i, m.n_items)) return false;
         const T w = x.weights ? x.weights[o] : T(1), g = m.eta * w;
