@@ -9,6 +9,7 @@ Agents see environments only through :func:`vectorize`. Every vector has
   `observation` is already the first of the next one; `last` is what the step itself led to, from which one bootstraps
   where the episode was truncated. Where nothing has ended both are equal. `reward` is float64;
 - ``action_mask``: (N, A) bool, the actions that there are now, or None for all;
+- ``last_mask``: the same of what the last step itself led to (all, where nothing is known of that);
 - ``live``: None, or (N,) bool of the last step: where it is False, the step was none but began the next episode
   (a Gymnasium vector environment that resets in the next step), so the row is to be left out.
 
@@ -135,7 +136,7 @@ def _compiled(worlds, limit):
 class CompiledCopies:
     """Copies of one environment of our own, or of control tasks that differ in their parameters alone."""
 
-    live = None
+    live, last_mask = None, None
 
     def __init__(self, worlds, limit):
         self.n_envs = len(worlds)
@@ -152,7 +153,9 @@ class CompiledCopies:
 
     def step(self, actions):
         """Take one step of all copies."""
-        return self.lockstep.step(actions)
+        answer = self.lockstep.step(actions)
+        self.last_mask = self.dynamics.mask(answer[-1])
+        return answer
 
     @property
     def action_mask(self):
@@ -194,7 +197,14 @@ class SeveralCopies:
     @property
     def action_mask(self):
         """Which actions there are now, (N, A), or None for all."""
-        masks = [part.action_mask for part in self.parts]
+        return self._masks([part.action_mask for part in self.parts])
+
+    @property
+    def last_mask(self):
+        """Which actions there are where the last step led to, (N, A), or None for all."""
+        return self._masks([part.last_mask for part in self.parts])
+
+    def _masks(self, masks):
         if all(mask is None for mask in masks):
             return None
         full = [np.ones((part.n_envs, self.action_space.n), bool) for part in self.parts]
@@ -222,7 +232,7 @@ class PythonCopies:
         self.observation_space, self.action_space = flat_space(self.raw_observations), flat_space(self.raw_actions)
         self.envs = [_copy_of(world, i < n_given) for i, world in enumerate(worlds)]
         self.steps = np.zeros(self.n_envs, np.int64)
-        self._masks = [None] * self.n_envs
+        self._masks = self._last_masks = [None] * self.n_envs
         self.seeded = [takes_seed(env) for env in self.envs]
         if not all(self.seeded):
             name = type(self.envs[self.seeded.index(False)]).__name__
@@ -247,7 +257,7 @@ class PythonCopies:
         reward, ended = np.empty(self.n_envs), np.zeros((2, self.n_envs), bool)
         self.steps += 1
         rows = [self._advance(i, action, reward, ended) for i, action in enumerate(self._own(actions))]
-        last = self._stacked(rows)
+        last, self._last_masks = self._stacked(rows), list(self._masks)
         over = np.flatnonzero(ended.any(axis=0))
         observation = last.copy() if over.size else last
         for i in over:
@@ -315,6 +325,11 @@ class PythonCopies:
     def action_mask(self):
         """Which actions there are now, (N, A), or None for all."""
         return stacked_masks(self._masks, self.action_space)
+
+    @property
+    def last_mask(self):
+        """Which actions there are where the last step led to, (N, A), or None for all."""
+        return stacked_masks(self._last_masks, self.action_space)
 
 
 def stacked_masks(masks, action_space):

@@ -108,6 +108,11 @@ class GymnasiumVector:
             self.n_envs, *space.shape
         )  # a copy: some envs use their arrays again
 
+    @property
+    def last_mask(self):
+        """Which actions there are where the last step led to, (N, A); all, where an episode ended there."""
+        return None if self.action_mask is None else self.action_mask | self.over[:, None]
+
     def _mask(self, info):
         mask = info.get("action_mask")
         if mask is None or not isinstance(self.action_space, Discrete):

@@ -270,6 +270,15 @@ def test_masks_are_respected(cls, params, seed):
     assert agent.score(Masked(), n_episodes=2) == -4
 
 
+@each_agent
+def test_the_masks_of_taxi_are_respected_while_learning(cls, seed):
+    taxi = Taxi()
+    agent = cls(random_state=seed, max_steps=3000).fit(taxi)
+    assert agent.visit_counts_.sum() == 3000
+    assert not agent.visit_counts_[~taxi.dynamics.masks].any()
+    assert min(agent.history_["return"]) >= -200  # no step costs 10
+
+
 def test_ragged_actions_are_respected(seed):
     pairs = np.array([[0, 0], [1, 0], [1, 1], [2, 1]])
     T = np.eye(4)[[1, 0, 2, 3]]
