@@ -9,6 +9,8 @@ from skml.base import require_memory
 from skml.reinforcement.environments import Control, Table
 from skml.reinforcement.policies import EVERYTHING, Softmax
 
+WORK, OTHER = 2e8, 1000  # multiplications of a call, some 0.1 s; what a step costs besides those of the network
+
 
 @dataclass(eq=False)
 class Record:
@@ -117,17 +119,41 @@ class Recorder:
         return self.record
 
     def _play_compiled(self, flat):
-        record, policy = self.record, self.actor.policy
-        was_idle = self.idle.astype(bool)
-        kernel, task = self._task()
-        net = flat[self.actor.parts[0]], policy.table, policy.code
-        written = record.actions, record.reward, record.ended, record.totals, self.running, self.idle
-        record.n_truncated = kernel(task, net, self.seed, self.n_done, self.go_on, record.x, written)
+        record, was_idle = self.record, self.idle.astype(bool)
+        T, N = record.reward.shape
+        piece = max(1, int(WORK / (N * (len(flat[self.actor.parts[0]]) + OTHER))))
+        if piece < T:
+            record.n_truncated = self._play_in_pieces(flat, piece)
+        else:
+            columns = record.actions, record.reward, record.ended, record.totals
+            record.n_truncated = self._call(flat, 0, record.x, columns)
         if not self.go_on:
             over = record.ended.any(axis=0)
             record.there = (np.cumsum(over, axis=0) == over) & ~was_idle
         if len(self.masks):
             record.allowed = self.masks[record.x[: record.reward.size].argmax(axis=1)]
+
+    def _play_in_pieces(self, flat, piece):
+        """Do the same in calls of fewer steps, between which Python looks up."""
+        record, cut = self.record, []
+        T, N = record.reward.shape
+        for start in range(0, T, piece):
+            steps = slice(start, min(start + piece, T))
+            ended = np.empty((2, steps.stop - start, N), np.uint8)
+            columns = record.actions[steps], record.reward[steps], ended, record.totals[steps]
+            n = self._call(flat, start, record.x[start * N :], columns)
+            record.ended[:, steps] = ended
+            cut.append(record.x[(steps.stop + 1) * N :][:n].copy())  # the next piece writes there
+        rows = np.concatenate(cut)
+        record.x[(T + 1) * N :][: len(rows)] = rows
+        return len(rows)
+
+    def _call(self, flat, start, x, columns):
+        """Let a kernel play from step `start` on, and return how many steps were truncated."""
+        kernel, task = self._task()
+        net = flat[self.actor.parts[0]], self.actor.policy.table, self.actor.policy.code
+        written = (*columns, self.running, self.idle)
+        return kernel(task, net, self.seed, self.n_done + start, self.go_on, x, written)
 
     def _task(self):
         """Return the kernel that plays, and what it plays."""
