@@ -4,7 +4,8 @@ Agents see environments only through :func:`vectorize`. Every vector has
 
 - ``n_envs`` copies (N), ``observation_space`` and ``action_space`` of one of them (flat: Discrete, MultiDiscrete, Box);
 - ``reset(seed, first=0)``: begins episode 0 of the copies numbered from `first`, and returns what is observed: (N,)
-  int64 of a Discrete, (N, k) int64 of a MultiDiscrete, (N, d) of a Box;
+  int64 of a Discrete, (N, k) int64 of a MultiDiscrete, (N, d) of a Box. It comes before the first step, else that
+  raises a RuntimeError;
 - ``step(actions)``: returns (observation, reward, terminated, truncated, last). Where an episode has ended,
   `observation` is already the first of the next one; `last` is what the step itself led to, from which one bootstraps
   where the episode was truncated. Where nothing has ended both are equal. `reward` is float64;
@@ -34,7 +35,7 @@ from skml.reinforcement.environments import (
     checked_seed,
 )
 from skml.reinforcement.spaces import Box, Discrete, flat_space, flattened, unflattened
-from skml.reinforcement.vector_gymnasium import GymnasiumVector
+from skml.reinforcement.vector_gymnasium import GymnasiumVector, require_begun
 from skml.reinforcement.worlds import common_spaces
 
 __all__ = ["vectorize"]
@@ -136,7 +137,7 @@ def _compiled(worlds, limit):
 class CompiledCopies:
     """Copies of one environment of our own, or of control tasks that differ in their parameters alone."""
 
-    live, last_mask = None, None
+    live, last_mask, begun = None, None, False
 
     def __init__(self, worlds, limit):
         self.n_envs = len(worlds)
@@ -149,10 +150,12 @@ class CompiledCopies:
 
     def reset(self, seed, first=0):
         """Begin the episodes of copies numbered from `first`."""
-        return self.lockstep.reset(checked_seed(seed), first)
+        observation, self.begun = self.lockstep.reset(checked_seed(seed), first), True
+        return observation
 
     def step(self, actions):
         """Take one step of all copies."""
+        require_begun(self)
         answer = self.lockstep.step(actions)
         self.last_mask = self.dynamics.mask(answer[-1])
         return answer
@@ -184,7 +187,7 @@ class SeveralCopies:
         streams = copy_streams(seed, first, self.n_envs)
         answers = []
         for part, rows in zip(self.parts, self.rows):
-            part.lockstep.clock[:, :3] = streams[rows, :3]
+            part.lockstep.clock[:, :3], part.begun = streams[rows, :3], True
             answers.append(part.dynamics.start(part.lockstep.clock, part.lockstep.states))
         return self._together(answers)
 
@@ -224,7 +227,7 @@ def copy_streams(seed, first, n):
 class PythonCopies:
     """Copies of environments that are stepped one after another in Python."""
 
-    live = None
+    live, begun = None, False
 
     def __init__(self, worlds, n_given, limit):
         self.n_envs, self.limit = len(worlds), limit
@@ -246,7 +249,9 @@ class PythonCopies:
         """Begin the episodes of copies numbered from `first`: each copy is seeded once, and draws on from there."""
         self.steps[:] = 0
         seeds = self.seeds(seed, first)
-        return self._stacked([self._begin(i, int(seeds[i])) for i in range(self.n_envs)])
+        observation = self._stacked([self._begin(i, int(seeds[i])) for i in range(self.n_envs)])
+        self.begun = True
+        return observation
 
     def seeds(self, seed, first):
         """Return the seeds of copies numbered from `first`, (N,), which any environment takes."""
@@ -254,6 +259,7 @@ class PythonCopies:
 
     def step(self, actions):
         """Take one step of all copies."""
+        require_begun(self)
         reward, ended = np.empty(self.n_envs), np.zeros((2, self.n_envs), bool)
         self.steps += 1
         rows = [self._advance(i, action, reward, ended) for i, action in enumerate(self._own(actions))]

@@ -29,6 +29,15 @@ def fall(vector, seed, n_steps, actions=None, first=0):
     return [np.array(seen), *(np.array(column) for column in zip(*(answer[1:] for answer in answers)))]
 
 
+@pytest.mark.parametrize("envs", [CartPole(), FrozenLake(), [FrozenLake(), FrozenLake()], worlds.Corridor()])
+def test_a_step_comes_after_a_reset(envs):
+    vector = vectorize(envs, 2)
+    with pytest.raises(RuntimeError, match="No episode has begun: call reset"):
+        vector.step(np.array([0, 1]))
+    vector.reset(0)
+    assert len(vector.step(np.array([0, 1]))) == 5
+
+
 # ------------------------------------------------------------------------------------------------ our own
 
 
