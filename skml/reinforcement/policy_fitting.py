@@ -131,6 +131,11 @@ def learn_in_worlds(agent, worlds, plan, goes_on, n_iter=None):
         run = run_steps(agent, context, steps, task="iteration", attributes=_attributes, X=worlds, history=history)
         vars(agent).update(_attributes(run.state, run.history))
     if n_iter is None:
+        if agent.n_steps_ >= plan.max_steps and not any(agent.history_["n_episodes"]):
+            warn_caller(
+                f"No episode ended within max_steps={agent.max_steps}; where they never end, set max_episode_steps.",
+                ConvergenceWarning,
+            )
         warn_of_failure(agent)
 
 

@@ -370,6 +370,15 @@ def test_episodes_that_never_end_are_cut_off():
     agent = Reinforce(max_steps=600, n_envs=2, random_state=0)
     with pytest.warns(UserWarning, match="max_episode_steps"):
         agent.fit(Line(length=None))
+
+
+@pytest.mark.parametrize("cls", [ActorCritic, AdvantageActorCritic])
+def test_who_sees_no_episode_end_says_so(cls):
+    agent = cls(max_steps=600, n_envs=2, hidden_layer_sizes=(), random_state=0)
+    with pytest.warns(ConvergenceWarning, match="No episode ended within max_steps=600; .* set max_episode_steps"):
+        agent.fit(Line(length=None))
+    assert agent.history_["n_episodes"] == [0] * agent.n_iter_
+    assert agent.set_params(max_episode_steps=100).fit(Line(length=None)).history_["n_episodes"][-1] > 0
     assert 600 <= agent.n_steps_ < 900
     agent = Reinforce(max_steps=600, n_envs=2, random_state=0, max_episode_steps=20).fit(Line(length=None))
     assert agent.n_iter_ == 15
