@@ -385,7 +385,7 @@ class Environment:
     @property
     def P(self):
         """Of a finite world: ``P[s][a] = [(probability, next state, reward, terminated), ...]``, as in Gymnasium."""
-        return self._known_outcomes().listed()
+        return self._known_outcomes().listed
 
     @property
     def mdp(self):
