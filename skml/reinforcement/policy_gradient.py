@@ -160,7 +160,7 @@ class Reinforce(BaseAgent):
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
         are.)
     normalize_rewards : bool, default=False
-        Whether rewards are divided by the deviation of the discounted returns so far.
+        Whether rewards are divided by the root mean square of what was earned so far, earlier rewards discounted.
     max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
@@ -182,8 +182,8 @@ class Reinforce(BaseAgent):
     classes_ : ndarray of shape (n_actions,)
         The actions, where there are some to choose among.
     history_ : dict of str to list
-        Per iteration (an update), in environments "mean_return" (of the episodes that ended; the last one known where
-        none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the least
+        Per iteration (an update), in environments "return" (the mean of the episodes that ended; the last one known
+        where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the least
         probability of an action) of the policy, averaged over states, and but for baseline=None "explained_variance" of
         the returns by the baseline. From a log without rewards "loss" (the negative mean log-likelihood), from one with
         rewards "objective" and "effective_share" (of the rows, by their weights).
@@ -351,7 +351,7 @@ class ActorCritic(BaseAgent):
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
         are.)
     normalize_rewards : bool, default=False
-        Whether rewards are divided by the deviation of the discounted returns so far.
+        Whether rewards are divided by the root mean square of what was earned so far, earlier rewards discounted.
     max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
@@ -373,8 +373,8 @@ class ActorCritic(BaseAgent):
     classes_ : ndarray of shape (n_actions,)
         The actions, where there are some to choose among.
     history_ : dict of str to list
-        Per iteration (of 2048 steps or more), in environments "mean_return" (of the episodes that ended; the last one
-        known where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the
+        Per iteration (of 2048 steps or more), in environments "return" (the mean of the episodes that ended; the last
+        one known where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the
         least probability of an action) of the policy, averaged over states, and "explained_variance" of what the critic
         learns by what it said. From a log without rewards "loss" (the negative mean log-likelihood), from one with
         rewards "objective" and "effective_share" (of the rows, by their weights).
@@ -543,7 +543,7 @@ class AdvantageActorCritic(BaseAgent):
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
         are.)
     normalize_rewards : bool, default=False
-        Whether rewards are divided by the deviation of the discounted returns so far.
+        Whether rewards are divided by the root mean square of what was earned so far, earlier rewards discounted.
     max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
@@ -565,8 +565,8 @@ class AdvantageActorCritic(BaseAgent):
     classes_ : ndarray of shape (n_actions,)
         The actions, where there are some to choose among.
     history_ : dict of str to list
-        Per iteration (of 2048 steps or more), in environments "mean_return" (of the episodes that ended; the last one
-        known where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the
+        Per iteration (of 2048 steps or more), in environments "return" (the mean of the episodes that ended; the last
+        one known where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the
         least probability of an action) of the policy, averaged over states, and "explained_variance" of what the critic
         learns by what it said. From a log without rewards "loss" (the negative mean log-likelihood), from one with
         rewards "objective" and "effective_share" (of the rows, by their weights).

@@ -37,7 +37,7 @@ from skml.reinforcement.recording import Recorder
 
 AGENTS = (ActorCritic, AdvantageActorCritic, Reinforce)
 each_agent = pytest.mark.parametrize("cls", AGENTS, ids=lambda cls: cls.__name__)
-FIGURES = {"mean_return", "n_episodes", "gradient_snr", "entropy", "boundary_distance", "explained_variance"}
+FIGURES = {"return", "n_episodes", "gradient_snr", "entropy", "boundary_distance", "explained_variance"}
 
 
 class Line:
@@ -111,7 +111,7 @@ def test_actions_that_are_floats(cls):
     agent = cls(
         max_steps=6000, hidden_layer_sizes=(8,), learning_rate_init=0.02, discount=0.9, n_envs=8, random_state=0
     ).fit(Line())
-    first, last = np.array(agent.history_["mean_return"])[[0, -1]]
+    first, last = np.array(agent.history_["return"])[[0, -1]]
     assert last > 0.7 * first  # they are negative
     actions = agent.predict(np.array([[-3.0], [3.0]], np.float32))
     assert actions.shape == (2, 1)
