@@ -98,7 +98,9 @@ def _expected_of_actions(learner, x, critic, record):
     """Return the same for a critic of actions: V(s) = sum_a pi(a|s) Q(s, a)."""
     T, N = record.reward.shape
     n, q = T * N, critic.astype(np.float64)
-    z = learner.actor.judged(x, learner.flat, learner.n_threads)
+    z, masks = learner.actor.judged(x, learner.flat, learner.n_threads), record.masks
+    if masks is not None:
+        z = np.where(masks | ~masks.any(axis=1, keepdims=True), z, -np.inf)
     v = (learner.actor.head.probabilities(z) * q).sum(axis=1)
     chosen = np.arange(n), record.actions.reshape(n)
 

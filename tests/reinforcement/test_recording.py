@@ -6,6 +6,8 @@ import pytest
 from skml import _kernels
 from skml.reinforcement import CartPole, FrozenLake, Taxi, recording, vectorize
 from skml.reinforcement.policies import Actor, Mlp, Softmax, spaces_encoder
+from skml.reinforcement.policy_learning import Learner, Plan, begin
+from skml.reinforcement.policy_updates import _expected
 from skml.reinforcement.recording import Recorder
 
 
@@ -48,6 +50,33 @@ def test_pieces_of_a_record_are_the_record(world, go_on, n_calls, monkeypatch):
             np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name), err_msg=name)
     if go_on and not isinstance(world, Taxi):
         assert sum(record.n_truncated for record in found[0]) > 0
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_masks_are_known_of_all_rows(is_compiled):
+    recorder, flat = recorder_of(Taxi(max_episode_steps=3), 4, 5)
+    recorder.is_compiled = is_compiled
+    for _ in range(4):
+        record = recorder.play(flat)
+        np.testing.assert_array_equal(record.masks, Taxi().dynamics.masks[record.rows.argmax(axis=1)])
+    assert recorder_of(CartPole(), 2, 3)[0].play(np.zeros(74, np.float32)).masks is None
+
+
+def test_a_critic_of_actions_takes_no_mean_over_what_is_not_there():
+    vector = vectorize(Taxi(max_episode_steps=3), 4)
+    sizes = (500, 6)
+    actor = Actor(spaces_encoder(vector.observation_space), Softmax(6), Mlp(sizes), Mlp(sizes), "float64")
+    learnt = begin(actor, 0)
+    learner, record = Learner(Plan(critic="q"), learnt, 1), Recorder(vector, actor, 0, 5).play(learnt.flat)
+    q = learner.actor.valued(record.rows, learner.flat, 1)
+    policy = actor.head.probabilities(actor.judged(record.rows, learnt.flat)) * record.masks
+    v = (policy * q).sum(axis=1) / policy.sum(axis=1)
+    y = learner.values(record.rows)
+    value, after, _ = _expected(learner, record.rows, y, record)
+    np.testing.assert_allclose(value.ravel(), v[:20])
+    assert (record.ended[1].sum(), after.shape) == (4, (5, 4))
+    np.testing.assert_allclose(after[record.ended[1] > 0], v[24:])
+    np.testing.assert_allclose(after[-1], v[20:24])
 
 
 def test_no_compiled_call_does_more_than_some_work(monkeypatch):
