@@ -160,7 +160,8 @@ class Reinforce(BaseAgent):
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
         are.)
     normalize_rewards : bool, default=False
-        Whether rewards are divided by the root mean square of what was earned so far, earlier rewards discounted.
+        Whether rewards are divided by the deviation of what was earned so far, earlier rewards discounted (or by a
+        tenth of its mean, if that is more). Values are told in the unit of rewards all the same.
     max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
@@ -351,7 +352,8 @@ class ActorCritic(BaseAgent):
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
         are.)
     normalize_rewards : bool, default=False
-        Whether rewards are divided by the root mean square of what was earned so far, earlier rewards discounted.
+        Whether rewards are divided by the deviation of what was earned so far, earlier rewards discounted (or by a
+        tenth of its mean, if that is more). Values are told in the unit of rewards all the same.
     max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
@@ -542,8 +544,9 @@ class AdvantageActorCritic(BaseAgent):
     normalize_observations : bool, default=False
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
         are.)
-    normalize_rewards : bool, default=False
-        Whether rewards are divided by the root mean square of what was earned so far, earlier rewards discounted.
+    normalize_rewards : bool, default=True
+        Whether rewards are divided by the deviation of what was earned so far, earlier rewards discounted (or by a
+        tenth of its mean, if that is more). Values are told in the unit of rewards all the same.
     max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
@@ -660,7 +663,7 @@ class AdvantageActorCritic(BaseAgent):
         max_steps=400_000,
         max_episode_steps=None,
         normalize_observations=False,
-        normalize_rewards=False,
+        normalize_rewards=True,
         max_iter=200,
         tol=1e-4,
         behavior=None,

@@ -12,6 +12,7 @@ from skml.reinforcement.policies import EVERYTHING, policy_gradient
 from skml.reinforcement.returns import explained_variance
 
 ROWS = 8192  # of a log, that go through the networks at a time
+LEAST = 0.1  # of the mean, that a unit of rewards is: where returns hardly differ, their deviation is next to nothing
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Learnt:
     seen : Moments or None
         Of observations.
     earned : Moments or None
-        Of discounted returns, about 0.
+        Of discounted returns.
     best, since : float, int
         Of a log: the least loss so far, and how many iterations it didn't improve.
     """
@@ -302,19 +303,20 @@ class Figures:
 
 
 def scaled_rewards(learner, record):
-    """Return rewards, divided by the root mean square of discounted returns so far if that is asked for."""
+    """Return rewards, divided by the deviation of discounted returns so far if that is asked for."""
     if not learner.plan.normalize_rewards:
         return record.reward
     seen = _gathered(learner, record)
     seen = seen if record.there is None else seen[record.there]
     if seen.size:
-        learner.earned = (learner.earned or Moments(0, 0.0, 0.0)).joined(seen.size, 0.0, (seen**2).sum())
+        mean, earned = seen.mean(), learner.earned or Moments(0, 0.0, 0.0)
+        learner.earned = earned.joined(seen.size, mean, ((seen - mean) ** 2).sum())
     return record.reward / unit_of(learner.earned)
 
 
 def unit_of(earned):
-    """Return what rewards are divided by, given the moments of what was earned."""
-    return 1.0 if earned is None else math.sqrt(earned.variance) or 1.0
+    """Return what rewards are divided by, given the moments of what was earned: at least a part of the mean."""
+    return 1.0 if earned is None else max(math.sqrt(earned.variance), LEAST * abs(earned.mean)) or 1.0
 
 
 def _gathered(learner, record):

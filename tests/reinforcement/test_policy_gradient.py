@@ -346,7 +346,7 @@ def test_cancellation_is_named():
     # what a step pays depends on chance alone
     moves = np.tile([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]], (2, 1, 1))
     pays = np.tile([[0, 1, -1], [1, 0, -1], [-1, 1, 0]], (2, 1, 1))
-    agent = AdvantageActorCritic(max_steps=40_000, hidden_layer_sizes=(), max_episode_steps=20, random_state=0)
+    agent = AdvantageActorCritic(max_steps=100_000, hidden_layer_sizes=(), max_episode_steps=20, random_state=0)
     with pytest.warns(ConvergenceWarning, match="cancellation"):
         agent.fit(FiniteMDP(moves, pays, 0.9, start=0))
 

@@ -21,7 +21,7 @@ class Learning:
     earned: object = None
 
 
-def test_rewards_are_divided_by_the_root_mean_square_of_what_was_earned(rng):
+def test_rewards_are_divided_by_the_deviation_of_what_was_earned(rng):
     learning, going, earned = Learning(Plan(discount=0.9, normalize_rewards=True)), np.zeros(3), []
     for _ in range(4):
         reward, ended = rng.normal(2, 1, size=(6, 3)), (rng.random((2, 6, 3)) < 0.15).astype(np.uint8)
@@ -30,7 +30,7 @@ def test_rewards_are_divided_by_the_root_mean_square_of_what_was_earned(rng):
             earned.append(going)
             going = np.where(ended[:, t].any(axis=0), 0, going)
         scaled = scaled_rewards(learning, Record(None, None, reward, ended, None))
-        unit = np.sqrt(np.mean(np.square(earned)))
+        unit = max(np.std(earned), 0.1 * abs(np.mean(earned)))
         np.testing.assert_allclose(scaled, reward / unit)
         assert unit_of(learning.earned) == pytest.approx(unit)
 
@@ -39,7 +39,9 @@ def test_what_was_no_step_does_not_count():
     learning, reward = Learning(Plan(discount=0.5, normalize_rewards=True)), np.array([[1.0, 0.0], [1.0, 0.0]])
     there = np.array([[True, False], [True, False]])
     record = Record(None, None, reward, np.zeros((2, 2, 2), np.uint8), None, there)
-    assert scaled_rewards(learning, record)[0, 0] == pytest.approx(1 / np.sqrt((1 + 1.5**2) / 2))
+    assert scaled_rewards(learning, record)[0, 0] == pytest.approx(1 / np.std([1, 1.5]))
+    same = Record(None, None, np.full((1, 2), 7.0), np.ones((2, 1, 2), np.uint8), None)
+    np.testing.assert_allclose(scaled_rewards(Learning(learning.plan), same), 10)  # not infinite
     nothing = Record(None, None, np.zeros((1, 2)), np.zeros((2, 1, 2), np.uint8), None)
     assert not scaled_rewards(Learning(learning.plan), nothing).any()
     assert unit_of(None) == 1
