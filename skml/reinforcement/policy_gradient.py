@@ -147,7 +147,8 @@ class Reinforce(BaseAgent):
     discount : float, default=0.99
         Of rewards.
     entropy_weight : float, default=0.0
-        What times the policy's entropy is added to what is maximised: it keeps the policy off the simplex' boundary.
+        What times the policy's entropy is added to what is maximised, in the unit of rewards: it keeps the policy off
+        the simplex' boundary.
     gradient_clip : float or None, default=0.5
         The largest norm of a gradient.
     n_envs : int, default=16
@@ -339,7 +340,8 @@ class ActorCritic(BaseAgent):
     discount : float, default=0.99
         Of rewards.
     entropy_weight : float, default=0.0
-        What times the policy's entropy is added to what is maximised: it keeps the policy off the simplex' boundary.
+        What times the policy's entropy is added to what is maximised, in the unit of rewards: it keeps the policy off
+        the simplex' boundary.
     gradient_clip : float or None, default=0.5
         The largest norm of a gradient.
     n_envs : int, default=16
@@ -532,7 +534,8 @@ class AdvantageActorCritic(BaseAgent):
     discount : float, default=0.99
         Of rewards.
     entropy_weight : float, default=0.0
-        What times the policy's entropy is added to what is maximised: it keeps the policy off the simplex' boundary.
+        What times the policy's entropy is added to what is maximised, in the unit of rewards: it keeps the policy off
+        the simplex' boundary.
     gradient_clip : float or None, default=0.5
         The largest norm of a gradient.
     n_envs : int, default=8

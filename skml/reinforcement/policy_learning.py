@@ -154,6 +154,11 @@ class Learner:
         self.g = np.zeros_like(self.flat)
         self.figures = Figures(self.actor.parts[3].stop)
 
+    @property
+    def entropy_weight(self):
+        """The weight of the entropy, which is in the unit of rewards, beside advantages as they are taken."""
+        return self.plan.entropy_weight / unit_of(self.earned)
+
     def snapshot(self, **others):
         """Return what was learnt so far."""
         return replace(

@@ -57,7 +57,7 @@ def two_ways(scale):
 def test_the_unit_of_rewards_shows_in_no_policy_and_in_all_values(cls):
     # times a power of two every number is exact
     settings = {"normalize_rewards": True, "hidden_layer_sizes": (4,), "max_steps": 3000, "random_state": 0}
-    one, many = (cls(**settings).fit(two_ways(scale)) for scale in (1.0, 1024.0))
+    one, many = (cls(entropy_weight=0.01 * scale, **settings).fit(two_ways(scale)) for scale in (1.0, 1024.0))
     np.testing.assert_array_equal(one.predict_proba([0, 1]), many.predict_proba([0, 1]))
     np.testing.assert_allclose(1024 * one.state_values([0, 1]), many.state_values([0, 1]))
     assert many.history_["return"][-1] == pytest.approx(1024 * one.history_["return"][-1])
