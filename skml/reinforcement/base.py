@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skml._labels import labels_of
 from skml.base import fitting, validate_weights, validate_X
 from skml.reinforcement.evaluation import evaluate_policy, record_frames, rollout_table
-from skml.reinforcement.logged import LogColumns, episode_log, imitation_log
+from skml.reinforcement.logged import LogColumns, episode_log, imitation_log, read_table
 from skml.reinforcement.ope import estimate_return
 from skml.reinforcement.spaces import Discrete, MultiDiscrete
 from skml.reinforcement.worlds import number_of_features, spaces_of, validate_observations, worlds_of
@@ -46,9 +46,11 @@ class BaseAgent(
         ----------
         X : environment, FiniteMDP, list of such, or array-like of shape (n_steps, n_features)
             Where to act: anything with the methods ``reset`` and ``step`` of Gymnasium, alone, in a list, or as a
-            vector environment. Or what was observed before each step of a log.
+            vector environment. Or what was observed before each step of a log; or a whole log in a table, as
+            :meth:`rollout` returns it.
         y : array-like of shape (n_steps,) or None, default=None
-            The action taken in each step of a log; None with environments.
+            The action taken in each step of a log; None with environments, and with a table, whose column "action" it
+            is; then "reward", "episode" and "terminated" are read from the table too, unless they are given.
         sample_weight : array-like of shape (n_steps,), default=None
             Non-negative weights of the steps of a log.
         reward : array-like of shape (n_steps,), default=None
@@ -69,6 +71,14 @@ class BaseAgent(
         ------
         ValueError
             If environments differ in their spaces, there are none, or a log is incomplete.
+
+        Examples
+        --------
+        >>> from skml.reinforcement import FrozenLake, QLearning, ValueIteration
+        >>> lake = FrozenLake(is_slippery=False)
+        >>> table = QLearning(max_steps=50_000, random_state=0).fit(lake).rollout(lake, n_episodes=2)
+        >>> ValueIteration().fit(table).score(lake)  # plans on what the table shows
+        1.0
         """
         columns = LogColumns(reward, episode, terminated)
         worlds = worlds_of(X)
@@ -101,6 +111,7 @@ class BaseAgent(
 
     def _log(self, X, y, sample_weight, columns, reset=True, classes=None):
         """Return a log of what the user gave, and take up what its observations and actions look like."""
+        X, y, columns = read_table(X, y, columns)
         X = validate_X(self, X, reset=reset, order="C")
         weights = validate_weights(sample_weight, X)
         labels = labels_of(y, X, weights if columns.reward is None else None, type(self).__name__, classes)
@@ -191,7 +202,7 @@ class BaseAgent(
         Returns
         -------
         values : ndarray of shape (n_samples,)
-            Discounted; in units of the rewards as the agent took them.
+            Discounted.
         """
         return self._state_values(self._observations(X))
 
@@ -281,7 +292,7 @@ class BaseAgent(
         -------
         table : dict of str to ndarray of shape (n_steps,)
             "episode", "step", a column for each number of an observation, "action", "reward", "terminated" and
-            "truncated"; ``pandas.DataFrame(table)`` makes a frame of it, and its columns are what a log is made of.
+            "truncated"; ``pandas.DataFrame(table)`` makes a frame of it. It is a log: ``fit(table)`` learns from it.
         """
         worlds = self._known_worlds(X)
         return rollout_table(worlds, self._actor(greedy), n_episodes, max_episode_steps, _seed(random_state))

@@ -111,6 +111,18 @@ class Table:
         """How many states there are."""
         return len(self.arrays[7])
 
+    def offered(self):
+        """Return the table of those pairs alone that the masks allow."""
+        offsets, actions, indptr, *outcomes, start = self.arrays
+        states = np.repeat(np.arange(self.n_states), np.diff(offsets))
+        kept = np.ones(len(states), bool) if self.masks is None else self.masks[states, actions]
+        if kept.all():
+            return self
+        counts, n_outcomes = np.bincount(states[kept], minlength=self.n_states), np.diff(indptr)
+        bounds = [np.append(0, np.cumsum(some)).astype(np.int32) for some in (counts, n_outcomes[kept])]
+        outcomes = [column[np.repeat(kept, n_outcomes)] for column in outcomes]
+        return Table((bounds[0], actions[kept], bounds[1], *outcomes, start), self.n_actions, self.masks)
+
     def copies(self, n):
         """Return room for the states of n copies."""
         return np.zeros(n, np.int64)
@@ -373,7 +385,7 @@ class Environment:
     @property
     def P(self):
         """Of a finite world: ``P[s][a] = [(probability, next state, reward, terminated), ...]``, as in Gymnasium."""
-        return self._known_outcomes().listed()
+        return self._known_outcomes().listed
 
     @property
     def mdp(self):

@@ -14,7 +14,7 @@ from scipy.special import ndtri, stdtrit
 from skml._kernels import environments as kernels
 from skml.reinforcement.checking import is_vector, takes_seed
 from skml.reinforcement.environments import called, checked_limit, checked_seed
-from skml.reinforcement.spaces import Discrete, flat_space, flattened, unflattened
+from skml.reinforcement.spaces import Discrete, checked_actions, flat_space, flattened, unflattened
 from skml.reinforcement.vector import (
     checked_number,
     copy_streams,
@@ -399,7 +399,8 @@ def _wave(vector, act, share, limit, seed):
     observations = _rows(vector, vector.reset(seed, first))
     going = np.arange(vector.n_envs) < n
     while going.any():
-        actions = np.asarray(act(observations, vector.action_mask, Draws(clock)))
+        answer = act(observations, vector.action_mask, Draws(clock))
+        actions = checked_actions(answer, vector.n_envs, vector.action_space)
         before, (seen, rewards, terminated, truncated, _) = observations, vector.step(actions)
         observations = _rows(vector, seen)
         step = int(clock[0, 2])
@@ -460,7 +461,8 @@ def record_frames(world, act, max_episode_steps, seed):
     for _ in range(checked_limit(max_episode_steps) or _own_limit(world) or ENDLESS):
         rows = np.reshape(flattened(env.observation_space, observation), (1, -1))
         mask = info.get("action_mask")
-        action = np.asarray(act(rows, None if mask is None else np.asarray(mask, bool)[None], Draws(clock)))[0]
+        answer = act(rows, None if mask is None else np.asarray(mask, bool)[None], Draws(clock))
+        action = checked_actions(answer, 1, flat_space(env.action_space))[0]
         observation, _, terminated, truncated, info = called(env, "step", unflattened(env.action_space, action))
         clock[:, 2] += 1
         frames += _frames(env)

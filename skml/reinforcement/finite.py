@@ -1,5 +1,6 @@
 """Finite worlds as flat arrays of outcomes: of these come the table of the kernels, a FiniteMDP, and Gymnasium's P."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,11 +39,14 @@ class Outcomes:
     @classmethod
     def of_equal(cls, probabilities, next_states, rewards, ends, start, keep=None):
         """Return outcomes given as arrays that broadcast to (S, A, K), of which those of a mask are kept."""
-        given = np.broadcast_arrays(probabilities, next_states, rewards, ends)
-        keep = np.ones(given[0].shape, bool) if keep is None else np.broadcast_to(keep, given[0].shape)
-        p, s2, r, over = (array[keep] for array in given)
-        types = (np.float64, np.int32, np.float64, bool)
-        return cls(keep.sum(axis=2), *(array.astype(kind) for array, kind in zip((p, s2, r, over), types)), start)
+        given, types = (probabilities, next_states, rewards, ends), (np.float64, np.int32, np.float64, bool)
+        shape = np.broadcast_shapes(*map(np.shape, given))
+        given = [np.broadcast_to(np.asarray(array, kind), shape) for array, kind in zip(given, types)]
+        if keep is None:
+            return cls(np.full(shape[:2], shape[2]), *(array.ravel() for array in given), start)
+        keep = np.broadcast_to(keep, shape)
+        at = np.flatnonzero(keep)
+        return cls(keep.sum(axis=2), *(array.ravel()[at] for array in given), start)
 
     @property
     def pairs(self):
@@ -69,8 +73,9 @@ class Outcomes:
         table, _ = gather((pairs // A, pairs % A, s2, ends), self.probabilities[can], self.rewards[can], terminal)
         return FiniteMDP.of_table(table, A, terminal, self.start, discount)
 
+    @functools.cached_property
     def listed(self):
-        """Return ``{s: {a: [(probability, next state, reward, over), ...]}}``."""
+        """What stands in Gymnasium's ``P``: ``{s: {a: [(probability, next state, reward, over), ...]}}``."""
         S, A = self.counts.shape
         columns = (self.probabilities, self.next_states, self.rewards, self.ends)
         rows = list(zip(*(column.tolist() for column in columns)))

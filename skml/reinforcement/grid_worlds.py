@@ -1,5 +1,6 @@
 """Grids to walk in, drawn as text: of any map, the frozen lake, and the walk along the cliff."""
 
+import inspect
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,38 +64,44 @@ def grid_outcomes(letters, rules):
     flat, start = letters.ravel(), _start(letters)
     straight, side = rules.chances
     turns = np.array([[(a - 1) % 4, a, (a + 1) % 4] if side else [a] for a in range(4)])  # (A, K)
-    entered = _reached(letters, rules.moves)[:, turns]  # (S, A, K), cells
+    reached = _reached(letters, rules.moves)  # (S, 4), cells
     paid = np.full(flat.shape, float(rules.step_reward))
     for letter, reward in rules.rewards.items():
-        paid[flat == letter] = reward
+        paid[_among(flat, letter)] = reward
     back = _among(flat, rules.returns)
-    leads = np.where(back, _only(start), np.arange(flat.size)) if back.any() else np.arange(flat.size)
-    s2, rewards, ends = leads.astype(np.int32)[entered], paid[entered], _among(flat, rules.ends)[entered]
-    chances, keep = np.broadcast_to([side, straight, side] if side else [straight], s2.shape), np.ones(s2.shape, bool)
+    leads = np.where(back, _only(start), np.arange(flat.size)).astype(np.int32)[reached] if back.any() else reached
+    rewards, ends, keep = paid[reached], _among(flat, rules.ends)[reached], None
+    s2, rewards, ends = (column[:, turns] for column in (leads, rewards, ends))  # (S, A, K)
+    chances = np.broadcast_to([side, straight, side] if side else [straight], s2.shape)
     stuck = _among(flat, "#" + rules.ends * rules.stays)
     if stuck.any():  # one outcome in place of all
         chances, here = chances.copy(), np.flatnonzero(stuck)
-        keep[here, :, 1:] = False
         chances[here], rewards[here], ends[here], s2[here] = 1.0, 0.0, True, here[:, None, None]
+        if side:
+            keep = np.ones(s2.shape, bool)
+            keep[here, :, 1:] = False
     return Outcomes.of_equal(chances, s2, rewards, ends, start, keep)
 
 
 def _among(letters, few):
-    return np.isin(letters, list(few)) if few else np.zeros(letters.shape, bool)
+    """Tell which letters are among a few; as numbers, which is quicker."""
+    return np.isin(letters.view(np.uint32), [ord(letter) for letter in few if len(letter) == 1])
 
 
 def _reached(letters, moves):
     """Return the cell that each move leads to from each, (S, 4): its own at the edge and before a wall."""
     R, C = letters.shape
-    rows, columns = np.divmod(np.arange(R * C), C)
-    reached = [np.clip(rows + down, 0, R - 1) * C + np.clip(columns + right, 0, C - 1) for down, right in moves]
-    reached = np.stack(reached, axis=1)
-    return np.where(letters.ravel()[reached] == "#", np.arange(R * C)[:, None], reached)
+    own = np.arange(R * C, dtype=np.int32).reshape(R, C)
+    rows, columns = np.arange(R), np.arange(C)
+    reached = np.stack(
+        [own[np.clip(rows + down, 0, R - 1)][:, np.clip(columns + right, 0, C - 1)] for down, right in moves], axis=2
+    ).reshape(R * C, -1)
+    return np.where(_among(letters.ravel(), "#")[reached], own.reshape(-1, 1), reached)
 
 
 def _start(letters):
     flat = letters.ravel()
-    starts = flat == "S"
+    starts = _among(flat, "S")
     return starts / starts.sum()
 
 
@@ -106,13 +113,21 @@ def _only(start):
 
 def letters_of(drawing):
     """Return a map, text or a list of rows, as an array (R, C) of letters with at least one S."""
-    rows = drawing.strip("\n").split("\n") if isinstance(drawing, str) else list(drawing)
+    rows = _rows_of(drawing) if isinstance(drawing, str) else list(drawing)
     if not rows or not all(isinstance(row, str) for row in rows) or len({len(row) for row in rows}) != 1 or not rows[0]:
         raise ValueError(f"A map must be text, or a list of it, with rows of one length; got {drawing!r}.")
-    letters = np.array([list(row) for row in rows])
-    if not (letters == "S").any():
+    letters = np.array(rows).view("U1").reshape(len(rows), -1)
+    if not _among(letters, "S").any():
         raise ValueError("A map must have an S, where episodes begin.")
     return letters
+
+
+def _rows_of(text):
+    """Return the rows of a map in a text, which may be indented as the code is in which it stands."""
+    rows = text.strip("\n").split("\n")
+    if text.startswith("\n") or len({len(row) for row in rows}) != 1:
+        rows = inspect.cleandoc(text).split("\n")
+    return rows
 
 
 def _chances(slip, name):
@@ -147,7 +162,8 @@ class GridWorld(Environment):
     Parameters
     ----------
     drawing : str or list of str
-        The map: ``S`` where episodes begin (one of several with the same probability), ``#`` walls, ``G`` goals and
+        The map, a text in lines (which may be indented, as in a text of several lines in code) or a list of rows:
+        ``S`` where episodes begin (one of several with the same probability), ``#`` walls, ``G`` goals and
         ``H`` holes, in which an episode is over, ``C`` cliffs, from which one is put back to the start; all other
         letters are ground.
     rewards : dict of str to float or None, default=None
@@ -191,6 +207,12 @@ class GridWorld(Environment):
     S.#
     ..@
     <BLANKLINE>
+    >>> map = '''
+    ...     S.#
+    ...     ..G
+    ... '''
+    >>> GridWorld(map).letters.tolist()
+    [['S', '.', '#'], ['.', '.', 'G']]
     """
 
     moves = LEFT_DOWN_RIGHT_UP

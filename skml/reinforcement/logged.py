@@ -70,6 +70,43 @@ class LogColumns:
         return [name for name, value in vars(self).items() if value is not None]
 
 
+def read_table(X, y, columns):
+    """Return observations, actions and :class:`LogColumns` of a log that is a table, as `rollout` returns it.
+
+    Parameters
+    ----------
+    X : object
+        A dictionary or a frame with the columns "observation", or "observation_0" and so on; anything else is left.
+    y : array-like or None
+        The actions; None takes the column "action", and "reward", "episode" and "terminated" where they are not given.
+    columns : LogColumns
+        As the user gave it.
+
+    Returns
+    -------
+    X, y, columns : array-like, array-like or None, LogColumns
+        For :func:`imitation_log` and :func:`episode_log`.
+
+    Raises
+    ------
+    ValueError
+        If the table has no column "action", and y is None.
+    """
+    names = [str(name) for name in X] if isinstance(X, dict) or hasattr(X, "columns") else []
+    several = [f"observation_{j}" for j in range(len(names))]
+    seen = ["observation"] if "observation" in names else [name for name in several if name in names]
+    if not seen or not (y is None or isinstance(X, dict)):
+        return X, y, columns
+    observations = np.stack([np.asarray(X[name]) for name in seen], axis=1)
+    if y is not None:
+        return observations, y, columns
+    if "action" not in names:
+        raise ValueError(f"A table of steps needs the column 'action', a number of each step; it has {names}.")
+    given = {name: X[name] for name in ("reward", "episode", "terminated") if name in names}
+    given |= {name: value for name, value in vars(columns).items() if value is not None}
+    return observations, X["action"], LogColumns(**given)
+
+
 def imitation_log(X, codes, n_actions, weights):
     """Return a log without rewards: steps stand alone, in canonical order, equal ones merged.
 

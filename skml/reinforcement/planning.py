@@ -348,7 +348,7 @@ def _attributes(planner, mdp, model, v):
 
 def _time_attributes(planner, mdp, model, state):
     """Return the fitted attributes of a plan for a number of steps."""
-    values, pairs = state
+    values, pairs = (grown[: state[2]] for grown in state[:2])
     after = values[-2] if len(values) > 1 else np.zeros_like(values[-1])
     value = values[-1][:-1]
     slack = len(values) * rounding(model, value)

@@ -13,7 +13,7 @@ from skml.base import chunk_slices, fit_task, run_steps, warn_caller
 from skml.network.schedules import SCHEDULES
 from skml.reinforcement.environments import until_failure
 from skml.reinforcement.policies import ACTIVATIONS, Actor, Gaussian, Mlp, Softmax, spaces_encoder
-from skml.reinforcement.policy_learning import Plan, begin
+from skml.reinforcement.policy_learning import Plan, begin, unit_of
 from skml.reinforcement.policy_logs import (
     Chains,
     Pass,
@@ -131,6 +131,11 @@ def learn_in_worlds(agent, worlds, plan, goes_on, n_iter=None):
         run = run_steps(agent, context, steps, task="iteration", attributes=_attributes, X=worlds, history=history)
         vars(agent).update(_attributes(run.state, run.history))
     if n_iter is None:
+        if agent.n_steps_ >= plan.max_steps and not any(agent.history_["n_episodes"]):
+            warn_caller(
+                f"No episode ended within max_steps={agent.max_steps}; where they never end, set max_episode_steps.",
+                ConvergenceWarning,
+            )
         warn_of_failure(agent)
 
 
@@ -166,7 +171,7 @@ def _going_on(agent, actor):
 def warn_of_failure(agent):
     """Say why returns did not rise, if they did not, and what helps."""
     history, n_actions = agent.history_, getattr(agent.action_space_, "n", None)
-    returns = np.array(history["mean_return"])
+    returns = np.array(history["return"])
     returns = returns[np.isfinite(returns)]
     quarter = len(returns) // 4
     if quarter < 2 or np.ptp(returns) == 0 or _rose(returns[: max(2, len(returns) // 10)], returns[-quarter:]):
@@ -342,6 +347,7 @@ def values_of(agent, observations):
         found[rows] = learnt.actor.valued(learnt.actor.features(observations[rows]), learnt.flat, n_threads)
     if found.shape[1] > 1:
         found = (policy_of(agent, observations) * found).sum(axis=1)
+    found = found * unit_of(learnt.earned)
     return found.reshape(len(observations)).astype(observations.dtype, copy=False)
 
 

@@ -147,7 +147,8 @@ class Reinforce(BaseAgent):
     discount : float, default=0.99
         Of rewards.
     entropy_weight : float, default=0.0
-        What times the policy's entropy is added to what is maximised: it keeps the policy off the simplex' boundary.
+        What times the policy's entropy is added to what is maximised, in the unit of rewards: it keeps the policy off
+        the simplex' boundary.
     gradient_clip : float or None, default=0.5
         The largest norm of a gradient.
     n_envs : int, default=16
@@ -160,7 +161,8 @@ class Reinforce(BaseAgent):
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
         are.)
     normalize_rewards : bool, default=False
-        Whether rewards are divided by the deviation of the discounted returns so far.
+        Whether rewards are divided by the deviation of what was earned so far, earlier rewards discounted (or by a
+        tenth of its mean, if that is more). Values are told in the unit of rewards all the same.
     max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
@@ -182,8 +184,8 @@ class Reinforce(BaseAgent):
     classes_ : ndarray of shape (n_actions,)
         The actions, where there are some to choose among.
     history_ : dict of str to list
-        Per iteration (an update), in environments "mean_return" (of the episodes that ended; the last one known where
-        none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the least
+        Per iteration (an update), in environments "return" (the mean of the episodes that ended; the last one known
+        where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the least
         probability of an action) of the policy, averaged over states, and but for baseline=None "explained_variance" of
         the returns by the baseline. From a log without rewards "loss" (the negative mean log-likelihood), from one with
         rewards "objective" and "effective_share" (of the rows, by their weights).
@@ -338,7 +340,8 @@ class ActorCritic(BaseAgent):
     discount : float, default=0.99
         Of rewards.
     entropy_weight : float, default=0.0
-        What times the policy's entropy is added to what is maximised: it keeps the policy off the simplex' boundary.
+        What times the policy's entropy is added to what is maximised, in the unit of rewards: it keeps the policy off
+        the simplex' boundary.
     gradient_clip : float or None, default=0.5
         The largest norm of a gradient.
     n_envs : int, default=16
@@ -351,7 +354,8 @@ class ActorCritic(BaseAgent):
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
         are.)
     normalize_rewards : bool, default=False
-        Whether rewards are divided by the deviation of the discounted returns so far.
+        Whether rewards are divided by the deviation of what was earned so far, earlier rewards discounted (or by a
+        tenth of its mean, if that is more). Values are told in the unit of rewards all the same.
     max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
@@ -373,8 +377,8 @@ class ActorCritic(BaseAgent):
     classes_ : ndarray of shape (n_actions,)
         The actions, where there are some to choose among.
     history_ : dict of str to list
-        Per iteration (of 2048 steps or more), in environments "mean_return" (of the episodes that ended; the last one
-        known where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the
+        Per iteration (of 2048 steps or more), in environments "return" (the mean of the episodes that ended; the last
+        one known where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the
         least probability of an action) of the policy, averaged over states, and "explained_variance" of what the critic
         learns by what it said. From a log without rewards "loss" (the negative mean log-likelihood), from one with
         rewards "objective" and "effective_share" (of the rows, by their weights).
@@ -530,7 +534,8 @@ class AdvantageActorCritic(BaseAgent):
     discount : float, default=0.99
         Of rewards.
     entropy_weight : float, default=0.0
-        What times the policy's entropy is added to what is maximised: it keeps the policy off the simplex' boundary.
+        What times the policy's entropy is added to what is maximised, in the unit of rewards: it keeps the policy off
+        the simplex' boundary.
     gradient_clip : float or None, default=0.5
         The largest norm of a gradient.
     n_envs : int, default=8
@@ -542,8 +547,9 @@ class AdvantageActorCritic(BaseAgent):
     normalize_observations : bool, default=False
         Whether observations that are numbers are centred and scaled by what was seen so far. (Those of a log always
         are.)
-    normalize_rewards : bool, default=False
-        Whether rewards are divided by the deviation of the discounted returns so far.
+    normalize_rewards : bool, default=True
+        Whether rewards are divided by the deviation of what was earned so far, earlier rewards discounted (or by a
+        tenth of its mean, if that is more). Values are told in the unit of rewards all the same.
     max_iter : int, default=200
         Iterations over a log.
     tol : float, default=1e-4
@@ -565,8 +571,8 @@ class AdvantageActorCritic(BaseAgent):
     classes_ : ndarray of shape (n_actions,)
         The actions, where there are some to choose among.
     history_ : dict of str to list
-        Per iteration (of 2048 steps or more), in environments "mean_return" (of the episodes that ended; the last one
-        known where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the
+        Per iteration (of 2048 steps or more), in environments "return" (the mean of the episodes that ended; the last
+        one known where none did), "n_episodes", "gradient_snr" (see the notes), "entropy" and "boundary_distance" (the
         least probability of an action) of the policy, averaged over states, and "explained_variance" of what the critic
         learns by what it said. From a log without rewards "loss" (the negative mean log-likelihood), from one with
         rewards "objective" and "effective_share" (of the rows, by their weights).
@@ -660,7 +666,7 @@ class AdvantageActorCritic(BaseAgent):
         max_steps=400_000,
         max_episode_steps=None,
         normalize_observations=False,
-        normalize_rewards=False,
+        normalize_rewards=True,
         max_iter=200,
         tol=1e-4,
         behavior=None,

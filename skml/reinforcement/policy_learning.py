@@ -12,6 +12,7 @@ from skml.reinforcement.policies import EVERYTHING, policy_gradient
 from skml.reinforcement.returns import explained_variance
 
 ROWS = 8192  # of a log, that go through the networks at a time
+LEAST = 0.1  # of the mean, that a unit of rewards is: where returns hardly differ, their deviation is next to nothing
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,11 @@ class Learner:
         self.g = np.zeros_like(self.flat)
         self.figures = Figures(self.actor.parts[3].stop)
 
+    @property
+    def entropy_weight(self):
+        """The weight of the entropy, which is in the unit of rewards, beside advantages as they are taken."""
+        return self.plan.entropy_weight / unit_of(self.earned)
+
     def snapshot(self, **others):
         """Return what was learnt so far."""
         return replace(
@@ -286,7 +292,7 @@ class Figures:
             self.last_return = float(returns.mean())
         entropy, boundary = self.sums / max(self.n_updates, 1)
         metrics = {
-            "mean_return": self.last_return,
+            "return": self.last_return,
             "n_episodes": len(returns),
             "gradient_snr": self.signal_to_noise(),
             "entropy": entropy,
@@ -305,18 +311,30 @@ def scaled_rewards(learner, record):
     """Return rewards, divided by the deviation of discounted returns so far if that is asked for."""
     if not learner.plan.normalize_rewards:
         return record.reward
-    going = getattr(learner, "going", None)
-    going = np.zeros(record.reward.shape[1]) if going is None else going
-    seen = np.empty_like(record.reward)
-    for t, reward in enumerate(record.reward):
-        going = seen[t] = learner.plan.discount * going + reward
-        going = np.where(record.ended[:, t].any(axis=0), 0, going)
-    learner.going = going
+    seen = _gathered(learner, record)
     seen = seen if record.there is None else seen[record.there]
     if seen.size:
         mean, earned = seen.mean(), learner.earned or Moments(0, 0.0, 0.0)
         learner.earned = earned.joined(seen.size, mean, ((seen - mean) ** 2).sum())
-    return record.reward / math.sqrt(learner.earned.variance + 1e-8)
+    return record.reward / unit_of(learner.earned)
+
+
+def unit_of(earned):
+    """Return what rewards are divided by, given the moments of what was earned: at least a part of the mean."""
+    return 1.0 if earned is None else max(math.sqrt(earned.variance), LEAST * abs(earned.mean)) or 1.0
+
+
+def _gathered(learner, record):
+    """Return what each episode has earned up to each step, earlier rewards discounted: C_t = r_tp1 + discount C_tm1."""
+    ended, before = record.ended.any(axis=0), getattr(learner, "going", None)
+    reward, after_end, found = record.reward[::-1].copy(), np.zeros(ended.shape, np.uint8), np.empty(ended.shape)
+    after_end[:-1], zero = ended[:-1][::-1], np.zeros(ended.shape)
+    if before is not None:
+        reward[-1] += learner.plan.discount * before
+    # the recursion of advantages, backwards in time
+    _kernels.actors.advantages(reward, zero, zero, zero.astype(np.uint8), after_end, learner.plan.discount, 1.0, found)
+    learner.going = np.where(ended[-1], 0.0, found[0])
+    return found[::-1]
 
 
 def rescale(learner, recorder, record):

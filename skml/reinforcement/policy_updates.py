@@ -69,7 +69,7 @@ def _advantage_update(learner, record):
     target = (out + value).reshape(-1)
     weights = record.there.reshape(-1) / max(1, record.there.sum()) if partly else np.full(n, 1 / n)
     acts = record.actions.reshape(n, *record.actions.shape[2:]), record.allowed
-    found = learner.gradient_of_policy(x, acts, (out.reshape(-1) * weights, plan.entropy_weight * weights))
+    found = learner.gradient_of_policy(x, acts, (out.reshape(-1) * weights, learner.entropy_weight * weights))
     learner.gradient_of_critic(x, y, slope(target, 2 * plan.value_weight * weights))
     figures.add_gradient(learner.g[learner.actor.parts[3]])
     learner.descend()
@@ -98,7 +98,9 @@ def _expected_of_actions(learner, x, critic, record):
     """Return the same for a critic of actions: V(s) = sum_a pi(a|s) Q(s, a)."""
     T, N = record.reward.shape
     n, q = T * N, critic.astype(np.float64)
-    z = learner.actor.judged(x, learner.flat, learner.n_threads)
+    z, masks = learner.actor.judged(x, learner.flat, learner.n_threads), record.masks
+    if masks is not None:
+        z = np.where(masks | ~masks.any(axis=1, keepdims=True), z, -np.inf)
     v = (learner.actor.head.probabilities(z) * q).sum(axis=1)
     chosen = np.arange(n), record.actions.reshape(n)
 
@@ -274,7 +276,7 @@ def _episode_gradient(learner, record, i, advantage):
     x = record.x[: T * N].reshape(T, N, -1)[there, i]
     allowed = record.allowed.reshape(T, N, -1)[there, i] if len(record.allowed) else EVERYTHING
     weights = advantage[there]
-    bonus = np.full(len(x), learner.plan.entropy_weight / N)
+    bonus = np.full(len(x), learner.entropy_weight / N)
     g = np.empty(learner.actor.parts[3].stop, dtype=x.dtype)
     found = learner.gradient_of_policy(x, (record.actions[there, i], allowed), (weights, bonus), g)
     learner.figures.add_gradient(g)

@@ -9,6 +9,8 @@ from skml.base import require_memory
 from skml.reinforcement.environments import Control, Table
 from skml.reinforcement.policies import EVERYTHING, Softmax
 
+WORK, OTHER = 2e8, 1000  # multiplications of a call, some 0.1 s; what a step costs besides those of the network
+
 
 @dataclass(eq=False)
 class Record:
@@ -30,6 +32,8 @@ class Record:
         Which steps were any; None means all.
     allowed : ndarray of shape (T N, n_actions), uint8, or (0, 0)
         Which actions there were; all if it is empty.
+    allowed_after : ndarray of shape (N + n_truncated, n_actions), uint8, or (0, 0)
+        The same after the last step, and of what each truncated step led to.
     n_truncated : int
         How many steps were truncated.
     """
@@ -41,6 +45,7 @@ class Record:
     totals: np.ndarray
     there: np.ndarray | None = None
     allowed: np.ndarray = field(default_factory=lambda: EVERYTHING)
+    allowed_after: np.ndarray = field(default_factory=lambda: EVERYTHING)
     n_truncated: int = 0
 
     @property
@@ -49,9 +54,22 @@ class Record:
         T, N = self.reward.shape
         return self.x[: (T + 1) * N + self.n_truncated]
 
+    @property
+    def masks(self):
+        """Which actions there were in each of `rows`, bool; None for all."""
+        if not len(self.allowed) and not len(self.allowed_after):
+            return None
+        width, n_rows = max(self.allowed.shape[1], self.allowed_after.shape[1]), (self.reward.size, len(self.rows))
+        lengths = n_rows[0], n_rows[1] - n_rows[0]
+        parts = [
+            part if len(part) else np.ones((length, width), np.uint8)
+            for part, length in zip((self.allowed, self.allowed_after), lengths)
+        ]
+        return np.concatenate(parts).astype(bool)
+
     def copy(self):
         """Return the same in arrays of its own."""
-        names = ("x", "actions", "reward", "ended", "totals", "there", "allowed")
+        names = ("x", "actions", "reward", "ended", "totals", "there", "allowed", "allowed_after")
         arrays = {name: getattr(self, name) for name in names}
         return replace(self, **{name: None if array is None else array.copy() for name, array in arrays.items()})
 
@@ -117,17 +135,42 @@ class Recorder:
         return self.record
 
     def _play_compiled(self, flat):
-        record, policy = self.record, self.actor.policy
-        was_idle = self.idle.astype(bool)
-        kernel, task = self._task()
-        net = flat[self.actor.parts[0]], policy.table, policy.code
-        written = record.actions, record.reward, record.ended, record.totals, self.running, self.idle
-        record.n_truncated = kernel(task, net, self.seed, self.n_done, self.go_on, record.x, written)
+        record, was_idle = self.record, self.idle.astype(bool)
+        T, N = record.reward.shape
+        piece = max(1, int(WORK / (N * (len(flat[self.actor.parts[0]]) + OTHER))))
+        if piece < T:
+            record.n_truncated = self._play_in_pieces(flat, piece)
+        else:
+            columns = record.actions, record.reward, record.ended, record.totals
+            record.n_truncated = self._call(flat, 0, record.x, columns)
         if not self.go_on:
             over = record.ended.any(axis=0)
             record.there = (np.cumsum(over, axis=0) == over) & ~was_idle
         if len(self.masks):
-            record.allowed = self.masks[record.x[: record.reward.size].argmax(axis=1)]
+            masks = self.masks[record.rows.argmax(axis=1)]
+            record.allowed, record.allowed_after = masks[: record.reward.size], masks[record.reward.size :]
+
+    def _play_in_pieces(self, flat, piece):
+        """Do the same in calls of fewer steps, between which Python looks up."""
+        record, cut = self.record, []
+        T, N = record.reward.shape
+        for start in range(0, T, piece):
+            steps = slice(start, min(start + piece, T))
+            ended = np.empty((2, steps.stop - start, N), np.uint8)
+            columns = record.actions[steps], record.reward[steps], ended, record.totals[steps]
+            n = self._call(flat, start, record.x[start * N :], columns)
+            record.ended[:, steps] = ended
+            cut.append(record.x[(steps.stop + 1) * N :][:n].copy())  # the next piece writes there
+        rows = np.concatenate(cut)
+        record.x[(T + 1) * N :][: len(rows)] = rows
+        return len(rows)
+
+    def _call(self, flat, start, x, columns):
+        """Let a kernel play from step `start` on, and return how many steps were truncated."""
+        kernel, task = self._task()
+        net = flat[self.actor.parts[0]], self.actor.policy.table, self.actor.policy.code
+        written = (*columns, self.running, self.idle)
+        return kernel(task, net, self.seed, self.n_done + start, self.go_on, x, written)
 
     def _task(self):
         """Return the kernel that plays, and what it plays."""
@@ -142,18 +185,19 @@ class Recorder:
         record, vector, head = self.record, self.vector, self.actor.head
         T, N = record.reward.shape
         record.there, record.n_truncated, masks = np.empty((T, N), dtype=bool), 0, []
+        self.cut_masks, self.cut_lengths = [], []
         for t in range(T):
             if self.idle.all():
                 self._leave_out(t)
                 break
             x = self._see(self.observation, t * N, N)
-            mask = vector.action_mask
-            allowed = EVERYTHING if mask is None else np.ascontiguousarray(mask, dtype=np.uint8)
+            allowed = _flags(vector.action_mask)
             masks.append(allowed)
             drawn = head.draw(*self._said(x, flat), allowed, self.seed, self.n_done + t)
             self._step(t, drawn)
         self._see(self.observation, T * N, N)
-        record.allowed = _stacked(masks, N, T)
+        record.allowed = _stacked(masks, [N] * T)
+        record.allowed_after = _stacked([_flags(vector.action_mask), *self.cut_masks], [N, *self.cut_lengths])
 
     def _leave_out(self, t):
         """Write down that nothing is left to do from step t on."""
@@ -183,7 +227,7 @@ class Recorder:
         record.totals[t] = self.running
         if (over := terminated | truncated).any():
             self.running[over], self.idle[over] = 0, not self.go_on
-            self._see_cut(last[truncated])
+            self._see_cut(last[truncated], None if vector.last_mask is None else vector.last_mask[truncated])
 
     def _there(self):
         """Return which copies the last step was a step of; None for all."""
@@ -192,21 +236,28 @@ class Recorder:
             return live
         return self.idle == 0 if live is None else live & (self.idle == 0)
 
-    def _see_cut(self, last):
+    def _see_cut(self, last, mask):
         """Write down what truncated steps led to."""
         T, N = self.record.reward.shape
         if len(last):
+            self.cut_masks.append(_flags(mask))
+            self.cut_lengths.append(len(last))
             self._see(last, (T + 1) * N + self.record.n_truncated, len(last))
             self.record.n_truncated += len(last)
 
 
-def _stacked(masks, n, n_steps):
-    """Return the masks of all steps as one, or none if all actions were always there."""
+def _flags(mask):
+    """Return a mask as kernels take it; that of all actions is empty."""
+    return EVERYTHING if mask is None else np.ascontiguousarray(mask, dtype=np.uint8)
+
+
+def _stacked(masks, lengths):
+    """Return masks of so many rows each, one below the other, or none if all actions were always there."""
     if not any(len(mask) for mask in masks):
         return EVERYTHING
     width = max(mask.shape[1] for mask in masks)
-    rows = [mask if len(mask) else np.ones((n, width), dtype=np.uint8) for mask in masks]
-    return np.concatenate(rows + [np.ones(((n_steps - len(masks)) * n, width), dtype=np.uint8)])
+    masks = [*masks, *[EVERYTHING] * (len(lengths) - len(masks))]
+    return np.concatenate([mask if len(mask) else np.ones((n, width), np.uint8) for mask, n in zip(masks, lengths)])
 
 
 def _is_compiled(vector, actor):

@@ -373,6 +373,64 @@ def _parts(space, x):
     return [pair for key in keys for pair in _parts(inner[key], x[key])]
 
 
+def checked_actions(answer, n, space):
+    """Return what a policy answered to n observations as an array of actions.
+
+    Parameters
+    ----------
+    answer : array-like
+        One action for each observation.
+    n : int
+        How many observations there were.
+    space : Discrete, MultiDiscrete or Box
+        Of one action, flat.
+
+    Returns
+    -------
+    actions : ndarray of shape (n,) or (n, k)
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one, or an action is none of the space (a Box may be left, but not for NaN).
+    """
+    wanted = (n, *space.shape)
+    try:
+        actions = np.asarray(answer)
+    except ValueError:
+        raise ValueError(f"The policy's answer is no array: {answer!r}; return actions of shape {wanted}.") from None
+    if actions.shape != wanted:
+        raise ValueError(
+            f"The policy answered {n} observations with an array of shape {actions.shape}, {_shortened(answer)}; "
+            f"return an action for each, an array of shape {wanted}."
+        )
+    whole = not isinstance(space, Box)
+    if actions.dtype.kind not in ("iub" if whole else "iubf"):
+        kind = "whole numbers; return integers" if whole else "numbers; return floats"
+        raise ValueError(
+            f"The policy's actions are {_shortened(answer)}, of dtype {actions.dtype}; actions are {kind}."
+        )
+    inside = _inside(actions, space)
+    if not inside.all():
+        row = int(np.argmin(inside.reshape(n, -1).all(axis=1)))
+        raise ValueError(f"The policy's action for row {row} is {actions[row]!s}, which is not in {space}.")
+    return actions
+
+
+def _inside(actions, space):
+    """Tell which of many numbers are inside a space; of a box, which are numbers."""
+    if isinstance(space, Box):
+        return np.isfinite(actions)
+    n = space.n if isinstance(space, Discrete) else space.nvec
+    return (actions >= space.start) & (actions < space.start + n)
+
+
+def _shortened(answer):
+    text = repr(answer)
+    return text if len(text) <= 60 else text[:56] + " ..."
+
+
 def unflattened(space, row):
     """Return the element of a space that a row of :func:`flat_space` is.
 

@@ -124,10 +124,11 @@ def prioritized(model, ending, v, before):
 
 
 def backward_induction(model, horizon):
-    """Yield (values, pairs), lists for 1, 2, ... steps to go, up to `horizon` (Bellman 1957)."""
+    """Yield (values, pairs, n): lists that grow, whose first n entries are for 1, ..., n steps to go (Bellman 1957)."""
     v, values, pairs = np.zeros(model.n_states + 1), [], []
-    for i in range(horizon):
+    for n in range(1, horizon + 1):
         v, chosen, low, high = sweep(model, v)
         finite_rounding(model, v)
-        values, pairs = [*values, v], [*pairs, chosen]
-        yield Step((values, pairs), {"residual": _size(low, high)}, last=i == horizon - 1)
+        values.append(v)
+        pairs.append(chosen)
+        yield Step((values, pairs, n), {"residual": _size(low, high)}, last=n == horizon)

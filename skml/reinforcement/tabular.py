@@ -74,7 +74,7 @@ class QLearning(BaseAgent):
         ``discount * trace_decay`` a step; in place of `n_steps`.
     replacing_traces : bool, default=True
         Whether a visit sets a trace to 1, else adds 1 to it.
-    max_steps : int, default=200_000
+    max_steps : int, default=500_000
         Steps in environments in all, rounded up to whole steps of all copies; on a log, the most sweeps over it.
     max_episodes : int or None, default=None
         Episodes in all, if they are over before `max_steps` is reached.
@@ -176,7 +176,7 @@ class QLearning(BaseAgent):
         n_steps=1,
         trace_decay=0.0,
         replacing_traces=True,
-        max_steps=200_000,
+        max_steps=500_000,
         max_episodes=None,
         max_episode_steps=None,
         n_envs=1,
@@ -295,7 +295,7 @@ class SARSA(BaseAgent):
         ``discount * trace_decay`` a step; in place of `n_steps`.
     replacing_traces : bool, default=True
         Whether a visit sets a trace to 1, else adds 1 to it.
-    max_steps : int, default=200_000
+    max_steps : int, default=500_000
         Steps in environments in all, rounded up to whole steps of all copies; on a log, the most sweeps over it.
     max_episodes : int or None, default=None
         Episodes in all, if they are over before `max_steps` is reached.
@@ -396,7 +396,7 @@ class SARSA(BaseAgent):
         n_steps=1,
         trace_decay=0.0,
         replacing_traces=True,
-        max_steps=200_000,
+        max_steps=500_000,
         max_episodes=None,
         max_episode_steps=None,
         n_envs=1,

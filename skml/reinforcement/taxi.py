@@ -22,7 +22,7 @@ class Taxi(Environment):
     Dynamics, reward and end are those of Gymnasium's Taxi-v4 (and, without rain, of Taxi-v3). Actions are 0 down, 1 up,
     2 right, 3 left, 4 pick up, 5 set down. A step earns -1, picking up or setting down where that can't be -10, and
     setting down at the destination 20, which is the end. The actions that change something stand in
-    ``info["action_mask"]``.
+    ``info["action_mask"]``; agents keep to them while they learn and when they are judged.
 
     Parameters
     ----------

@@ -273,7 +273,7 @@ class Walk:
         follows = self.Q.seen(observation) if ended.any() else there
         live = np.ones(len(actions), dtype=bool) if self.vector.live is None else self.vector.live
         self.clock[live, 2] += 1
-        mask = self._mask_after(ended)
+        mask = self._mask_after()
         self.carried = np.where(live, self._next_actions(there, mask), -1)
         worth = np.where(terminated, 0.0, self._worth(there, self.carried, mask))
         for i in np.flatnonzero(live).tolist():
@@ -295,10 +295,10 @@ class Walk:
         """Return how often actions were taken, if that matters."""
         return self.Q.counts(seen) if self.rule.exploration == UCB else None
 
-    def _mask_after(self, ended):
-        """Return which actions there are where the step led to; nothing is known of where an episode ended."""
-        mask = self.vector.action_mask
-        return mask if mask is None else mask | ended[:, None]
+    def _mask_after(self):
+        """Return which actions there are where the step led to; all, where there are none."""
+        mask = self.vector.last_mask
+        return mask if mask is None else mask | ~mask.any(axis=1, keepdims=True)
 
     def _next_actions(self, there, mask):
         if self.rule.target != TAKEN:

@@ -199,7 +199,7 @@ def _compiled(agent, worlds, rule, seed, before):
     own = [world.max_episode_steps or agent.max_episode_steps or 0 for world in worlds]
     limits = [min(limit, agent.max_episode_steps or limit) for limit in own]
     loop = new_loop(rule, learned, seed, np.array(limits)[world_of])
-    tables = stack_worlds([world.dynamics for world in worlds], world_of)
+    tables = stack_worlds([world.dynamics.offered() for world in worlds], world_of)
     return Course(table_steps(tables, rule, loop, learned.n_before), functools.partial(_table_model, encoder))
 
 

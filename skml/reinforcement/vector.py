@@ -4,11 +4,13 @@ Agents see environments only through :func:`vectorize`. Every vector has
 
 - ``n_envs`` copies (N), ``observation_space`` and ``action_space`` of one of them (flat: Discrete, MultiDiscrete, Box);
 - ``reset(seed, first=0)``: begins episode 0 of the copies numbered from `first`, and returns what is observed: (N,)
-  int64 of a Discrete, (N, k) int64 of a MultiDiscrete, (N, d) of a Box;
+  int64 of a Discrete, (N, k) int64 of a MultiDiscrete, (N, d) of a Box. It comes before the first step, else that
+  raises a RuntimeError;
 - ``step(actions)``: returns (observation, reward, terminated, truncated, last). Where an episode has ended,
   `observation` is already the first of the next one; `last` is what the step itself led to, from which one bootstraps
   where the episode was truncated. Where nothing has ended both are equal. `reward` is float64;
 - ``action_mask``: (N, A) bool, the actions that there are now, or None for all;
+- ``last_mask``: the same of what the last step itself led to (all, where nothing is known of that);
 - ``live``: None, or (N,) bool of the last step: where it is False, the step was none but began the next episode
   (a Gymnasium vector environment that resets in the next step), so the row is to be left out.
 
@@ -33,7 +35,7 @@ from skml.reinforcement.environments import (
     checked_seed,
 )
 from skml.reinforcement.spaces import Box, Discrete, flat_space, flattened, unflattened
-from skml.reinforcement.vector_gymnasium import GymnasiumVector
+from skml.reinforcement.vector_gymnasium import GymnasiumVector, require_begun
 from skml.reinforcement.worlds import common_spaces
 
 __all__ = ["vectorize"]
@@ -135,7 +137,7 @@ def _compiled(worlds, limit):
 class CompiledCopies:
     """Copies of one environment of our own, or of control tasks that differ in their parameters alone."""
 
-    live = None
+    live, last_mask, begun = None, None, False
 
     def __init__(self, worlds, limit):
         self.n_envs = len(worlds)
@@ -148,11 +150,15 @@ class CompiledCopies:
 
     def reset(self, seed, first=0):
         """Begin the episodes of copies numbered from `first`."""
-        return self.lockstep.reset(checked_seed(seed), first)
+        observation, self.begun = self.lockstep.reset(checked_seed(seed), first), True
+        return observation
 
     def step(self, actions):
         """Take one step of all copies."""
-        return self.lockstep.step(actions)
+        require_begun(self)
+        answer = self.lockstep.step(actions)
+        self.last_mask = self.dynamics.mask(answer[-1])
+        return answer
 
     @property
     def action_mask(self):
@@ -181,7 +187,7 @@ class SeveralCopies:
         streams = copy_streams(seed, first, self.n_envs)
         answers = []
         for part, rows in zip(self.parts, self.rows):
-            part.lockstep.clock[:, :3] = streams[rows, :3]
+            part.lockstep.clock[:, :3], part.begun = streams[rows, :3], True
             answers.append(part.dynamics.start(part.lockstep.clock, part.lockstep.states))
         return self._together(answers)
 
@@ -194,7 +200,14 @@ class SeveralCopies:
     @property
     def action_mask(self):
         """Which actions there are now, (N, A), or None for all."""
-        masks = [part.action_mask for part in self.parts]
+        return self._masks([part.action_mask for part in self.parts])
+
+    @property
+    def last_mask(self):
+        """Which actions there are where the last step led to, (N, A), or None for all."""
+        return self._masks([part.last_mask for part in self.parts])
+
+    def _masks(self, masks):
         if all(mask is None for mask in masks):
             return None
         full = [np.ones((part.n_envs, self.action_space.n), bool) for part in self.parts]
@@ -214,7 +227,7 @@ def copy_streams(seed, first, n):
 class PythonCopies:
     """Copies of environments that are stepped one after another in Python."""
 
-    live = None
+    live, begun = None, False
 
     def __init__(self, worlds, n_given, limit):
         self.n_envs, self.limit = len(worlds), limit
@@ -222,7 +235,7 @@ class PythonCopies:
         self.observation_space, self.action_space = flat_space(self.raw_observations), flat_space(self.raw_actions)
         self.envs = [_copy_of(world, i < n_given) for i, world in enumerate(worlds)]
         self.steps = np.zeros(self.n_envs, np.int64)
-        self._masks = [None] * self.n_envs
+        self._masks = self._last_masks = [None] * self.n_envs
         self.seeded = [takes_seed(env) for env in self.envs]
         if not all(self.seeded):
             name = type(self.envs[self.seeded.index(False)]).__name__
@@ -236,7 +249,9 @@ class PythonCopies:
         """Begin the episodes of copies numbered from `first`: each copy is seeded once, and draws on from there."""
         self.steps[:] = 0
         seeds = self.seeds(seed, first)
-        return self._stacked([self._begin(i, int(seeds[i])) for i in range(self.n_envs)])
+        observation = self._stacked([self._begin(i, int(seeds[i])) for i in range(self.n_envs)])
+        self.begun = True
+        return observation
 
     def seeds(self, seed, first):
         """Return the seeds of copies numbered from `first`, (N,), which any environment takes."""
@@ -244,10 +259,11 @@ class PythonCopies:
 
     def step(self, actions):
         """Take one step of all copies."""
+        require_begun(self)
         reward, ended = np.empty(self.n_envs), np.zeros((2, self.n_envs), bool)
         self.steps += 1
         rows = [self._advance(i, action, reward, ended) for i, action in enumerate(self._own(actions))]
-        last = self._stacked(rows)
+        last, self._last_masks = self._stacked(rows), list(self._masks)
         over = np.flatnonzero(ended.any(axis=0))
         observation = last.copy() if over.size else last
         for i in over:
@@ -315,6 +331,11 @@ class PythonCopies:
     def action_mask(self):
         """Which actions there are now, (N, A), or None for all."""
         return stacked_masks(self._masks, self.action_space)
+
+    @property
+    def last_mask(self):
+        """Which actions there are where the last step led to, (N, A), or None for all."""
+        return stacked_masks(self._last_masks, self.action_space)
 
 
 def stacked_masks(masks, action_space):

@@ -7,6 +7,12 @@ from skml.reinforcement.environments import called
 from skml.reinforcement.spaces import Box, Discrete, flat_space
 
 
+def require_begun(vector):
+    """Raise a RuntimeError unless copies in lockstep have begun an episode."""
+    if not vector.begun:
+        raise RuntimeError("No episode has begun: call reset(seed) first, then step(actions).")
+
+
 class GymnasiumVector:
     """A vector environment of Gymnasium's kind, as agents see it.
 
@@ -32,18 +38,19 @@ class GymnasiumVector:
         if self.mode not in MODES:
             raise ValueError(f"{type(env).__name__} has the autoreset mode {self.mode!r}, which skml doesn't know.")
         self.over = np.zeros(self.n_envs, bool)  # where an episode ended in the last step
-        self.live, self.action_mask = None, None
+        self.live, self.action_mask, self.begun = None, None, False
 
     def reset(self, seed, first=0):
         """Begin episodes; copies are seeded by the environment, from the seed and `first`."""
         from_stream = np.random.SeedSequence([seed, first]).generate_state(1)[0] >> 1
         observation, info = self._answer("reset", 2, RESET, seed=int(from_stream))
-        self.over[:], self.live = False, None
+        self.over[:], self.live, self.begun = False, None, True
         self.action_mask = self._mask(info)
         return self._rows(observation)
 
     def step(self, actions):
         """Take one step of all copies."""
+        require_begun(self)
         answer = self._answer("step", 5, STEP, batched(self.raw_actions, np.asarray(actions)))
         observation, reward, terminated, truncated, info = answer
         observation, reward = self._rows(observation), np.array(reward, np.float64)
@@ -107,6 +114,11 @@ class GymnasiumVector:
         return np.array(rows, space.dtype).reshape(
             self.n_envs, *space.shape
         )  # a copy: some envs use their arrays again
+
+    @property
+    def last_mask(self):
+        """Which actions there are where the last step led to, (N, A); all, where an episode ended there."""
+        return None if self.action_mask is None else self.action_mask | self.over[:, None]
 
     def _mask(self, info):
         mask = info.get("action_mask")

@@ -313,3 +313,58 @@ def test_repr_names_what_was_given():
     assert repr(FrozenLake()) == "FrozenLake(max_episode_steps=100)"
     assert repr(Taxi(is_rainy=True)) == "Taxi(is_rainy=True)"
     assert repr(Bandit([0.5])).startswith("Bandit(probabilities=array([0.5])")
+
+
+def test_the_listed_outcomes_are_made_once():
+    env = FrozenLake()
+    assert env.P is env.P
+    assert env.P[14][2] == [
+        (pytest.approx(1 / 3), 14, 0.0, False),
+        (pytest.approx(1 / 3), 15, 1.0, True),
+        (pytest.approx(1 / 3), 10, 0.0, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        "S.#\n..G",
+        "S.#\n..G\n",
+        "\nS.#\n..G\n",
+        """
+            S.#
+            ..G
+        """,
+        """S.#
+           ..G""",
+        ["S.#", "..G"],
+    ],
+)
+def test_maps_may_be_indented(drawing):
+    assert ["".join(row) for row in GridWorld(drawing).letters] == ["S.#", "..G"]
+
+
+def test_spaces_are_ground_where_rows_are_of_one_length():
+    assert GridWorld("  S\n G ").letters.tolist() == [[" ", " ", "S"], [" ", "G", " "]]
+    with pytest.raises(ValueError, match="rows of one length"):
+        GridWorld("""
+            S..
+            .G
+        """)
+
+
+def test_a_large_grid_is_built_of_arrays():
+    drawing = np.full((300, 300), ".")
+    drawing[0, 0], drawing[-1, -1], drawing[5, 1:] = "S", "G", "#"
+    env = GridWorld(["".join(row) for row in drawing], slip=0.2, step_reward=-1.0)
+    mdp = env.mdp
+    assert mdp.n_states == 90_000
+    offsets, _, indptr, _, next_states, rewards, ends, _ = env.dynamics.arrays
+    for state, action, led_to in (
+        (0, 2, [300, 1, 0]),
+        (1200, 1, [1200, 1500, 1201]),
+        (89_998, 2, [89_999, 89_998, 89_698]),
+    ):
+        outcomes = slice(*indptr[offsets[state] + action :][:2])
+        assert sorted(next_states[outcomes]) == sorted(led_to)
+    assert ends[next_states == 89_999].all() and (rewards[ends == 0] == -1).all()

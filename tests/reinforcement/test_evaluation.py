@@ -8,6 +8,7 @@ from _contract import odd_worlds as worlds
 from sklearn.dummy import DummyClassifier
 
 from skml.reinforcement import (
+    Box,
     CartPole,
     CliffWalking,
     EnvironmentFailed,
@@ -39,6 +40,53 @@ def safe(observations):
 def chance(observations, allowed, draws):
     """Draws an action: half of the time either."""
     return (draws.random(len(observations)) < 0.5).astype(int)
+
+
+# --------------------------------------------------------------------------------------- answers of policies
+
+
+def answering(answer):
+    """Return a policy that gives an answer whatever it observes."""
+    return lambda observations: answer
+
+
+@pytest.mark.parametrize(
+    ("env", "policy", "words"),
+    [
+        (CartPole(), answering(1), r"4 observations with an array of shape \(\), 1; return .* of shape \(4,\)"),
+        (CartPole(), answering(None), r"an array of shape \(\), None"),
+        (FrozenLake(), answering([[0]] * 4), r"shape \(4, 1\), \[\[0\].*return an action for each, .*\(4,\)"),
+        (FrozenLake(), answering([0, 1, 2]), r"shape \(3,\)"),
+        (FrozenLake(), answering([[0], [1, 2]]), r"is no array: \[\[0\], \[1, 2\]\]; return actions of shape \(4,\)"),
+        (FrozenLake(), answering([0.5] * 4), r"\[0.5, .* of dtype float64; actions are whole numbers; return integers"),
+        (FrozenLake(), answering(["left"] * 4), "'left'.* of dtype <U4; actions are whole numbers"),
+        (FrozenLake(), answering([0, 1, 7, 2]), r"action for row 2 is 7, which is not in Discrete\(4\)"),
+        (worlds.Corridor(), answering([0, 1, -1, 2]), r"action for row 2 is -1, which is not in Discrete\(2\)"),
+    ],
+)
+def test_answers_that_are_no_actions_are_shown(env, policy, words):
+    with pytest.raises(ValueError, match=words):
+        evaluate(env, policy, 4)
+
+
+def test_answers_to_boxes_are_rows_of_numbers():
+    class Pushed(worlds.Corridor):
+        def __init__(self):
+            super().__init__()
+            self.action_space = Box(-1.0, 1.0, (2,))
+
+        def step(self, action):
+            return super().step(action[0] > 0)
+
+    assert evaluate(Pushed(), answering([[5.0, 0.0]]), 1).mean == 1
+    for answer, words in (
+        ([0.5], r"shape \(1,\).* of shape \(1, 2\)"),
+        ([[np.nan, 0.0]], r"\[nan  0\.\], .* not in Box"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            evaluate(Pushed(), answering(answer), 1)
+    with pytest.raises(ValueError, match=r"The policy answered 1 observations .* shape \(\)"):
+        record(FrozenLake(), answering(2))
 
 
 # ----------------------------------------------------------------------------------------------- returns

@@ -1,8 +1,11 @@
 """Logs: rows become steps of episodes, or stand alone to be imitated."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
 
+from skml.reinforcement import AdvantageActorCritic, CartPole, CliffWalking, QLearning, ValueIteration, rollout
 from skml.reinforcement.logged import LogColumns, episode_log, imitation_log
 
 
@@ -57,3 +60,43 @@ def test_a_log_to_imitate_has_no_order_and_no_copies(rng):
 def test_what_is_no_log_is_refused_in_words(columns, words):
     with pytest.raises(ValueError, match=words):
         episode_log(np.zeros((3, 1)), np.zeros(3, int), 2, None, LogColumns(**columns))
+
+
+# ------------------------------------------------------------------------------------------------------ tables
+
+
+def swing(observations):
+    return (observations[:, 2] + observations[:, 3] > 0).astype(int)
+
+
+@pytest.mark.parametrize("as_frame", [dict, pd.DataFrame])
+def test_what_rollout_returns_is_a_log(as_frame):
+    table = rollout(CliffWalking(max_episode_steps=50), lambda X: np.arange(len(X)) % 4, n_episodes=8)
+    steps = {name: table[name] for name in ("reward", "episode", "terminated")}
+    apart = QLearning().fit(table["observation"][:, None].astype(float), table["action"], **steps)
+    one = QLearning().fit(as_frame(table))
+    np.testing.assert_array_equal(one.action_values_, apart.action_values_)
+    assert not hasattr(one, "feature_names_in_")
+    counts = one.visit_counts_
+    np.testing.assert_array_equal(one.partial_fit(as_frame(table)).visit_counts_, 2 * counts)
+
+
+@pytest.mark.parametrize("planner", [AdvantageActorCritic(max_iter=3, random_state=0), ValueIteration()])
+def test_tables_of_several_numbers_are_logs(planner):
+    table = rollout(CartPole(), swing, 2, max_episode_steps=40)
+    X = np.stack([table[f"observation_{j}"] for j in range(4)], axis=1)
+    steps = {name: table[name] for name in ("reward", "episode", "terminated")}
+    one, apart = clone(planner).fit(table), clone(planner).fit(X, table["action"], **steps)
+    np.testing.assert_array_equal(one.predict_proba(X), apart.predict_proba(X))
+    imitated = clone(planner).fit(table, table["action"])  # what is given is given
+    np.testing.assert_array_equal(imitated.predict_proba(X), clone(planner).fit(X, table["action"]).predict_proba(X))
+    paid = clone(planner).fit(table, reward=2 * table["reward"])
+    twice = clone(planner).fit(X, table["action"], **(steps | {"reward": 2 * table["reward"]}))
+    np.testing.assert_array_equal(paid.predict_proba(X), twice.predict_proba(X))
+
+
+def test_tables_of_other_things_are_refused():
+    with pytest.raises(ValueError, match="needs the column 'action'.*'observation', 'action_0'"):
+        QLearning().fit({"observation": [0.0, 1.0], "action_0": [0.5, 0.5]})
+    frame = pd.DataFrame({"observation": [0.0, 1.0], "weather": [1.0, 0.0]})
+    assert QLearning().fit(frame, [0, 1]).feature_names_in_.tolist() == ["observation", "weather"]

@@ -13,6 +13,7 @@ from skml.base import FitInterruptedWarning
 from skml.callback import History
 from skml.reinforcement import Discrete, FiniteMDP, PolicyIteration, ValueIteration
 from skml.reinforcement import bellman as operator
+from skml.reinforcement.sweeping import backward_induction
 
 ALGORITHMS = ("synchronous", "gauss-seidel", "prioritized", "modified")
 PLANNERS = [
@@ -273,6 +274,38 @@ def test_a_finite_horizon_by_hand():
     assert_array_equal(planner.policy_, planner.horizon_policy_[0])
     assert planner.n_iter_ == 3
     assert not hasattr(planner.set_params(horizon=None, discount=0.9).fit(corridor()), "horizon_policy_")
+
+
+def test_the_steps_of_a_horizon_share_what_they_found(rng):
+    model = operator.model_of(random_mdp(rng), 0.9, 1)
+    states = [step.state for step in backward_induction(model, 5)]
+    assert all(values is states[0][0] and pairs is states[0][1] for values, pairs, _ in states)  # no copies
+    assert [n for *_, n in states] == [1, 2, 3, 4, 5]
+
+
+def test_a_plan_that_stops_early_is_one_for_fewer_steps(rng):
+    mdp, seen = random_mdp(rng), []
+
+    class Stop:
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            seen.append(fitted_estimator.horizon_value_)
+            return len(seen) == 3
+
+    stopped, whole = ValueIteration(horizon=6).set_callbacks(Stop()).fit(mdp), ValueIteration(horizon=3).fit(mdp)
+    assert_array_equal(stopped.horizon_value_, whole.horizon_value_)
+    assert_array_equal(stopped.policy_, whole.policy_)
+    assert [len(values) for values in seen] == [2, 3, 4, 4]  # each iteration, and the whole
+    for values in seen:
+        assert_array_equal(values, whole.horizon_value_[-len(values) :])
 
 
 def test_a_finite_horizon_is_the_recursion(rng):

@@ -37,7 +37,7 @@ from skml.reinforcement.recording import Recorder
 
 AGENTS = (ActorCritic, AdvantageActorCritic, Reinforce)
 each_agent = pytest.mark.parametrize("cls", AGENTS, ids=lambda cls: cls.__name__)
-FIGURES = {"mean_return", "n_episodes", "gradient_snr", "entropy", "boundary_distance", "explained_variance"}
+FIGURES = {"return", "n_episodes", "gradient_snr", "entropy", "boundary_distance", "explained_variance"}
 
 
 class Line:
@@ -111,7 +111,7 @@ def test_actions_that_are_floats(cls):
     agent = cls(
         max_steps=6000, hidden_layer_sizes=(8,), learning_rate_init=0.02, discount=0.9, n_envs=8, random_state=0
     ).fit(Line())
-    first, last = np.array(agent.history_["mean_return"])[[0, -1]]
+    first, last = np.array(agent.history_["return"])[[0, -1]]
     assert last > 0.7 * first  # they are negative
     actions = agent.predict(np.array([[-3.0], [3.0]], np.float32))
     assert actions.shape == (2, 1)
@@ -346,7 +346,7 @@ def test_cancellation_is_named():
     # what a step pays depends on chance alone
     moves = np.tile([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]], (2, 1, 1))
     pays = np.tile([[0, 1, -1], [1, 0, -1], [-1, 1, 0]], (2, 1, 1))
-    agent = AdvantageActorCritic(max_steps=40_000, hidden_layer_sizes=(), max_episode_steps=20, random_state=0)
+    agent = AdvantageActorCritic(max_steps=100_000, hidden_layer_sizes=(), max_episode_steps=20, random_state=0)
     with pytest.warns(ConvergenceWarning, match="cancellation"):
         agent.fit(FiniteMDP(moves, pays, 0.9, start=0))
 
@@ -370,6 +370,15 @@ def test_episodes_that_never_end_are_cut_off():
     agent = Reinforce(max_steps=600, n_envs=2, random_state=0)
     with pytest.warns(UserWarning, match="max_episode_steps"):
         agent.fit(Line(length=None))
+
+
+@pytest.mark.parametrize("cls", [ActorCritic, AdvantageActorCritic])
+def test_who_sees_no_episode_end_says_so(cls):
+    agent = cls(max_steps=600, n_envs=2, hidden_layer_sizes=(), random_state=0)
+    with pytest.warns(ConvergenceWarning, match="No episode ended within max_steps=600; .* set max_episode_steps"):
+        agent.fit(Line(length=None))
+    assert agent.history_["n_episodes"] == [0] * agent.n_iter_
+    assert agent.set_params(max_episode_steps=100).fit(Line(length=None)).history_["n_episodes"][-1] > 0
     assert 600 <= agent.n_steps_ < 900
     agent = Reinforce(max_steps=600, n_envs=2, random_state=0, max_episode_steps=20).fit(Line(length=None))
     assert agent.n_iter_ == 15

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skml.reinforcement import FiniteMDP, FrozenLake, vectorize
+from skml.reinforcement import FiniteMDP, FrozenLake, Taxi, vectorize
 from skml.reinforcement.encoders import Numbers
 from skml.reinforcement.environments import MDPEnvironment
 from skml.reinforcement.exploration import GREEDY, KNOTS, SOFTMAX, UCB, choose, expected_value, knots_of
@@ -84,6 +84,18 @@ def test_the_loop_in_python_does_what_the_kernel_does(name, n_envs, rng, seed):
         np.testing.assert_array_equal(ours.visits, theirs.visits)
         assert (ours.n_steps, ours.n_episodes) == (theirs.n_steps, theirs.n_episodes)
         assert sum(len(step.metrics["return"]) for step in steps) == theirs.n_episodes > 0
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_both_loops_obey_masks_also_where_an_episode_is_cut_off(name, seed):
+    env = Taxi(max_episode_steps=15)
+    rule, known = rule_with(**RULES[name]), nothing(500, 6, 1 + (name == "double"))
+    worlds = stack_worlds([env.dynamics.offered()], np.zeros(3))
+    (*_, compiled) = table_steps(worlds, rule, new_loop(rule, known, seed, np.full(3, 15)))
+    (*_, walked) = walk_steps(Walk(vectorize(env, 3), rule, Table(known, Numbers(500), 0.0), seed, known))
+    np.testing.assert_array_equal(walked.state.visits, compiled.state.visits)
+    np.testing.assert_allclose(walked.state.Q, compiled.state.Q, rtol=1e-10, atol=1e-10)
+    assert not compiled.state.visits[~env.dynamics.masks].any()
 
 
 def test_features_of_one_state_each_are_a_table(rng, seed):

@@ -10,8 +10,10 @@ from skml.reinforcement import (
     Discrete,
     EnvironmentFailed,
     FiniteMDP,
+    FrozenLake,
     MountainCar,
     MultiDiscrete,
+    Taxi,
     vectorize,
 )
 from skml.reinforcement.vector_gymnasium import GymnasiumVector
@@ -25,6 +27,15 @@ def fall(vector, seed, n_steps, actions=None, first=0):
         answers.append(vector.step(np.full(vector.n_envs, 1) if actions is None else actions[t]))
         seen.append(answers[-1][0])
     return [np.array(seen), *(np.array(column) for column in zip(*(answer[1:] for answer in answers)))]
+
+
+@pytest.mark.parametrize("envs", [CartPole(), FrozenLake(), [FrozenLake(), FrozenLake()], worlds.Corridor()])
+def test_a_step_comes_after_a_reset(envs):
+    vector = vectorize(envs, 2)
+    with pytest.raises(RuntimeError, match="No episode has begun: call reset"):
+        vector.step(np.array([0, 1]))
+    vector.reset(0)
+    assert len(vector.step(np.array([0, 1]))) == 5
 
 
 # ------------------------------------------------------------------------------------------------ our own
@@ -208,6 +219,25 @@ def test_spaces_of_parts_stand_in_one_row():
     assert [env.heard for env in vector.envs] == [[(1, 7)], [(0, 5)]]
     with pytest.raises(ValueError, match="shape"):
         vector.step([[1, 7]])
+
+
+class Foreign(Taxi):
+    """A taxi that Python steps."""
+
+    def step(self, action):
+        return super().step(action)
+
+
+def test_the_mask_of_what_a_step_led_to_is_kept_where_an_episode_ends(seed):
+    env = Taxi(max_episode_steps=3)
+    for vector in (vectorize(env, 4), vectorize(Foreign(max_episode_steps=3), 4)):
+        vector.reset(seed)
+        for _ in range(7):
+            *_, truncated, last = vector.step(vector.action_mask.argmax(axis=1))
+            np.testing.assert_array_equal(vector.last_mask, env.dynamics.masks[last])
+        vector.step(vector.action_mask.argmax(axis=1))
+        assert (vector.last_mask == vector.action_mask).all()
+    assert vectorize(FrozenLake()).last_mask is None
 
 
 def test_masks_of_actions_are_handed_on(seed):
