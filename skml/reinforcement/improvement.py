@@ -2,59 +2,24 @@
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import breadth_first_order
 from scipy.sparse.linalg import splu
 
 from skml._kernels import blas_threads, breathe
 from skml.base import Step
 from skml.reinforcement.bellman import finite_rounding, policy_model, rounding, sweep
+from skml.reinforcement.endings import ENDLESS, policy_to_the_end, require_end
 from skml.reinforcement.sweeping import evaluated
 
 FEW = 512  # states whose linear system is solved dense
 MANY = 4000  # states from which sweeps are quicker than a factorisation that fills up
 SWEEPS = 100_000  # of an evaluation, at most
-ENDLESS = (
-    "A policy was reached under which some episodes never end, and with discount 1 the values of those states are "
-    "infinite or undefined; take a discount below 1 or a finite horizon."
-)
 
 
 def first_policy(model):
     """Return the pair of the largest reward in each state; with discount 1 one that leads to the end."""
     if model.discount < 1:
         return sweep(model, np.zeros(model.n_states + 1))[1]
-    return _policy_to_the_end(model)
-
-
-def _policy_to_the_end(model):
-    """Return pairs each of which may bring its state nearer to the end, so that the end comes with probability 1."""
-    indptr, indices, _, rewards = model.table
-    n, n_pairs = model.n_states, len(rewards)
-    ended = np.append(model.firsts == model.lasts, True)  # states without pairs, and the end
-    pairs = np.repeat(np.arange(n_pairs, dtype=np.int32), np.diff(indptr))
-    sources = np.where(ended[indices], n, indices)
-    # Nodes: states, the end, pairs. Backwards: from a next state to a pair, from a pair to its state.
-    states = np.repeat(np.arange(n), model.lasts - model.firsts)
-    rows = np.concatenate([sources, n + 1 + np.arange(n_pairs)])
-    columns = np.concatenate([n + 1 + pairs, states])
-    size = n + 1 + n_pairs
-    edges = sp.csr_array((np.ones(len(rows)), (rows, columns)), shape=(size, size))
-    _, parents = breadth_first_order(edges, n, return_predecessors=True)
-    return np.where(ended[:n], -1, parents[:n] - (n + 1)).astype(np.int32)
-
-
-def require_end(model, pairs):
-    """Raise a ValueError unless the pairs of a policy may lead from every state to the end.
-
-    Rows whose sums are rounded make a system that has a solution, of some 1e16, where there is none.
-    """
-    indptr, indices, _, _ = policy_model(model, pairs).table
-    has, n = pairs >= 0, model.n_states
-    later = np.where(np.append(~has, True)[indices], n, indices)
-    edges = (np.ones(len(later)), (later, np.repeat(np.flatnonzero(has), np.diff(indptr))))
-    backwards = sp.csr_array(edges, shape=(n + 1, n + 1))
-    if len(breadth_first_order(backwards, n, return_predecessors=False)) <= np.count_nonzero(has):
-        raise ValueError(ENDLESS)
+    return policy_to_the_end(model)
 
 
 def solve(model, pairs):

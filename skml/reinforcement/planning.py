@@ -12,6 +12,7 @@ from skml.reinforcement import improvement, sweeping
 from skml.reinforcement.base import BaseAgent
 from skml.reinforcement.bellman import model_of, pair_values, rounding, solution
 from skml.reinforcement.chains import reach
+from skml.reinforcement.endings import ending_pairs
 from skml.reinforcement.models import DISCOUNT, model_of_log, model_of_worlds
 
 __all__ = ["PolicyIteration", "ValueIteration"]
@@ -65,7 +66,7 @@ class ValueIteration(BaseAgent):
         Of the best way on after each action; float32 of a log of such. -inf for actions that a state doesn't allow, or
         that a log has never tried in it; 0 in terminal states.
     policy_ : ndarray of shape (n_states,)
-        The best action of each state, among `classes_`.
+        The best action of each state, among `classes_`; of equals the first, with discount 1 one that leads to an end.
     horizon_value_ : ndarray of shape (horizon + 1, n_states)
         Only with a horizon: the values at each time.
     horizon_policy_ : ndarray of shape (horizon, n_states)
@@ -84,6 +85,11 @@ class ValueIteration(BaseAgent):
         Numbers in an observation.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of columns of a log, if it has such.
+
+    Raises
+    ------
+    ValueError
+        In `fit`, with discount 1, if no actions lead to an end, or if going round in circles proves to pay.
 
     See Also
     --------
@@ -207,7 +213,7 @@ class PolicyIteration(BaseAgent):
         Of the best way on after each action; float32 of a log of such. -inf for actions that a state doesn't allow, or
         that a log has never tried in it; 0 in terminal states.
     policy_ : ndarray of shape (n_states,)
-        The best action of each state, among `classes_`.
+        The best action of each state, among `classes_`; of equals the first, with discount 1 one that leads to an end.
     classes_ : ndarray of shape (n_actions,)
         The actions.
     states_ : NumberedStates or KnownStates
@@ -337,13 +343,24 @@ def _warn_unless_converged(planner, model, run):
 def _attributes(planner, mdp, model, v):
     """Return the fitted attributes that values amount to."""
     found = solution(model, v)
+    pairs = found.pairs
+    if model.discount == 1:
+        pairs = ending_pairs(model, found.pair_values, pairs, _slacks(rounding(model, v), planner.tol))
     return {
         "value_": found.value,
         "value_lower_": found.lower,
         "value_upper_": found.upper,
         "action_values_": _by_action(mdp, found.pair_values),
-        "policy_": _actions(planner, mdp, found.pairs),
+        "policy_": _actions(planner, mdp, pairs),
     }
+
+
+def _slacks(noise, tol):
+    """Yield how far apart values may be that are taken for equal: by rounding, by the tolerance, and further."""
+    yield noise
+    while True:
+        noise = max(10 * noise, tol)
+        yield noise
 
 
 def _time_attributes(planner, mdp, model, state):

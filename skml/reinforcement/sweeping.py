@@ -7,10 +7,12 @@ import numpy as np
 from skml._kernels import bellman, breathe
 from skml.base import Step
 from skml.reinforcement.bellman import WORK, finite_rounding, policy_model, rounding, shifted, sweep
+from skml.reinforcement.endings import refuse_circles
 
 # An evaluation of the policy ends when its error is this part of what the last improvement found.
 ENOUGH = 0.1
 FEW = 3  # sweeps over a policy
+PATIENCE = 16  # iterations after which circles that pay are looked for, and again after twice as many
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ def _steps(model, ending, v, move):
     """Yield a Step after each ``move(v, i) -> (v, residual)``, until the residual is small enough."""
     for i in range(ending.max_iter):
         v, residual = move(v, i)
+        if model.discount == 1 and i >= PATIENCE and i & (i - 1) == 0:
+            refuse_circles(model, v, i)
         done = residual <= max(ending.tol, finite_rounding(model, v))
         yield Step(v, {"residual": residual}, last=bool(done or i == ending.max_iter - 1))
         if done:

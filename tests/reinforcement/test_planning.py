@@ -11,7 +11,7 @@ from sklearn.preprocessing import KBinsDiscretizer
 
 from skml.base import FitInterruptedWarning
 from skml.callback import History
-from skml.reinforcement import Discrete, FiniteMDP, PolicyIteration, ValueIteration
+from skml.reinforcement import Discrete, FiniteMDP, FrozenLake, PolicyIteration, ValueIteration
 from skml.reinforcement import bellman as operator
 from skml.reinforcement.sweeping import backward_induction
 
@@ -21,7 +21,7 @@ PLANNERS = [
     PolicyIteration(evaluation="solve", tol=1e-10),
     PolicyIteration(evaluation="sweeps", tol=1e-10),
 ]
-each_planner = pytest.mark.parametrize(
+each_undiscounted = pytest.mark.parametrize(
     "planner", PLANNERS, ids=lambda p: getattr(p, "algorithm", p.get_params()["tol"])
 )
 
@@ -62,7 +62,7 @@ def exact_values(mdp, planner, atol=1e-9):
 # ---------------------------------------------------------------------------------------------- the optimum
 
 
-@each_planner
+@each_undiscounted
 @pytest.mark.parametrize("terminal", [(), (3, 7)])
 def test_planners_find_the_optimum_within_their_bounds(planner, terminal, rng):
     mdp = random_mdp(rng, terminal=terminal)
@@ -109,7 +109,7 @@ def test_macqueens_bounds_by_hand():
     assert_allclose(operator.bounds(model, -2.0, -1.0), (-2 * 0.4 / 0.6, -0.1 / 0.9))
 
 
-@each_planner
+@each_undiscounted
 def test_steps_that_all_end_with_the_same_probability(planner, rng):
     T = rng.dirichlet(np.ones(9), size=(3, 10))
     T = np.concatenate([np.full((3, 10, 1), 0.2), 0.8 * T], axis=2)
@@ -138,7 +138,7 @@ def test_a_short_sight_takes_what_pays_at_once(discount, rng):
         assert_allclose(planner.value_, best, rtol=1e-14)
 
 
-@each_planner
+@each_undiscounted
 def test_many_states_in_blocks(planner, rng, monkeypatch):
     monkeypatch.setattr(operator, "LARGE_BLOCK", 7)
     monkeypatch.setattr(operator, "BLOCK", 4)
@@ -186,7 +186,7 @@ def test_the_same_bits_on_any_number_of_threads(rng, monkeypatch):
 # ------------------------------------------------------------------------------------------- without discount
 
 
-@each_planner
+@each_undiscounted
 def test_costs_without_discount(planner):
     planner = clone(planner).fit(corridor())
     assert_allclose(planner.value_, [-6, -5, -4, -3, -2, -1, 0], atol=1e-9)
@@ -194,7 +194,7 @@ def test_costs_without_discount(planner):
     assert np.all(planner.value_upper_[:6] == np.inf)  # going left for ever never ends
 
 
-@each_planner
+@each_undiscounted
 def test_bounds_without_discount_where_every_policy_ends(planner, rng):
     T = rng.dirichlet(np.ones(8), size=(3, 8))
     mdp = FiniteMDP(T, rng.normal(size=(8, 3)), 1.0, terminal=[7])
@@ -221,7 +221,63 @@ def test_a_circle_that_pays_has_no_value():
     with pytest.raises(ValueError, match="episodes never end"):
         PolicyIteration(evaluation="solve").fit(mdp)
     with pytest.warns(ConvergenceWarning, match="going round in circles pays"):
-        ValueIteration(max_iter=50).fit(mdp)
+        ValueIteration(max_iter=10).fit(mdp)
+
+
+ALGORITHMS = ("synchronous", "gauss-seidel", "modified", "prioritized")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("toll", [-2.0, 0.0, 2.5])
+def test_value_iteration_refuses_circles_that_pay_early(algorithm, toll, rng):
+    # a circle of n steps, of which one earns 3 and one `toll`; from each state of it a step leads to the end
+    n = int(rng.integers(2, 7))
+    round_about, out, rewards = np.eye(n + 1), np.zeros((n + 1, n + 1)), np.zeros((n + 1, 2))
+    round_about[:n, :n], out[:, n] = np.roll(np.eye(n), 1, axis=1), 1
+    rewards[0, 0], rewards[1, 0] = 3.0, toll
+    mdp = FiniteMDP([round_about, out], rewards, 1.0, terminal=[n])
+    planner = ValueIteration(algorithm=algorithm, max_iter=600)
+    with pytest.raises(ValueError, match="Going round in circles pays"):
+        planner.fit(mdp)
+    assert not hasattr(planner, "value_")
+    rewards[1, 0] = -3.0  # pays nothing
+    assert clone(planner).fit(FiniteMDP([round_about, out], rewards, 1.0, terminal=[n])).value_[0] == 3.0
+
+
+UNDISCOUNTED = [*(ValueIteration(1.0, algorithm=name) for name in ALGORITHMS)]
+UNDISCOUNTED += [PolicyIteration(1.0), PolicyIteration(1.0, evaluation="sweeps")]
+each_undiscounted = pytest.mark.parametrize("planner", UNDISCOUNTED, ids=repr)
+
+
+@each_undiscounted
+def test_without_discount_a_policy_that_ends_is_chosen_among_equals(planner):
+    stay, go = np.eye(4), np.eye(4, k=1)
+    go[3, 3] = 1
+    mdp = FiniteMDP([stay, go], rewards=[[0, 0], [0, 0], [0, 1], [0, 0]], discount=1, terminal=[3], start=0)
+    planner = clone(planner).fit(mdp)
+    np.testing.assert_array_equal(planner.policy_[:3], [1, 1, 1])
+    np.testing.assert_array_equal(planner.value_, [1, 1, 1, 0])
+    nothing = clone(planner).fit(FiniteMDP([stay, go], rewards=np.zeros((4, 2)), discount=1, terminal=[3]))
+    np.testing.assert_array_equal(nothing.policy_[:3], [1, 1, 1])
+
+
+@each_undiscounted
+@pytest.mark.parametrize("is_slippery", [False, True])
+def test_without_discount_values_are_what_the_policy_earns(planner, is_slippery):
+    lake = FrozenLake(is_slippery=is_slippery)
+    planner, mdp = clone(planner).fit(lake), FiniteMDP.from_gymnasium(lake, discount=1.0)
+    # exact_values solves for what the policy earns, a singular system if it never ends; sweeps end at 1e-8 a step
+    atol = 1e-9 if planner.get_params().get("evaluation") == "auto" else 1e-5
+    np.testing.assert_allclose(planner.value_, exact_values(mdp, planner, atol), atol=atol)
+    assert planner.value_[0] == pytest.approx(14 / 17 if is_slippery else 1, abs=1e-5)
+
+
+@each_undiscounted
+def test_a_state_that_is_best_left_alone_stays(planner):
+    stay, go = np.eye(2), np.array([[0.0, 1.0], [0.0, 1.0]])
+    mdp = FiniteMDP([go, stay], rewards=[[-1, 0], [0, 0]], discount=1, terminal=[1])
+    planner = clone(planner).fit(mdp)
+    assert (planner.policy_[0], planner.value_[0]) == ((0, -1) if "Policy" in repr(planner) else (1, 0))
 
 
 @pytest.mark.parametrize("evaluation", ["solve", "sweeps"])
