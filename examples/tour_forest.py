@@ -61,12 +61,15 @@ def visit(pictures, timed):
 
 def picture(path):
     """Draw an out-of-bag curve and importances of wine, and intervals of diabetes."""
-    wine = BaggingForest(oob_score=True, random_state=0).fit(*load_wine(return_X_y=True, as_frame=True))
+    bottles = load_wine()
+    wine = BaggingForest(oob_score=True, random_state=0).fit(bottles.data, bottles.target)
     train, test, y_train, y_test = train_test_split(*load_diabetes(return_X_y=True), random_state=0)
     diabetes = BaggingForestRegressor(oob_score=True, random_state=0).fit(train, y_train)
     figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
     OOBCurveDisplay.from_estimator(wine, ax=axes[0]).ax_.set_title("wine")
-    ImportanceDisplay.from_estimator(wine, method="oob_permutation", ax=axes[1]).ax_.set_title("wine")
+    names = bottles.feature_names
+    drawn = ImportanceDisplay.from_estimator(wine, method="oob_permutation", feature_names=names, ax=axes[1])
+    drawn.ax_.set_title("wine")
     IntervalDisplay.from_estimator(diabetes, test, y_test, method="jackknife+", ax=axes[2])
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -14,6 +14,8 @@ import shutil
 import sys
 import time
 
+import numpy as np
+import scipy.sparse as sp
 from sklearn.utils import check_scalar
 
 from skml._sklearn import is_whole_fit, without_callback_state
@@ -21,6 +23,14 @@ from skml.base import warn_caller
 from skml.inspection import all_estimators
 
 __all__ = ["Checkpoint", "EarlyStopping", "History", "TimeBudget"]
+
+_CONTAINERS = tuple(
+    getattr(sp, f"{form}_{kind}")
+    for form in ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
+    for kind in ("array", "matrix")
+)
+# the one function that fitted estimators hold: trusting them all would let a file call any of them on what it holds
+_FUNCTIONS = frozenset({"skml.recommendation.item_features._plain_name"})
 
 
 class _TaskCallback:
@@ -267,7 +277,7 @@ class Checkpoint(_TaskCallback):
         path : str or path-like
             The file.
         trusted : sequence of str, default=()
-            Names of types beyond skml's own, scikit-learn's and NumPy's that the file may hold, as
+            Names of types beyond skml's own, scikit-learn's, NumPy's and SciPy's matrices that the file may hold, as
             ``skops.io.get_untrusted_types(file=path)`` lists them: say them only of files that you made.
 
         Returns
@@ -281,7 +291,8 @@ class Checkpoint(_TaskCallback):
             If the file is not a checkpoint of an skml estimator, or holds types that are not trusted.
         """
         skops = _skops()
-        known = {f"{cls.__module__}.{cls.__qualname__}" for _, cls in all_estimators()} | set(trusted)
+        estimators = {_name_of(cls) for _, cls in all_estimators()} | set(trusted)
+        known = estimators | {_name_of(cls) for cls in (np.dtype, *_CONTAINERS)} | _FUNCTIONS
         data = pathlib.Path(path).read_bytes()
         try:
             held = set(skops.get_untrusted_types(data=data)) - known
@@ -293,9 +304,13 @@ class Checkpoint(_TaskCallback):
         if unknown:
             raise ValueError(f"{os.fspath(path)!r} holds types that are not trusted: {sorted(unknown)}.")
         cls = type(loaded)
-        if f"{cls.__module__}.{cls.__qualname__}" not in known:
+        if _name_of(cls) not in estimators:
             raise ValueError(f"{os.fspath(path)!r} holds a {cls.__name__}, which is not an estimator of skml.")
         return loaded
+
+
+def _name_of(cls):
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _is_ours(name):

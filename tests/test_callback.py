@@ -8,18 +8,20 @@ import time
 import warnings
 
 import numpy as np
+import pandas
 import pytest
 import skops.io
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 
 import skml
 from skml import PCA, callback
 from skml.base import FitInterruptedWarning, Step, fit_task, fitting, run_steps, validate_X
 from skml.callback import Checkpoint, EarlyStopping, History, TimeBudget
+from skml.reinforcement import CartPole, FrozenLake, TileCoding
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 
@@ -282,6 +284,51 @@ def test_checkpoint_trusts_only_classes_that_skml_defines(tmp_path, monkeypatch,
     path = tmp_path / "model.skops"
     path.write_bytes(b"never read")
     with pytest.raises(ValueError, match=rf"types that are not trusted: \['{name}'\]"):
+        Checkpoint.load(path)
+
+
+RATED = np.array([["a", "x"], ["a", "y"], ["b", "x"], ["b", "z"], ["c", "y"], ["c", "z"]], dtype=object)
+ATTRIBUTES = pandas.DataFrame({"year": [1.0, 2.0, 3.0], "kind": ["p", "q", "p"]}, index=["x", "y", "z"])
+BINS = KBinsDiscretizer(4, encode="ordinal", quantile_method="averaged_inverted_cdf")
+POLE = {"max_steps": 500, "random_state": 0}
+HELD_BESIDE = {
+    "actor": lambda saved: skml.ActorCritic(**POLE).set_callbacks(saved).fit(CartPole()),
+    "advantage": lambda saved: skml.AdvantageActorCritic(**POLE).set_callbacks(saved).fit(CartPole()),
+    "reinforce": lambda saved: skml.Reinforce(**POLE).set_callbacks(saved).fit(CartPole()),
+    "bins": lambda saved: skml.QLearning(discretizer=BINS, **POLE).set_callbacks(saved).fit(CartPole()),
+    "tiles": lambda saved: skml.SARSA(discretizer=TileCoding(), **POLE).set_callbacks(saved).fit(CartPole()),
+    "lake": lambda saved: skml.PolicyIteration().set_callbacks(saved).fit(FrozenLake()),
+    "plain content": lambda saved: skml.ContentFilter().set_callbacks(saved).fit(RATED, np.arange(6.0)),
+    "content": lambda saved: (
+        skml.ContentFilter().set_callbacks(saved).fit(RATED, np.arange(6.0), item_features=ATTRIBUTES)
+    ),
+    "factors": lambda saved: (
+        skml.MatrixFactorization(2, random_state=0)
+        .set_callbacks(saved)
+        .fit(RATED, np.arange(6.0), item_features=ATTRIBUTES)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HELD_BESIDE)
+def test_checkpoint_trusts_what_it_has_written(tmp_path, kind):
+    path = tmp_path / "model.skops"
+    fitted = HELD_BESIDE[kind](Checkpoint(path))
+    loaded = Checkpoint.load(path)
+    X = RATED if hasattr(fitted, "user_ids_") else observed(fitted)
+    np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
+
+
+def observed(agent):
+    """Return observations of the pole, or numbers of states of a lake."""
+    return np.zeros((3, agent.n_features_in_)) + np.arange(3)[:, None] / (1 if agent.n_features_in_ == 1 else 100)
+
+
+def test_checkpoint_trusts_no_other_function_of_skml(tmp_path, monkeypatch):
+    monkeypatch.setattr(skops.io, "get_untrusted_types", lambda data: ["skml.callback._write_whole"])
+    path = tmp_path / "model.skops"
+    path.write_bytes(b"never read")
+    with pytest.raises(ValueError, match="types that are not trusted"):
         Checkpoint.load(path)
 
 

@@ -190,3 +190,9 @@ def test_code_of_the_readme_runs():
     for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
         exec(compile(block, "README.md", "exec"), names)
     assert names["theirs"].shape == (1, 3)
+
+
+def test_the_tour_needs_no_more_than_make_demo_installs():
+    for path in (pathlib.Path(__file__).parents[1] / "examples").glob("tour*.py"):
+        source = path.read_text()
+        assert not re.search(r"import pandas|import polars|as_frame", source), path.name

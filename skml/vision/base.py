@@ -13,14 +13,14 @@ from sklearn.utils.validation import check_is_fitted
 from skml import _kernels
 from skml._rows import distinct_rows
 from skml._sklearn import Interval, StrOptions
-from skml.base import Run, fit_task, require_memory, run_steps, validate_weights, validate_X
+from skml.base import Run, fit_task, require_memory, run_steps, validate_weights, validate_X, warn_caller
 from skml.network.optimizers import SGD, Adam, AdamW
 from skml.network.program import Program
 from skml.network.schedules import SCHEDULES, constant, schedule
 from skml.network.training import Job, Plan, split_rows, start_training, training_outcome, training_steps
 from skml.vision.architectures import Body, body_layers, n_bytes
 from skml.vision.augmentation import AUGMENTATIONS, augmentation
-from skml.vision.images import as_shape, flat_rows, scale_images, shape_of_rows
+from skml.vision.images import as_shape, flat_rows, is_square_pair, scale_images, shape_of_rows
 from skml.vision.running import Pool, threads_for
 from skml.vision.validation import NONE, Rows, given_rows, of_validation, weighted_rows
 from skml.vision.weighting import Weighted, spread
@@ -146,14 +146,27 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         """Return validated flat rows, and the shape of an image; without `reset` as of `images`, or the last fit's."""
         images = None if reset else images or self.images_
         first = self.data_format == "channels_first" if reset else images.channels_first
-        X, shape = flat_rows(X, self.image_shape, first)
+        pair = is_square_pair(self.image_shape)
+        X, shape = flat_rows(X, images.shape if pair and not reset else self.image_shape, first)
         if not reset and shape not in (None, images.shape):
             found, known = (" x ".join(map(str, some)) for some in (shape, images.shape))
             raise ValueError(f"X holds images of {found} (height, width, channels); those of fit were {known}.")
         X = validate_X(self, X, reset=reset, dtype=(np.float64, np.float32, np.uint8), order="C")
         if reset:
-            shape = shape_of_rows(X.shape[1], self.image_shape) if shape is None else as_shape(shape)
+            told = shape is not None
+            shape = as_shape(shape) if told else shape_of_rows(X.shape[1], self.image_shape)
+            if pair and not told:
+                self._warn_of_signals()
         return X, shape
+
+    def _warn_of_signals(self):
+        length, channels = self.image_shape
+        warn_caller(
+            f"image_shape=({length}, {channels}) reads flat rows as signals of length {length} with {channels} "
+            f"channels. Grey images are image_shape=({length}, {channels}, 1); image_shape=(1, {length}, {channels}) "
+            "says signals without this warning.",
+            UserWarning,
+        )
 
     def _require_same_images(self, X, shape, again):
         """Refuse to go on with images of another shape or order; in partial_fit, flat rows are what they were."""

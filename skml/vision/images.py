@@ -48,6 +48,23 @@ def as_shape(image_shape):
     return {1: (1, *sizes, 1), 2: (1, *sizes), 3: sizes}[len(sizes)]
 
 
+def is_square_pair(image_shape):
+    """Tell whether an `image_shape` is two equal numbers: of flat rows a signal, of an array of them grey images.
+
+    Parameters
+    ----------
+    image_shape : int, sequence of int or None
+        As the user gave it.
+
+    Returns
+    -------
+    square : bool
+        Whether it may be meant either way; (1, 1) is the same both ways.
+    """
+    sizes = () if image_shape is None or isinstance(image_shape, Integral) else tuple(image_shape)
+    return len(sizes) == 2 and sizes[0] == sizes[1] != 1
+
+
 def guessed_shape(n_features):
     """Return (H, W, C) of flat rows about which nothing is known: square and grey if they can be, else a signal."""
     side = isqrt(n_features)
@@ -91,8 +108,8 @@ def flat_rows(X, image_shape, channels_first):
     Parameters
     ----------
     X : array-like
-        Of two dimensions; of three, (n, height, width) or, with an `image_shape` of height 1, (n, length, channels);
-        or of four, (n, height, width, channels).
+        Of two dimensions; of three, (n, height, width) or, with an `image_shape` of height 1, (n, length, channels),
+        unless that is two equal numbers: grey images; or of four, (n, height, width, channels).
     image_shape : int, sequence of int or None
         As the user gave it.
     channels_first : bool
@@ -118,6 +135,8 @@ def flat_rows(X, image_shape, channels_first):
     if len(sizes) not in (3, 4) or 0 in sizes:
         return X, None
     asked = None if image_shape is None else as_shape(image_shape)
+    if is_square_pair(image_shape) and tuple(sizes[1:]) == tuple(image_shape):
+        asked = (*asked[1:], 1)
     shape = _shape_of(sizes[1:], asked, channels_first)
     if asked not in (None, shape):
         found, wanted = (" x ".join(map(str, some)) for some in (shape, asked))

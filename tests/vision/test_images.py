@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from skml import ConvAutoencoder, ConvClassifier, ConvRegressor
 from skml.vision.images import LIMIT, as_shape, flat_rows, scale_images, shape_of_rows
 
 
@@ -143,3 +144,33 @@ def test_numbers_far_outside_are_cut_off(rng):
     far, out = np.array([[1e308, -1e308, 0, 0, 0, 1e300]]), np.empty((1, 1, 6, 1))
     images.preparation(far.dtype, np.float64)(far, out)
     assert np.abs(out).max() == LIMIT
+
+
+NETWORKS = [ConvClassifier, ConvRegressor, ConvAutoencoder]
+TINY = {"filters": (2,), "max_iter": 1, "random_state": 0}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_two_equal_sides_beside_images_are_grey_images(network, rng):
+    X, y = rng.normal(size=(12, 8, 8)), np.arange(12) % 2
+    fitted = network(image_shape=(8, 8), **TINY).fit(X, y)
+    assert fitted.image_shape_ == (8, 8, 1)
+    answer = "transform" if network is ConvAutoencoder else "predict"
+    of_images, of_rows = (getattr(fitted, answer)(some) for some in (X, X.reshape(12, 64)))
+    np.testing.assert_array_equal(of_images, of_rows)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_two_equal_sides_beside_flat_rows_are_a_signal_and_said_so_once(network, rng):
+    X, y = rng.normal(size=(12, 64)), np.arange(12) % 2
+    with pytest.warns(UserWarning, match=r"signals of length 8 with 8 channels.*image_shape=\(8, 8, 1\)") as warned:
+        fitted = network(image_shape=(8, 8), **TINY).fit(X, y)
+    assert sum("signals of length" in str(warning.message) for warning in warned) == 1
+    assert fitted.image_shape_ == (1, 8, 8)
+    answer = getattr(fitted, "transform" if network is ConvAutoencoder else "predict")
+    np.testing.assert_array_equal(answer(X.reshape(12, 8, 8)), answer(X))
+
+
+def test_sides_that_differ_are_a_signal(rng):
+    X, y = rng.normal(size=(12, 9, 2)), np.arange(12) % 2
+    assert ConvClassifier(image_shape=(9, 2), **TINY).fit(X, y).image_shape_ == (1, 9, 2)
