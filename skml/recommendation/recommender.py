@@ -139,8 +139,9 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ----------
         X : array-like, DataFrame or sparse matrix
             As for :meth:`fit`, through the same door. Rows of a matrix are new users, unless a DataFrame's index names
-            known ones; the index 0, 1, 2... that pandas gives by itself names nobody. Numbers take on the type that
-            the model has.
+            known ones; the index 0, 1, 2... that pandas gives by itself names nobody. The columns of a matrix must be
+            those of fit, in their order: a new item comes through the door of interactions. Numbers take on the type
+            that the model has.
         y : array-like of shape (n_samples,), default=None
             As for :meth:`fit`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -422,12 +423,12 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         column = as_column(items, "items")
-        item_codes = self._codes(column, self.item_ids_, "items")
+        item_codes = self._codes_of(column, self.item_ids_, "items")
         scores = self._scores_of(users, item_codes) if histories is None else self._told(users, histories, item_codes)
         if 0 in scores.shape:
             return np.empty(scores.shape, self.item_ids_.dtype), scores
         order = in_order(scores, item_codes)
-        return np.asarray(column[:])[order], np.take_along_axis(scores, order, axis=1)
+        return without_labels(column)[order], np.take_along_axis(scores, order, axis=1)
 
     def _scores_of(self, users, items):
         codes = self._user_codes(users)
@@ -558,7 +559,9 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         return self._codes(users, self.user_ids_, "users")
 
     def _codes(self, values, ids, name):
-        column = as_column(values, name)
+        return self._codes_of(as_column(values, name), ids, name)
+
+    def _codes_of(self, column, ids, name):
         codes = known_codes(column, ids, name)
         self._refuse_unknown(codes, name, column)
         return codes

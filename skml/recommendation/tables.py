@@ -302,7 +302,7 @@ def as_column(values, name, *, times=False):
 
     Parameters
     ----------
-    values : array-like of shape (n,), Series, or sequence of hashable objects
+    values : array-like of shape (n,), Series, DataFrame of one column, or sequence of hashable objects
         Ids.
     name : str
         What to call them in errors.
@@ -316,7 +316,11 @@ def as_column(values, name, *, times=False):
     """
     if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
         raise ValueError(f"{name} must be a list or array of ids, got {values!r}; for one alone give [{values!r}].")
-    if (hasattr(values, "iloc") and len(values.shape) == 1) or hasattr(values, "null_count"):
+    if hasattr(values, "columns") and len(getattr(values, "shape", ())) == 2:
+        if values.shape[1] != 1:
+            raise ValueError(f"{name} must be a one-dimensional list of ids, got shape {tuple(values.shape)}.")
+        values = values.iloc[:, 0] if hasattr(values, "iloc") else values[values.columns[0]]
+    if (hasattr(values, "iloc") and len(values.shape) == 1) or (hasattr(values, "null_count")):
         return _plainer(values, times)
     if not hasattr(values, "dtype"):
         numbers = all(isinstance(value, (int, float, np.number)) for value in values)

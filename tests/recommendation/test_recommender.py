@@ -834,3 +834,20 @@ def test_float32_stays_float32():
         assert model.recommend([0], 2)[1].dtype == dtype
         assert model.user_bias_.dtype == dtype
     assert Tastes().fit(checkerboard().astype(np.float32)).predict([[0, 0]]).dtype == np.float32
+
+
+@pytest.mark.parametrize("frame", [pandas.DataFrame, polars.DataFrame])
+def test_a_frame_of_one_column_is_that_column(frame):
+    users, items = ["a", "a", "b", "b", "c"], ["x", "y", "y", "z", "x"]
+    model = MatrixFactorization(2, random_state=0).fit(np.array([users, items], dtype=object).T, np.arange(5.0))
+    table = frame({"user": users, "item": items})
+    U, D, asked = table[["user"]], table[["item"]], items[:2]
+    np.testing.assert_array_equal(model.recommend(U, n=2)[0], model.recommend(users, n=2)[0])
+    np.testing.assert_array_equal(model.rank(["a"], D)[0], model.rank(["a"], items)[0])
+    np.testing.assert_array_equal(model.similar_items(D, n=1)[0], model.similar_items(items, n=1)[0])
+    few = frame({"item": asked})
+    np.testing.assert_array_equal(
+        model.recommend(["b"], n=1, candidates=few)[0], model.recommend(["b"], n=1, candidates=asked)[0]
+    )
+    with pytest.raises(ValueError, match=r"users must be a one-dimensional list of ids, got shape \(5, 2\)"):
+        model.recommend(table)
