@@ -45,12 +45,14 @@ class QLearning(BaseAgent):
     ----------
     learning_rate : {"rescaled", "1/n"}, float, tuple of two floats, or callable, default="rescaled"
         How far a value moves towards its target. "rescaled" is ``1 / (1 + (1 - discount) (n - 1))`` at the n-th visit
-        of a pair [3]_, which averages noise out and yet forgets what early targets had wrong; "1/n" is the plain mean,
+        of a pair [3]_ (with discount 1, where that never averages, ``1 / (1 + 0.2 (n - 1))``), which averages noise out
+        and yet forgets what early targets had wrong; "1/n" is the plain mean,
         which forgets slowly. A number is constant; of two, the rate goes from the first to the second in a straight
         line; a function of (step, total) gives the rate. Noisy targets (`n_steps`, `trace_decay`, much exploration
         in SARSA) need small numbers.
     discount : float, default=0.99
-        Of rewards, in [0, 1].
+        Of rewards, in [0, 1]. 1 stands for 1 - 1e-9, so that of ways that earn the same the shorter one is better: else
+        going round before the end, where that costs nothing, would be as good as getting there.
     exploration : {"epsilon-greedy", "softmax", "ucb", "optimistic"}, default="epsilon-greedy"
         How actions are chosen while learning: at random with probability `epsilon`, else the best; with probabilities
         proportional to ``exp(Q / temperature)``; the largest ``Q + bonus sqrt(ln N(s) / N(s, a))``; or always the best,
@@ -267,12 +269,14 @@ class SARSA(BaseAgent):
     ----------
     learning_rate : {"rescaled", "1/n"}, float, tuple of two floats, or callable, default="rescaled"
         How far a value moves towards its target. "rescaled" is ``1 / (1 + (1 - discount) (n - 1))`` at the n-th visit
-        of a pair [3]_, which averages noise out and yet forgets what early targets had wrong; "1/n" is the plain mean,
+        of a pair [3]_ (with discount 1, where that never averages, ``1 / (1 + 0.2 (n - 1))``), which averages noise out
+        and yet forgets what early targets had wrong; "1/n" is the plain mean,
         which forgets slowly. A number is constant; of two, the rate goes from the first to the second in a straight
         line; a function of (step, total) gives the rate. Noisy targets (`n_steps`, `trace_decay`, much exploration
         in SARSA) need small numbers.
     discount : float, default=0.99
-        Of rewards, in [0, 1].
+        Of rewards, in [0, 1]. 1 stands for 1 - 1e-9, so that of ways that earn the same the shorter one is better: else
+        going round before the end, where that costs nothing, would be as good as getting there.
     exploration : {"epsilon-greedy", "softmax", "ucb", "optimistic"}, default="epsilon-greedy"
         How actions are chosen while learning: at random with probability `epsilon`, else the best; with probabilities
         proportional to ``exp(Q / temperature)``; the largest ``Q + bonus sqrt(ln N(s) / N(s, a))``; or always the best,

@@ -31,9 +31,9 @@ class Rule:
     levels : ndarray of shape (n,), float64
         Of exploration, over the training cut into equal pieces.
     rate : int
-        SCHEDULED, COUNTED (1 / n) or RESCALED (1 / (1 + (1 - discount) (n - 1))), n being the visits of the pair.
+        SCHEDULED, COUNTED (1 / n) or RESCALED (1 / (1 + k (n - 1))), n being the visits of the pair.
     rates : ndarray of shape (n,), float64
-        The schedule of SCHEDULED.
+        The schedule of SCHEDULED, or the k of RESCALED.
     discount : float
         In [0, 1].
     n_steps : int
@@ -363,7 +363,7 @@ class Walk:
         if self.rule.rate == SCHEDULED:
             return self.rate
         n = self.Q.visits.reshape(-1)[pairs]
-        return 1 / n if self.rule.rate == COUNTED else 1 / (1 + (1 - self.rule.discount) * (n - 1))
+        return 1 / n if self.rule.rate == COUNTED else 1 / (1 + self.rate * (n - 1))
 
     def _finish(self, rows):
         """Write down episodes that ended, and begin the next."""

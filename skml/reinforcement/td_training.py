@@ -23,6 +23,10 @@ from skml.reinforcement.vector import COPY, is_own, is_vector, playable, vectori
 from skml.reinforcement.worlds import worlds_of
 
 UNENDING = 2**62  # more steps or episodes than anybody takes, of which kernels can count
+FORGETTING = 0.2  # k of the rate 1 / (1 + k (n - 1)) with discount 1, where 1 - discount would never average
+# The discount of a step that discount=1 stands for: of ways that earn the same, the shorter one is better, and one that
+# ends is better than going round before it. Values of episodes of a thousand steps are off by a millionth part.
+NEXT_TO_1 = 1 - 1e-9
 RATES = {"1/n": COUNTED, "rescaled": RESCALED}
 
 
@@ -51,14 +55,15 @@ def rule_of(agent, target):
     if agent.trace_decay > 0 and getattr(agent, "double", False):
         raise ValueError("double=True has no traces; set trace_decay=0, or use n_steps.")
     rate, total = agent.learning_rate, min(int(agent.max_steps), UNENDING)
-    named = isinstance(rate, str)
+    named, discount = isinstance(rate, str), float(agent.discount)
+    discount, forgetting = (NEXT_TO_1, FORGETTING) if discount == 1 else (discount, 1 - discount)
     return Rule(
         target=target,
         exploration=KINDS[agent.exploration],
         levels=_levels(agent, total),
         rate=RATES[rate] if named else SCHEDULED,
-        rates=np.ones(1) if named else knots_of(rate, total, "learning_rate", np.nextafter(0, 1), 1.0),
-        discount=float(agent.discount),
+        rates=np.full(1, forgetting) if named else knots_of(rate, total, "learning_rate", np.nextafter(0, 1), 1.0),
+        discount=discount,
         n_steps=int(agent.n_steps),
         trace_decay=float(agent.trace_decay),
         replacing=int(agent.replacing_traces),

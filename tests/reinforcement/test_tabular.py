@@ -27,6 +27,8 @@ from skml.reinforcement import (
     TileCoding,
     ValueIteration,
 )
+from skml.reinforcement.td import MAXIMUM
+from skml.reinforcement.td_training import rule_of
 
 each_agent = pytest.mark.parametrize("cls", [QLearning, SARSA])
 
@@ -555,3 +557,34 @@ def test_a_schedule_reaches_both_of_its_ends(seed):
     QLearning(epsilon=functools.partial(spy), max_steps=200, max_episode_steps=20, random_state=seed).fit(corridor())
     assert seen[0] == 0
     assert seen[-1] == pytest.approx(1, abs=0.002)
+
+
+# ---------------------------------------------------------------------------------------------------- no discount
+
+
+@pytest.mark.parametrize("agent", [QLearning, SARSA])
+def test_without_discount_agents_get_to_the_end(agent, seed):
+    # all ways over a dry lake earn 1, also those that never get there
+    lake = FrozenLake(is_slippery=False)
+    assert agent(discount=1, random_state=seed).fit(lake).score(lake) == 1.0
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["compiled", "in Python"])
+@pytest.mark.parametrize("agent", [QLearning, SARSA])
+def test_without_discount_the_default_rate_averages(agent, wrapped, seed):
+    # Action 0 earns 1 or -1 with even chances, action 1 nothing. With rates near 5 / n the variance of the mean is
+    # 25 / 9 / n, n = 5000 or so: a standard deviation of .024.
+    ends = [[0, 0.5, 0.5], [0, 1, 0], [0, 0, 1]]
+    rewards = np.zeros((2, 3, 3))
+    rewards[0, 0, 1:] = 1, -1
+    mdp = FiniteMDP([ends, [[0, 0, 1], *ends[1:]]], rewards, 1.0, terminal=[1, 2], start=0)
+    given = {"discount": 1, "epsilon": 1.0, "max_steps": 10_000, "random_state": seed}
+    if wrapped:
+        given["discretizer"] = FunctionTransformer()
+    assert abs(agent(**given).fit(mdp).action_values_[0, 0]) < 6 * 0.024
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5, 0.99, 0.9999])
+def test_below_1_rates_follow_the_discount(discount):
+    rule = rule_of(QLearning(discount=discount), MAXIMUM)
+    assert (rule.discount, rule.rates.tolist()) == (discount, [1 - discount])

@@ -226,7 +226,7 @@ def _action(game, state, pair):
 def _rate(game, pair):
     _, rule, loop, rate, _ = game
     n = loop.visits.reshape(-1)[pair]
-    return {_COUNTED: 1 / n, _RESCALED: 1 / (1 + (1 - rule.discount) * (n - 1))}.get(rule.rate, rate)
+    return {_COUNTED: 1 / n, _RESCALED: 1 / (1 + rate * (n - 1))}.get(rule.rate, rate)
 
 
 def _finish(loop, i, row):

@@ -151,7 +151,7 @@ static inline double worth(const Game& g, ptrdiff_t i, int64_t s, int64_t pair, 
 static inline double rate_of(const Game& g, ptrdiff_t q) {
     const double n = (double)g.l.visits[q];
     if (g.r.rate == COUNTED) return 1 / n;
-    if (g.r.rate == RESCALED) return 1 / (1 + (1 - g.r.discount) * (n - 1));
+    if (g.r.rate == RESCALED) return 1 / (1 + g.rate * (n - 1));
     return g.rate;
 }
 
