@@ -120,7 +120,7 @@ def _several_types(labels):
     return ValueError(f"y holds labels of several types, {', '.join(kinds)}; use one, and none that is missing.")
 
 
-def codes_of(y, classes, n):
+def codes_of(y, classes, n, name="y"):
     """Return the codes of labels that the user names: one for all of n rows, or one each.
 
     Parameters
@@ -131,6 +131,8 @@ def codes_of(y, classes, n):
         Ascending.
     n : int
         How many rows there are.
+    name : str, default="y"
+        Of the parameter, for errors.
 
     Returns
     -------
@@ -144,10 +146,10 @@ def codes_of(y, classes, n):
     """
     y = np.full(n, y) if np.ndim(y) == 0 else column_or_1d(y)
     if len(y) != n:
-        raise ValueError(f"y has {len(y)} entries for {n} rows of X.")
+        raise ValueError(f"{name} has {len(y)} entries for {n} rows of X.")
     codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     if (unknown := classes[codes] != y).any():
-        raise ValueError(f"y holds {y[unknown].tolist()[0]!r}, none of {classes.tolist()}.")
+        raise ValueError(f"{name} holds {y[unknown].tolist()[0]!r}, none of {classes.tolist()}.")
     return codes
 
 

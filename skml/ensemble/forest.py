@@ -242,7 +242,9 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             check_array(y, input_name="y")
         found = [numbered(column, "y") for column in y.T]
         with np.errstate(invalid="ignore"):  # it turns floats into integers to see what they are
-            check_classification_targets(y)
+            # columns of several types are looked at one by one
+            for column in (np.array(one.tolist()) for one in y.T) if y.dtype == object and y.shape[1] > 1 else (y,):
+                check_classification_targets(column)
         classes = [labels for labels, _ in found]
         if going_on:
             known = self._all_classes()

@@ -198,12 +198,13 @@ def get_scorer(scoring, *, threshold=None, gains="binary", exclude_seen=True):
     try:
         return sklearn_metrics.get_scorer(scoring)
     except ValueError:
-        raise ValueError(f"{scoring!r} names no scorer; the names are {', '.join(_names())}.") from None
+        names = f"those of ranked lists are {', '.join(_names())}, k a number from 1"
+        raise ValueError(f"{scoring!r} names no scorer; {names}; others are scikit-learn's.") from None
 
 
 def _names():
     ranked = [f"{name}@k" for name in (*_VALUES, "coverage")]
-    return [*ranked, *_WITHOUT_K, *sklearn_metrics.get_scorer_names()]
+    return [*ranked, *_WITHOUT_K]
 
 
 def _check(scorer):

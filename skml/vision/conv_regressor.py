@@ -367,7 +367,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
             If there is no such target.
         """
         rows, scale = self._checked(X), self.scale_
-        codes = codes_of(target, np.arange(len(scale.mean)), len(rows))
+        codes = codes_of(target, np.arange(len(scale.mean)), len(rows), "target")
         slopes = np.zeros((len(rows), len(scale.mean)), dtype=self.pool_.program.dtype)
         slopes[np.arange(len(rows)), codes] = scale.unit[codes]
         return self._saliency(rows, slopes, X)

@@ -393,3 +393,11 @@ def test_bad_groups(rng, kind, groups, message):
     X, y = data(rng)
     with pytest.raises(ValueError, match=message):
         kind(n_estimators=2).fit(X, y, groups=groups)
+
+
+def test_outputs_of_several_types_side_by_side():
+    X = np.arange(8.0)[:, None]
+    y = np.array([["a", 1], ["b", 2]] * 4, dtype=object)
+    forest = BaggingForest(n_estimators=3, random_state=0).fit(X, y)
+    assert [classes.tolist() for classes in forest.classes_] == [["a", "b"], [1, 2]]
+    assert {tuple(row) for row in forest.predict(X).tolist()} <= {("a", 1), ("b", 2), ("a", 2), ("b", 1)}

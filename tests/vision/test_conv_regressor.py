@@ -42,7 +42,7 @@ def test_several_targets(rng):
     assert regressor.predict(X).shape == both.shape
     assert regressor.score(X, both) > 0.5
     np.testing.assert_allclose(regressor.saliency(X[:2], 1).shape, X[:2].shape)
-    with pytest.raises(ValueError, match="y holds 2, none of"):
+    with pytest.raises(ValueError, match="target holds 2, none of"):
         regressor.saliency(X[:2], 2)
     with pytest.raises(ValueError, match="y has 1 targets"):
         regressor.partial_fit(X, y)
