@@ -181,7 +181,7 @@ def _is_number(value):
 
 def _named(X, f, names=None):
     """Return what a column is called: its name, if it or that at fit has one, or its number."""
-    names = getattr(X, "columns", names)
+    names = getattr(X, "column_names", getattr(X, "columns", names))  # the columns of pyarrow are no names
     return str(f) if names is None or f >= len(names) else repr(list(names)[f])
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, time, timedelta
+from numbers import Number
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +17,7 @@ from skml.base import check_sparse_structure
 from skml.recommendation.ids import find, listed, merge_ids, missing, other_kind
 from skml.recommendation.tables import as_column, column_names, no_time, refuse_times, without_labels
 
+_PLAIN = (str, Number, np.generic)
 _WHERE = (
     "Ids of item_features are the index of a DataFrame, else the row numbers, unless id_column names a column that "
     "holds them (where there is such a parameter), or item_features is a pair (ids, table)."
@@ -316,6 +318,11 @@ def _default(table, text):
     for i in range(table.shape[1]):
         if i not in text:
             (numbers if _is_numeric(table[:, i]) else categories).append(i)
+            if odd := next((value for value in table[:, i].tolist() if not isinstance(value, _PLAIN)), None):
+                raise ValueError(
+                    f"Attribute {i} of item_features holds the {type(odd).__name__} {odd!r}; give one string or number "
+                    "per item, a column for each of several (MultiLabelBinarizer makes them), or a text to transform."
+                )
     parts = [
         ("number", make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()), numbers),
         ("category", OneHotEncoder(handle_unknown="ignore"), categories),

@@ -105,6 +105,7 @@ def test_absent_items():
         (([0, 1, None], np.eye(3)), {}, "no id in row 2"),
         ((["a", "b", "c"], np.eye(3)), {}, "use one type"),
         (np.array([[0, np.inf], [1, 2]]), {"transformer": "passthrough"}, "finite numbers"),
+        (np.array([[1.0, ["a"]], [2.0, ["b"]]], dtype=object), {}, r"Attribute 1 .* the list \['a'\]; give one string"),
         (np.eye(3), {"text": "plot"}, "text names the column 'plot'"),
         (np.eye(3), {"text": 5}, "text holds 5"),
         (np.eye(3), {"id_column": "film"}, "id_column='film' names no column"),

@@ -166,7 +166,7 @@ def test_scikit_learns_names_pass():
 
 @pytest.mark.parametrize("name", ["ndgc@10", "ndcg", "map", "ndcg@0", "ndcg@", "ndcg@-1", "NDCG@10", ""])
 def test_an_unknown_name_is_answered_with_the_names(name):
-    with pytest.raises(ValueError, match=r"names no scorer; those of ranked lists are ndcg@k, .*coverage@k, mrr, coverage, k a number from 1; others"):
+    with pytest.raises(ValueError, match=r"those of ranked lists are ndcg@k, .*coverage@k, mrr, coverage, k a number"):
         get_scorer(name)
 
 
