@@ -107,8 +107,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weight k means the same as k copies of the row. Fractions, and whole numbers that add up to 2**30 or more,
             are shares: bags then draw as many rows as there are. With weights such as 10 everywhere a bag draws ten
-            rows for each that there is and leaves hardly one out: trees are then alike, and out-of-bag answers few and
-            poor. If weights are importance and no copies, set `max_samples` to the number of rows.
+            rows for each that there is and has a copy of nearly all: trees are then alike, and out-of-bag scores as
+            good as on rows seen. If weights are importance and no copies, divide them by their mean.
         groups : array-like of shape (n_samples,), default=None
             Whole groups of rows are drawn into a bag (block bootstrap).
 
@@ -137,6 +137,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             vars(self).update(found)
         if grove.oob is not None and self.oob_score:
             oob.warn_of_rows_never_out(grove.oob, self._bags.bagging)
+            oob.warn_of_copies(training.weights, self._bags.bagging)
         return self
 
     # ---- before the fit
@@ -527,7 +528,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         -------
         importances : ndarray of shape (n_features,)
             In the units of the Gini impurity or of the variance, the mean of the outputs; slightly negative by chance.
-            NaN if no tree has rows out of its bag, as where few rows have many copies.
+            NaN if no tree has rows out of its bag.
 
         Raises
         ------
@@ -564,7 +565,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
 
     @property
     def oob_samples_(self):
-        """The rows out of each bag."""
+        """The rows of which each bag holds no copy."""
         check_is_fitted(self)
         return [self._bags.rows_out(number) for number in range(self._model.n_members)]
 

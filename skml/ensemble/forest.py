@@ -14,7 +14,7 @@ from skml.base import warn_caller
 from skml.ensemble.bagging import BaseBaggingForest
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
 from skml.ensemble.grower import Classes, fixed_point
-from skml.ensemble.intervals import deviations, entropies, jackknife_plus, quantiles, rows_outside
+from skml.ensemble.intervals import deviations, draws, entropies, jackknife_plus, quantiles
 from skml.ensemble.labels import balancing_weights, numbered
 from skml.ensemble.leaf_rows import rows_of_leaves
 from skml.ensemble.sampling import largest_bag, least
@@ -69,8 +69,9 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         each class.
     oob_score : bool, str or callable, default=False
         Whether each member is asked about the rows out of its bag: True scores accuracy, a name is that of a scorer,
-        a callable is ``metric(y_true, y_pred)``. Where whole-number weights leave hardly a row out of a bag, as `fit`
-        says of `sample_weight`, there is little to ask about: set `max_samples` to the number of rows.
+        a callable is ``metric(y_true, y_pred)``. A row that has copies (equal rows,
+        whole-number weights) counts by the share of them that is out of the bag: of k copies drawn c times
+        (1 - 1/k)^c.
     n_iter_no_change : int, default=20
         The patience of ``n_estimators="auto"``.
     tol : float, default=1e-4
@@ -125,7 +126,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     estimators_samples_ : list of ndarray of int
         The rows in each bag, as often as they were drawn, in ascending order; of equal rows one stands for all.
     oob_samples_ : list of ndarray of int
-        The rows out of each bag.
+        The rows of which each bag holds no copy; of equal rows one is named.
     oob_score_ : float
         The score of the out-of-bag answers; NaN if no row was out of any bag. Only if `oob_score` is set or
         `n_estimators` is "auto".
@@ -526,8 +527,9 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         How many rows (or groups) a bag draws; None draws as many as there are, weights counted as copies.
     oob_score : bool, str or callable, default=False
         Whether each member is asked about the rows out of its bag: True scores R², a name is that of a scorer,
-        a callable is ``metric(y_true, y_pred)``. Where whole-number weights leave hardly a row out of a bag, as `fit`
-        says of `sample_weight`, there is little to ask about: set `max_samples` to the number of rows.
+        a callable is ``metric(y_true, y_pred)``. A row that has copies (equal rows,
+        whole-number weights) counts by the share of them that is out of the bag: of k copies drawn c times
+        (1 - 1/k)^c.
     n_iter_no_change : int, default=20
         The patience of ``n_estimators="auto"``.
     tol : float, default=1e-4
@@ -571,7 +573,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
     estimators_samples_ : list of ndarray of int
         The rows in each bag, as often as they were drawn, in ascending order; of equal rows one stands for all.
     oob_samples_ : list of ndarray of int
-        The rows out of each bag.
+        The rows of which each bag holds no copy; of equal rows one is named.
     oob_score_ : float
         The score of the out-of-bag answers; NaN if no row was out of any bag. Only if `oob_score` is set or
         `n_estimators` is "auto".
@@ -820,8 +822,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
 
     def _jackknife(self, rows, alpha):
         said = ((part, values[:, :, 0]) for part, values in self._model.of_members(rows, self._n_threads()))
-        outside = rows_outside(self._bags.bagging, self._model.n_members)
-        parts = jackknife_plus(said, outside, self._residuals, self._bags.bagging.weights, alpha)
+        drawn = draws(self._bags.bagging, self._model.n_members)
+        parts = jackknife_plus(said, drawn, self._residuals, self._bags.bagging.weights, alpha)
         return np.concatenate([intervals for _, intervals in parts])
 
     def staged_predict(self, X):

@@ -5,14 +5,14 @@ from sklearn.utils import Bunch
 
 from skml.ensemble.binning import row_codes
 from skml.ensemble.predictor import part, sums
-from skml.ensemble.sampling import draw_bag, generator
+from skml.ensemble.sampling import generator, out_of_bag
 from skml.ensemble.trees import shape_of
 
 
 def _out_of_bag(table, bagging, number):
-    inside = draw_bag(bagging, number)[0]
-    out = np.delete(np.arange(table.n_rows), inside)
-    return out, row_codes(table, out)
+    """Return the rows out of a bag, what they weigh there, and their codes."""
+    out, shares = out_of_bag(bagging, number)
+    return out, bagging.weights[out] * shares, row_codes(table, out)
 
 
 def by_permutation(model, table, bagging, targets, n_repeats, first):
@@ -45,19 +45,18 @@ def by_permutation(model, table, bagging, targets, n_repeats, first):
     forest, n_features = model.forest, len(table.categorical)
     drops = np.zeros((n_features, forest.n_trees))
     for number in range(forest.n_trees):
-        out, codes = _out_of_bag(table, bagging, number)
+        out, weights, codes = _out_of_bag(table, bagging, number)
         tree, rng = part(forest, np.array([number])), generator(bagging.entropy ^ 0x14057B7EF767814F, number)
         if len(out) < 2:
             drops[:, number] = np.nan
             continue
-        weights = bagging.weights[out]
         error = _error(sums(tree, codes, 1), targets[out], weights, first)
         for f in np.unique(shape_of(model, number).feature):
             if f < 0:
                 continue
             column = codes[:, f].copy()
             for _ in range(n_repeats):
-                codes[:, f] = rng.permutation(column)
+                codes[:, f] = _shuffled(column, weights, rng)
                 rise = _error(sums(tree, codes, 1), targets[out], weights, first) - error
                 drops[f, number] += rise / n_repeats
             codes[:, f] = column
@@ -65,6 +64,13 @@ def by_permutation(model, table, bagging, targets, n_repeats, first):
     if told.shape[1] == 0:
         told = np.full((n_features, 1), np.nan)
     return Bunch(importances=drops, importances_mean=told.mean(axis=1), importances_std=told.std(axis=1))
+
+
+def _shuffled(values, weights, rng):
+    """Return values in another order; where rows weigh differently, draws by weight."""
+    if np.all(weights == weights[0]):
+        return rng.permutation(values)
+    return rng.choice(values, len(values), p=weights / weights.sum())
 
 
 def _error(said, right, weights, first):
@@ -102,12 +108,12 @@ def by_impurity(model, table, bagging, targets, n_outputs):
     """
     total, n_told = np.zeros(len(table.categorical)), 0
     for number in range(model.n_members):
-        out, codes = _out_of_bag(table, bagging, number)
+        out, weights, codes = _out_of_bag(table, bagging, number)
         if len(out) == 0:
             continue
         n_told += 1
         shape = shape_of(model, number)
-        weights = bagging.weights[out] / bagging.weights[out].sum()
+        weights = weights / weights.sum()
         at, rows = np.zeros(len(out), int), np.arange(len(out))
         while len(rows):
             feature = shape.feature[at]

@@ -1,12 +1,14 @@
 """What a forest of numbers knows beyond means: the whole conditional distribution, and intervals with a guarantee."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn import get_config
 
 from skml.base import chunk_slices, require_memory
 from skml.ensemble.grower import tame
 from skml.ensemble.predictor import leaves
-from skml.ensemble.sampling import draw_bag, whole
+from skml.ensemble.sampling import copies_drawn, least, shares_out, times_drawn, whole
 
 # Sums of weights reach a quantile up to so much rounding.
 _SLACK = 1e-12
@@ -149,8 +151,44 @@ def deviations(forest, held, codes, y, means, n_threads):
     return np.ldexp(out, power)
 
 
-def rows_outside(bagging, n_members):
-    """Return which rows each bag misses, a bit each.
+@dataclass(frozen=True)
+class Draws:
+    """How often each bag draws each training row.
+
+    Attributes
+    ----------
+    times : ndarray of shape (n_members, n_train), int
+        In the smallest type that holds them.
+    copies : ndarray of shape (n_train,)
+        How many copies each row has.
+    """
+
+    times: np.ndarray
+    copies: np.ndarray
+
+    def means_outside(self, said):
+        """Return the means of what members say that have not seen each training row, those with some copies in part.
+
+        Parameters
+        ----------
+        said : ndarray of shape (n_new, n_members)
+            What they say of new rows.
+
+        Returns
+        -------
+        means : ndarray of shape (n_new, n_train)
+            0 for training rows that all have seen.
+        """
+        means = np.empty((len(said), len(self.copies)))
+        for some in chunk_slices(len(self.copies), 24 * len(self.times)):
+            missed = shares_out(self.times[:, some], self.copies[some])
+            total = missed.sum(axis=0)
+            means[:, some] = said @ (missed / np.where(total > 0, total, 1.0))
+        return means
+
+
+def draws(bagging, n_members):
+    """Return how often each bag draws each row.
 
     Parameters
     ----------
@@ -161,33 +199,29 @@ def rows_outside(bagging, n_members):
 
     Returns
     -------
-    outside : ndarray of shape (n_members, ceil(n_train / 8)), uint8
-        For ``np.unpackbits``.
+    draws : Draws
+        What :func:`jackknife_plus` asks for.
     """
-    n_train = len(bagging.weights)
-    require_memory(n_members * n_train // 8, "What is out of each bag")
-    outside = np.empty((n_members, -(-n_train // 8)), np.uint8)
-    for number in range(n_members):
-        missed = np.ones(n_train, bool)
-        missed[draw_bag(bagging, number)[0]] = False
-        outside[number] = np.packbits(missed)
-    return outside
+    require_memory(2 * n_members * len(bagging.weights), "What is in each bag")
+    times = np.stack([least(times_drawn(bagging, number)) for number in range(n_members)])
+    return Draws(times, copies_drawn(bagging))
 
 
-def jackknife_plus(members, outside, residuals, weights, alpha):
+def jackknife_plus(members, draws, residuals, weights, alpha):
     """Yield slices of rows and their intervals by the jackknife+ after bootstrap (Kim, Xu & Barber 2020).
 
     For each training row i, mu_i(x) is the mean of the members whose bags miss i; the interval reaches from the
-    floor(alpha (n + 1))-th smallest of mu_i(x) - R_i to the ceil((1 - alpha)(n + 1))-th smallest of mu_i(x) + R_i.
+    floor(alpha (n + 1))-th smallest of mu_i(x) - R_i to the ceil((1 - alpha)(n + 1))-th smallest of mu_i(x) + R_i. Of
+    rows with copies mu_i is the mean over them, each bag's draws spread over the copies in all ways.
 
     Parameters
     ----------
     members : iterable of (slice, ndarray of shape (n_chunk, n_members))
         What members say of new rows.
-    outside : ndarray of shape (n_members, ceil(n_train / 8)), uint8
-        As :func:`rows_outside` gives it; training rows that are in all bags are left out.
+    draws : Draws
+        How often bags draw training rows.
     residuals : ndarray of shape (n_train,)
-        R_i: the absolute error of mu_i at its own row.
+        R_i: the absolute error of mu_i at its own row; rows that are in all bags, whose is NaN, are left out.
     weights : ndarray of shape (n_train,)
         How often each row counts; what isn't whole is relative to the mean.
     alpha : float
@@ -200,28 +234,17 @@ def jackknife_plus(members, outside, residuals, weights, alpha):
     intervals : ndarray of shape (n_chunk, 2)
         Infinite where the level asks for more rows than there are; ends that cross, as with alpha near 1, are swapped.
     """
-    n_train = len(residuals)
-    usable = np.unpackbits(np.bitwise_or.reduce(outside, axis=0), count=n_train).astype(bool)
+    usable = ~np.isnan(residuals)
     residuals, weights = residuals[usable], weights[usable]
     weights = weights if whole(weights) else weights / weights.mean()
     for rows, said in members:
         intervals = np.empty((len(said), 2))
-        for some in chunk_slices(len(said), 56 * n_train):
-            centres = _means_outside(said[some], outside, n_train)[:, usable]
+        for some in chunk_slices(len(said), 56 * len(usable)):
+            centres = draws.means_outside(said[some])[:, usable]
             intervals[some, 0] = -_weighted_rank(residuals - centres, weights, 1 - alpha)
             intervals[some, 1] = _weighted_rank(centres + residuals, weights, 1 - alpha)
         intervals.sort(axis=1)  # where alpha is near 1 they may have crossed: none was inside, now some are
         yield rows, intervals
-
-
-def _means_outside(said, outside, n_train):
-    """Return the mean of the members that have not seen each training row: (n_chunk, n_train)."""
-    means = np.empty((len(said), n_train))
-    for some in chunk_slices(outside.shape[1], 80 * len(outside)):
-        missed = np.unpackbits(outside[:, some], axis=1).astype(np.float64)
-        sums = said @ (missed / np.maximum(missed.sum(axis=0), 1))
-        means[:, 8 * some.start : 8 * some.stop] = sums[:, : n_train - 8 * some.start]
-    return means
 
 
 def _weighted_rank(values, weights, level):

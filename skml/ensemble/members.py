@@ -13,7 +13,7 @@ from sklearn.utils.validation import has_fit_parameter, validate_data
 from skml._sklearn import HasMethods
 from skml.base import check_sparse_structure, chunk_slices, require_memory
 from skml.ensemble.labels import balancing_weights
-from skml.ensemble.sampling import draw_bag, draw_copies, generator
+from skml.ensemble.sampling import draw_copies, generator, out_of_bag
 
 CONSTRAINTS = [HasMethods(["fit", "predict"])]
 
@@ -304,7 +304,7 @@ class Plan:
         for number in range(model.n_members):
             parts = {"estimators": model.estimators[number : number + 1], "columns": model.columns[number:][:1]}
             one = replace(model, **parts, begin=number)
-            yield self._out_of_bag(one, draw_bag(self.bagging, number)[0])
+            yield self._out_of_bag(one, number)
 
     def _one(self, number, wanted):
         rows, copies, weights = draw_copies(self.bagging, number)
@@ -323,7 +323,7 @@ class Plan:
             said = f"Bag {number}: {type(estimator).__name__} could not be fitted: {error}"
             raise _kind(error)(said + self._hint(y)) from error
         member = replace(self.model, estimators=(estimator,), columns=(columns,), begin=number)
-        return member, np.zeros(n_features), self._out_of_bag(member, rows) if wanted else None
+        return member, np.zeros(n_features), self._out_of_bag(member, number) if wanted else None
 
     def _hint(self, y):
         """Say what helps against a bag of one class alone, where that is what it was."""
@@ -338,11 +338,11 @@ class Plan:
         X = take(self.X, self.index[rows])
         return X if columns is None else pick(X, columns)
 
-    def _out_of_bag(self, member, rows):
-        out = np.delete(np.arange(len(self.index)), rows)
+    def _out_of_bag(self, member, number):
+        out, shares = out_of_bag(self.bagging, number)
         if len(out) == 0:
-            return out, np.zeros((0, member.width))
-        return out, member.means(take(self.X, self.index[out]), 1)
+            return out, shares, np.zeros((0, member.width))
+        return out, shares, member.means(take(self.X, self.index[out]), 1)
 
 
 def fit_member(estimator, X, y, copies, weights):

@@ -9,8 +9,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import check_scoring, r2_score
 
 from skml.base import warn_caller
+from skml.ensemble.sampling import total_weight, whole
 
-# Bags that draw so many times the rows there are leave less than a seventh of them out.
+# Bags that draw so many times the rows there are leave less than a seventh of them out; and so many copies of a row,
+# on average, leave but a seventh of the rows without a copy in the bag.
 _LARGE = 2
 
 
@@ -21,9 +23,9 @@ class OutOfBag:
     Attributes
     ----------
     sums : ndarray of shape (n_rows, n_columns)
-        Of what they say.
+        Of what they say; a member that has seen some copies of a row counts by the share of those that it has not.
     times : ndarray of shape (n_rows,)
-        How many they are.
+        How many they are, counted in the same way.
     """
 
     sums: np.ndarray
@@ -37,10 +39,10 @@ class OutOfBag:
 
 def nothing_yet(n_rows, n_columns):
     """Return the sums before the first member."""
-    return OutOfBag(np.zeros((n_rows, n_columns)), np.zeros(n_rows, np.int64))
+    return OutOfBag(np.zeros((n_rows, n_columns)), np.zeros(n_rows))
 
 
-def add_answers(oob, rows, values):
+def add_answers(oob, rows, shares, values):
     """Add one more member's answers, in place.
 
     Parameters
@@ -49,11 +51,13 @@ def add_answers(oob, rows, values):
         So far.
     rows : ndarray of int
         The rows out of its bag, each once.
+    shares : ndarray of shape (n_out,)
+        To which share each is.
     values : ndarray of shape (n_out, n_columns)
         What it says of them.
     """
-    oob.sums[rows] += values
-    oob.times[rows] += 1
+    oob.sums[rows] += shares[:, None] * values
+    oob.times[rows] += shares
 
 
 def warn_of_rows_never_out(oob, bagging):
@@ -69,6 +73,28 @@ def warn_of_rows_never_out(oob, bagging):
         warn_caller(f"{some}: no row was out of any bag, so oob_score_ is NaN. {cure}", UserWarning)
 
 
+def warn_of_copies(weights, bagging):
+    """Warn if rows are scored while other copies of them are in the bag because weights say that they have copies.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_samples,) or None
+        As given.
+    bagging : Bagging
+        How bags are drawn.
+    """
+    if weights is None or not (bagging.weights_are_drawn and whole(weights)):
+        return
+    mean = weights[weights > 0].mean()
+    if mean >= _LARGE:
+        warn_caller(
+            f"A whole-number weight k means k copies of a row, {mean:.3g} on average: each row is scored out of bag by "
+            "members that have seen other copies of it. If weights are importance, those are scores of rows "
+            "seen: divide the weights by their mean.",
+            UserWarning,
+        )
+
+
 def require_rows_out(oob, bagging, asked):
     """Raise if no row is out of any bag, where something needs scores."""
     if not oob.times.any():
@@ -78,14 +104,13 @@ def require_rows_out(oob, bagging, asked):
 
 def _of_large_bags(bagging):
     """Say that bags leave hardly a row out because they draw so many, and what helps; None: they don't."""
-    what, n = ("rows", len(bagging.weights)) if bagging.groups is None else ("groups", int(bagging.groups.max()) + 1)
+    if bagging.groups is None:
+        what, n = "rows", int(total_weight(bagging.weights))
+    else:
+        what, n = "groups", int(bagging.groups.max()) + 1
     if bagging.size < _LARGE * n:
         return None
-    copies = "" if bagging.groups is not None else " (a whole-number weight k means k copies of a row)"
-    return (
-        f"Each bag draws {bagging.size} {what} of {n} distinct ones{copies}, so hardly any is left out; set "
-        f"max_samples={n}."
-    )
+    return f"Each bag draws {bagging.size} {what} of {n}, so hardly any is left out; set max_samples={n}."
 
 
 class Refused(ValueError):

@@ -10,6 +10,8 @@ from skml.base import require_memory
 UNITS = 2**30
 # So many draws are drawn one by one, as those of copies are; of more (and four to a row) the counts alone.
 _LISTED = 2**20
+# Rows of which a smaller share is out of a bag are in it.
+_SLIGHT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Bags:
         return np.sort(np.repeat(self.index[rows].astype(int), copies))
 
     def rows_out(self, number):
-        """Return the rows out of a bag, ascending."""
+        """Return the rows of which a bag holds no copy, ascending."""
         return np.sort(np.delete(self.index, draw_bag(self.bagging, number)[0])).astype(int)
 
 
@@ -158,7 +160,7 @@ def draw_bag(bagging, number):
     counts : ndarray of shape (n_bag,), int32
         What each counts, in whole numbers: how often it was drawn, or in units of its own its weight.
     """
-    times = _times(bagging, number)
+    times = times_drawn(bagging, number)
     counts = times if bagging.weights_are_drawn else _bounded(as_counts(bagging.weights)[0] * times)
     rows = np.flatnonzero(counts)
     return rows.astype(np.int32), counts[rows].astype(np.int32)
@@ -183,11 +185,61 @@ def draw_copies(bagging, number):
     weights : ndarray of shape (n_bag,)
         What they weigh together.
     """
-    times = _times(bagging, number)
+    times = times_drawn(bagging, number)
     rows = np.flatnonzero(times)
     times, own = times[rows], np.ones(len(rows)) if bagging.weights_are_drawn else bagging.weights[rows]
     copies = times * own.astype(np.int64) if whole(bagging.weights) else times
     return rows.astype(np.int32), copies, times * own
+
+
+def out_of_bag(bagging, number):
+    """Return the rows that are out of a bag, and to which share.
+
+    Parameters
+    ----------
+    bagging : Bagging
+        How bags are drawn.
+    number : int
+        Which one.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_out,), int
+        Ascending; of a row that stands for several, some may be in the bag.
+    shares : ndarray of shape (n_out,)
+        Above 0, up to 1: of what the row stands for.
+    """
+    shares = shares_out(times_drawn(bagging, number), copies_drawn(bagging))
+    rows = np.flatnonzero(shares)
+    return rows, shares[rows]
+
+
+def copies_drawn(bagging):
+    """Return of how many copies of each row one is drawn at a time: 1 where weights are shares, or groups are drawn."""
+    own = bagging.weights_are_drawn and whole(bagging.weights)
+    return bagging.weights if own else np.ones(len(bagging.weights))
+
+
+def shares_out(times, copies):
+    """Return which share of each row's copies a bag misses: of k that are drawn from c times, (1 - 1/k)^c on average.
+
+    Parameters
+    ----------
+    times : ndarray of shape (..., n_rows), int
+        How often each row is drawn.
+    copies : ndarray of shape (n_rows,)
+        How many copies it has.
+
+    Returns
+    -------
+    shares : ndarray of shape (..., n_rows)
+        Between 0 and 1.
+    """
+    shares = (times == 0).astype(np.float64)
+    many = np.flatnonzero(copies > 1)
+    missed = (1.0 - 1.0 / copies[many]) ** times[..., many]
+    shares[..., many] = np.where(missed > _SLIGHT, missed, 0.0)
+    return shares
 
 
 def unit_of(bagging, number, counts):
@@ -213,7 +265,7 @@ def unit_of(bagging, number, counts):
     return (draw_copies(bagging, number)[2] / mean).sum() / counts
 
 
-def _times(bagging, number):
+def times_drawn(bagging, number):
     """Return how often each row, or the group that it is in, is drawn."""
     n, rng = len(bagging.weights), generator(bagging.entropy, number)
     if not bagging.bootstrap:

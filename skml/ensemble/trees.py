@@ -12,7 +12,7 @@ from skml.ensemble.binning import Bins, encode, row_codes
 from skml.ensemble.grower import Problem, grow_tree
 from skml.ensemble.paths import ways
 from skml.ensemble.predictor import CATEGORIES, Forest, joined, leaf_values, leaves, member_values, part, sums
-from skml.ensemble.sampling import draw_bag, unit_of
+from skml.ensemble.sampling import out_of_bag, unit_of
 from skml.ensemble.side_by_side import in_order
 
 # What a forest keeps about its training rows or all of its trees, and one of them doesn't need.
@@ -188,11 +188,11 @@ class TreeMaker:
         """Yield the trees of some numbers, the gains of their features, and their answers out of bag if wanted."""
 
         def one(number):
-            tree, importances, rows = grow_tree(self.problem, number)
+            tree, importances, _ = grow_tree(self.problem, number)
             unit = unit_of(self.problem.bagging, number, tree.weights.sum(dtype=np.float64))
             tree = replace(tree, weights=tree.weights * np.float32(unit))
             member = BinnedForest(self.table.bins, tree)
-            return member, importances, self._answers(tree, rows) if wanted else None
+            return member, importances, self._answers(tree, number) if wanted else None
 
         return in_order(one, numbers, self.n_threads)
 
@@ -204,16 +204,15 @@ class TreeMaker:
         """Yield the answers of trees that were made before."""
 
         def one(number):
-            rows = draw_bag(self.problem.bagging, number)[0]
-            return self._answers(part(model.forest, np.array([number])), rows)
+            return self._answers(part(model.forest, np.array([number])), number)
 
         return in_order(one, range(model.n_members), self.n_threads)
 
-    def _answers(self, tree, rows):
-        out = np.delete(np.arange(self.table.n_rows), rows)
+    def _answers(self, tree, number):
+        out, shares = out_of_bag(self.problem.bagging, number)
         if self.voters is not None:
             tree = BinnedForest(self.table.bins, tree).voting(self.voters).forest
-        return out, sums(tree, row_codes(self.table, out), 1)
+        return out, shares, sums(tree, row_codes(self.table, out), 1)
 
 
 @dataclass(frozen=True)

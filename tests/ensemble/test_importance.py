@@ -98,7 +98,9 @@ def test_permutation_of_numbers_by_construction(rng):
 @pytest.mark.parametrize("kind", [BaggingForest, BaggingForestRegressor])
 def test_without_rows_out_of_bag_nothing_is_told(kind):
     X, y = np.repeat([[0.0], [1.0]], 50, axis=0), np.repeat([0, 1], 50)
-    forest = kind(n_estimators=3, oob_score=True, random_state=0).fit(X, y)  # two rows of 50 copies
+    forest = kind(n_estimators=3, max_samples=20_000, oob_score=True, random_state=0)
+    with pytest.warns(UserWarning, match="no row was out of any bag"):
+        forest.fit(X, y)
     assert np.isnan(forest.oob_impurity_importance()).all()
     found = forest.oob_permutation_importance()
     assert np.isnan(found.importances).all()
@@ -130,13 +132,17 @@ def test_permutation_written_out(rng, sparse):
     forest = BaggingForest(n_estimators=3, max_features=None, oob_score=True, random_state=0)
     forest.fit(sp.csr_array(X) if sparse else X, y)
     found = forest.oob_permutation_importance(n_repeats=2000).importances
-    for tree, out, drops in zip(forest, forest.oob_samples_, found.T):
-        right = accuracy_score(y[out], tree.predict(X[out]))
+    copies = np.all(np.column_stack([X, y])[:, None] == np.column_stack([X, y]), axis=2)
+    assert copies.sum() > 100  # equal rows are out of bag in part
+    for tree, rows, drops in zip(forest, forest.estimators_samples_, found.T):
+        weights = (1 - 1 / copies.sum(axis=1)) ** (np.bincount(rows, minlength=80) @ copies)
+        right = accuracy_score(y, tree.predict(X), sample_weight=weights)
         for feature in range(2):
-            swapped = np.repeat(X[out][None], len(out), axis=0)  # all values in all rows: the mean over shuffles
-            swapped[:, :, feature] = X[out][:, None, feature]
-            said = tree.predict(swapped.reshape(-1, 2)).reshape(len(out), -1)
-            assert drops[feature] == pytest.approx(right - (said == y[out]).mean(), abs=0.03)
+            swapped = np.repeat(X[None], 80, axis=0)  # all values in all rows: the mean over shuffles
+            swapped[:, :, feature] = X[:, None, feature]
+            said = tree.predict(swapped.reshape(-1, 2)).reshape(80, -1)
+            shuffled = np.average(said == y, weights=weights, axis=1)
+            assert drops[feature] == pytest.approx(right - np.average(shuffled, weights=weights), abs=0.03)
 
 
 def test_what_is_not_kept_cannot_be_told(rng):

@@ -150,20 +150,24 @@ def test_intervals_cover(rng, method, coverage):
 
 
 @pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
+@pytest.mark.parametrize("copies", [False, True])
 @pytest.mark.parametrize("estimator", [None, LinearRegression()])
-def test_the_jackknife_written_out(rng, estimator):
+def test_the_jackknife_written_out(rng, estimator, copies):
     X, y = data(rng, n=60)
+    X, y = (X[:, :2].round(), y.round()) if copies else (X[:, :2], y)
     forest = BaggingForestRegressor(estimator, n_estimators=12, oob_score=True, random_state=0).fit(X, y)
-    rows, alpha = rng.normal(size=(5, 3)), 0.2
+    rows, alpha = rng.normal(size=(5, 2)), 0.2
     said = np.array([member.predict(rows) for member in forest])
     own = np.array([member.predict(X) for member in forest])
-    out = np.array([np.isin(np.arange(60), some) for some in forest.oob_samples_])
+    equal = np.all(np.column_stack([X, y])[:, None] == np.column_stack([X, y]), axis=2)
+    assert copies == (equal.sum() > 60)
+    drawn = np.array([np.bincount(some, minlength=60) for some in forest.estimators_samples_])
+    out = (1 - 1 / equal.sum(axis=1)) ** (drawn @ equal)
     low, high = [], []
-    for i in range(60):
-        if out[:, i].any():
-            residual = abs(y[i] - own[out[:, i], i].mean())
-            low.append(said[out[:, i]].mean(axis=0) - residual)
-            high.append(said[out[:, i]].mean(axis=0) + residual)
+    for i in np.flatnonzero(out.any(axis=0)):
+        residual = abs(y[i] - np.average(own[:, i], weights=out[:, i]))
+        low.append(np.average(said, weights=out[:, i], axis=0) - residual)
+        high.append(np.average(said, weights=out[:, i], axis=0) + residual)
     n = len(low)
     bottom = np.sort(low, axis=0)[int(np.floor(alpha * (n + 1) + 1e-9)) - 1]
     top = np.sort(high, axis=0)[int(np.ceil((1 - alpha) * (n + 1) - 1e-9)) - 1]

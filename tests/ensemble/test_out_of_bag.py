@@ -1,11 +1,16 @@
 """Out of bag: answers and scores written out by hand, curves, scorers, and forests that end by themselves."""
 
+import itertools
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, log_loss, make_scorer, mean_absolute_error, r2_score
 
 from skml import BaggingForest, BaggingForestRegressor
+from skml.ensemble.sampling import shares_out
 
 QUIET = pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 
@@ -20,9 +25,16 @@ def outside(forest, n):
     return np.array([np.isin(np.arange(n), rows) for rows in forest.oob_samples_])
 
 
-def means_out_of_bag(forest, X, ask, first=None):
+def copies_outside(forest, X, y):
+    """Return which share of the copies of each row is out of each bag on average: (n_members, n)."""
+    copies = np.all(np.column_stack([X, y])[:, None] == np.column_stack([X, y]), axis=2)
+    drawn = np.array([np.bincount(rows, minlength=len(X)) for rows in forest.estimators_samples_])
+    return (1 - 1 / copies.sum(axis=1)) ** (drawn @ copies)
+
+
+def means_out_of_bag(forest, X, ask, first=None, out=None):
     """Return the means of what members say of the rows out of their bags."""
-    out = outside(forest, len(X))[:first]
+    out = (outside(forest, len(X)) if out is None else out)[:first]
     said = np.array([ask(member) for member in list(forest)[:first]])
     with np.errstate(invalid="ignore"):
         return np.einsum("mi,mi...->i...", out, said) / out.sum(axis=0).reshape(-1, *[1] * (said.ndim - 2))
@@ -94,6 +106,35 @@ def test_equal_rows_have_one_in_their_place(rng):
         assert sorted(X[np.unique(np.append(rows, out)), 0]) == list(range(10))
 
 
+@pytest.mark.parametrize(("n_copies", "n_draws"), [(1, 0), (1, 2), (2, 0), (2, 3), (3, 2), (4, 4)])
+def test_the_share_of_copies_out_of_a_bag_is_that_of_all_ways_to_draw_them(n_copies, n_draws):
+    ways = list(itertools.product(range(n_copies), repeat=n_draws))
+    missed = np.mean([1 - len(set(way)) / n_copies for way in ways])
+    found = shares_out(np.array([[7, n_draws]]), np.array([1.0, n_copies]))
+    np.testing.assert_allclose(found, [[0, missed]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("estimator", [None, LogisticRegression()])
+def test_copies_out_of_bag_by_hand(rng, estimator):
+    X = rng.integers(3, size=(200, 2)) * 1.0  # few distinct rows, all in nearly every bag
+    y = (X.sum(axis=1) + rng.normal(size=200) > 2) * 1
+    forest = BaggingForest(estimator, n_estimators=8, oob_score=True, random_state=0).fit(X, y)
+    expected = means_out_of_bag(forest, X, lambda member: member.predict_proba(X), out=copies_outside(forest, X, y))
+    np.testing.assert_allclose(forest.oob_decision_function_, expected, atol=1e-12)
+    assert forest.oob_score_ == pytest.approx(accuracy_score(y, expected.round(12).argmax(axis=1)))
+
+
+def test_few_distinct_rows_are_scored_as_where_copies_are_drawn_one_by_one(rng):
+    X = rng.integers(3, size=(600, 2)) * 1.0
+    y = X[:, 0] + rng.normal(size=600).round(1)
+    ours, theirs = (
+        kind(max_features=1.0, oob_score=True, random_state=0).fit(X, y)
+        for kind in (BaggingForestRegressor, RandomForestRegressor)
+    )
+    assert ours.oob_score_ == pytest.approx(theirs.oob_score_, abs=0.01)  # seven deviations of what is drawn
+    assert len(BaggingForestRegressor(n_estimators="auto", random_state=0).fit(X, y)) < 100
+
+
 @QUIET
 def test_scorers(rng):
     X, y = data(rng)
@@ -137,7 +178,7 @@ def test_bad_scorers(rng, oob_score):
 
 
 @QUIET
-@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")  # few rows are out of the first bags
+@pytest.mark.filterwarnings("ignore:A whole-number weight k means k copies")
 @pytest.mark.parametrize("oob_score", [True, "accuracy", accuracy_score, "balanced_accuracy"])
 def test_weights_are_copies_out_of_bag_too(rng, oob_score):
     X, y = data(rng)
@@ -272,32 +313,41 @@ def test_a_metric_that_refuses_the_first_few_rows_ends_no_fit(rng):
 # ---------------------------------------------------------------------------------- where there is nothing to go by
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_bags_that_leave_no_row_out_have_no_score(rng, weighted):
+def test_bags_that_leave_no_row_out_have_no_score(rng):
     X, y = data(rng)
-    weights = np.full(150, 40.0) if weighted else None
-    forest = BaggingForest(n_estimators=5, max_samples=None if weighted else 6000, oob_score=True, random_state=0)
+    forest = BaggingForest(n_estimators=5, max_samples=6000, oob_score=True, random_state=0)
     with pytest.warns(UserWarning, match="no row was out of any bag, so oob_score_ is NaN.*set max_samples=150"):
-        forest.fit(X, y, sample_weight=weights)
+        forest.fit(X, y)
     assert np.isnan(forest.oob_score_)
     assert np.isnan(forest.oob_curve_).all()
-    assert forest.set_params(n_estimators=100, max_samples=150).fit(X, y, sample_weight=weights).oob_score_ > 0.5
+    assert forest.set_params(n_estimators=100, max_samples=150).fit(X, y).oob_score_ > 0.5
+
+
+def test_the_warning_of_large_bags_names_the_cure(rng):
+    X, y = data(rng)
+    forest = BaggingForest(n_estimators=5, max_samples=40, oob_score=True, random_state=0)
+    with pytest.warns(UserWarning, match="draws 40 groups of 10, so hardly any is left out; set max_samples=10"):
+        forest.fit(X, y, groups=np.arange(150) % 10)
 
 
 def test_the_warning_of_weights_that_are_copies_names_the_cure(rng):
     X, y = data(rng)
-    forest = BaggingForest(n_estimators=20, oob_score=True, random_state=0)
-    with pytest.warns(UserWarning, match="draws 750 rows of 150 distinct ones.*k copies.*set max_samples=150"):
-        forest.fit(X, y, sample_weight=np.full(150, 5.0))
-    with pytest.warns(UserWarning, match="draws 40 groups of 10 distinct ones, so hardly any.*set max_samples=10"):
-        forest.set_params(max_samples=40, n_estimators=5).fit(X, y, groups=np.arange(150) % 10)
+    forest = BaggingForest(n_estimators=60, oob_score=True, random_state=0)
+    plain = forest.fit(X, y).oob_score_
+    weights = np.full(150, 5.0)
+    with pytest.warns(UserWarning, match="k copies of a row, 5 on average.*divide the weights by their mean"):
+        assert forest.fit(X, y, sample_weight=weights).oob_score_ > plain + 0.05  # scored by copies that were seen
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert forest.fit(X, y, sample_weight=weights / weights.mean()).oob_score_ == plain
+        forest.fit(np.repeat(X, 5, axis=0), np.repeat(y, 5))  # nobody has given weights
 
 
 def test_auto_needs_rows_out_of_bags(rng):
     X, y = data(rng)
-    forest = BaggingForest(n_estimators="auto", n_iter_no_change=3, random_state=0)
+    forest = BaggingForest(n_estimators="auto", n_iter_no_change=3, max_samples=9000, random_state=0)
     with pytest.raises(ValueError, match="n_estimators='auto' needs out-of-bag scores.*set max_samples=150"):
-        forest.fit(X, y, sample_weight=np.full(150, 60.0))
+        forest.fit(X, y)
     assert not hasattr(forest, "_model")
 
 
