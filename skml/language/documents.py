@@ -312,6 +312,8 @@ class Coder:
     def vocabulary(self):
         """Return what each token stands for."""
         known = list(range(self.n_tokens - 1)) if self.tokenizer is None else list(self.tokenizer.vocabulary_)
+        if self.kind == "integers":
+            known = [name if isinstance(name, str) else int(name) for name in known]
         others = range(len(known), self.n_tokens)  # a checkpoint may have more than its tokenizer knows
         return [*known, *(_BOUND if i in (self.start, self.end) else f"<unused {i}>" for i in others)]
 

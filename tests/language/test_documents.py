@@ -78,6 +78,14 @@ def test_a_second_fit_forgets_the_first_ones_kind(make, rng):
         make().fit(rng.normal(size=(5, 3))).predict(TEXTS)
 
 
+@each_model
+def test_the_vocabulary_of_integers_is_integers(make, rng):
+    rows = np.append(rng.choice([3, 5, 900], size=(6, 4)), [[3, 5, 900, -1]], axis=0)
+    assert [name for name in make().fit(rows).vocabulary_ if type(name) is int] == [3, 5, 900]
+    numbers = make().fit(rows / 2).vocabulary_  # bins of numbers
+    assert all(isinstance(name, (str, float)) for name in numbers)
+
+
 @pytest.mark.parametrize("kind", [CharTokenizer, BPETokenizer])
 @each_model
 def test_a_tokenizer_is_cloned_unless_it_is_fitted(make, kind):
