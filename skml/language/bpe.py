@@ -6,6 +6,7 @@ would have. GPT-2's pattern cuts the text into pieces, and within a piece neighb
 
 import codecs
 import functools
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ import numpy as np
 
 from skml._kernels import bpe as kernel
 
-CHUNK = 2**24  # bytes of text that are encoded at a time
+CHUNK = 2**21  # bytes of text that are encoded at a time: a fraction of a second, whatever they are
+_PART = 2**18  # bytes of a part of a document
+_CUT = re.compile(rb"(?<=[A-Za-z]) ")  # the pattern ends a piece here, whatever comes before and after
 _N_CODES = 0x110000
 _N_WRITTEN = 0x40000  # from here on there are no letters and no numbers
 _LETTER, _NUMBER, _SPACE = 1, 2, 3
@@ -106,22 +109,49 @@ def to_text(data):
 
 
 def chunks(documents):
-    """Yield (bytes of documents one after the other, where they begin and the end), about `CHUNK` bytes at a time."""
-    waiting, size = [], 0
+    """Yield parts of documents, about `CHUNK` bytes at a time.
+
+    Parameters
+    ----------
+    documents : iterable of str
+        The texts; long ones are cut where a piece of text ends.
+
+    Yields
+    ------
+    data : bytes
+        The parts in UTF-8, one after the other.
+    bounds : ndarray of shape (n_parts + 1,), int64
+        Where they begin, and the end.
+    firsts : list of bool
+        Whether a document begins with each, or goes on.
+    """
+    waiting, firsts, size = [], [], 0
     for document in documents:
-        waiting.append(to_bytes(document))
-        size += len(waiting[-1])
-        if size >= CHUNK:
-            yield _joined(waiting)
-            waiting, size = [], 0
+        begin, data = 0, to_bytes(document)
+        for end in _ends(data) if len(data) > _PART else (len(data),):
+            waiting.append(data[begin:end])
+            firsts.append(begin == 0)
+            size, begin = size + end - begin, end
+            if size >= CHUNK:
+                yield *_joined(waiting), firsts
+                waiting, firsts, size = [], [], 0
     if waiting:
-        yield _joined(waiting)
+        yield *_joined(waiting), firsts
 
 
-def _joined(documents):
-    bounds = np.zeros(len(documents) + 1, dtype=np.int64)
-    np.cumsum([len(document) for document in documents], out=bounds[1:])
-    return b"".join(documents), bounds
+def _ends(data):
+    """Yield where a document may be cut, every `_PART` bytes or so, and its end."""
+    at = _PART
+    while cut := _CUT.search(data, at):
+        yield cut.start()
+        at = cut.start() + _PART
+    yield len(data)
+
+
+def _joined(parts):
+    bounds = np.zeros(len(parts) + 1, dtype=np.int64)
+    np.cumsum([len(part) for part in parts], out=bounds[1:])
+    return b"".join(parts), bounds
 
 
 def split(data, bounds, n_threads):
@@ -147,7 +177,7 @@ def count_pieces(documents, n_threads):
         How often each piece occurs.
     """
     counts = Counter()
-    for data, bounds in chunks(documents):
+    for data, bounds, _ in chunks(documents):
         edges = [*np.flatnonzero(split(data, bounds, n_threads)).tolist(), len(data)]
         counts.update(data[start:end] for start, end in zip(edges, edges[1:]))
     return counts
@@ -238,14 +268,18 @@ def encode(coder, documents, n_threads):
     ids : list of ndarray of shape (n_tokens,), int32
         Of each document.
     """
-    found = []
-    for data, bounds in chunks(documents):
+    parts, begins_one = [], []
+    for data, bounds, firsts in chunks(documents):
         text = np.frombuffer(data, np.uint8)
         ids, lengths = np.empty(len(text), dtype=np.int32), np.empty(len(bounds) - 1, dtype=np.int64)
         begins = split(data, bounds, n_threads)
         kernel.encode_pieces(text, bounds, begins, coder.byte_ids, coder.table, ids, lengths, n_threads)
-        found += [ids[i : i + n].copy() for i, n in zip(bounds.tolist(), lengths.tolist())]
-    return found
+        parts += [ids[i : i + n].copy() for i, n in zip(bounds.tolist(), lengths.tolist())]
+        begins_one += firsts
+    if all(begins_one):
+        return parts
+    starts = [*np.flatnonzero(begins_one).tolist(), len(parts)]
+    return [np.concatenate(parts[start:end]) for start, end in zip(starts, starts[1:])]
 
 
 def decode(coder, ids):

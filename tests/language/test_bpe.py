@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ HARD = st.text(st.sampled_from("ab '\n\t\u00a0é\u0301日🙂\ud83d\ude00\udc80s
 
 
 def pieces(text):
-    data, bounds = next(bpe.chunks([text]))
+    data, bounds, _ = next(bpe.chunks([text]))
     begins = np.flatnonzero(bpe.split(data, bounds, 1)).tolist()
     return [bpe.to_text(data[start:end]) for start, end in zip(begins, [*begins[1:], len(data)])]
 
@@ -196,6 +198,30 @@ def test_documents_are_encoded_in_chunks(monkeypatch, rng):
     for ours, theirs in zip(FITTED.transform(iter(texts)), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert bpe.count_pieces(iter(texts), 1) == counts
+
+
+@given(st.lists(st.text(st.sampled_from("abst''   \n\u00a0é日🙂1.,"), max_size=60), max_size=5))
+def test_long_documents_are_cut_where_a_piece_ends(texts):
+    expected, counts = FITTED.transform(texts), bpe.count_pieces(texts, 1)
+    with mock.patch.multiple(bpe, CHUNK=20, _PART=3):
+        found = FITTED.transform(texts)
+        assert bpe.count_pieces(texts, 1) == counts
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.skipif(_kernels.LEVEL == "reference", reason="twins are slow")
+def test_a_long_document_takes_several_calls(monkeypatch):
+    text = "to be, or not to be that is 日 the question\n" * 50_000
+    calls = []
+    encode = bpe.kernel.encode_pieces
+    spied = SimpleNamespace(
+        split_text=bpe.kernel.split_text, encode_pieces=lambda *a: calls.append(len(a[0])) or encode(*a)
+    )
+    monkeypatch.setattr(bpe, "kernel", spied)
+    assert FITTED.decode(FITTED.encode(text)) == text
+    assert len(calls) == len(text.encode()) // bpe.CHUNK + 1
+    assert max(calls) < 1.2 * bpe.CHUNK
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, -1])
