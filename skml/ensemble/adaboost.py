@@ -22,7 +22,7 @@ from skml.ensemble.boosting import Committee, Plan
 from skml.ensemble.columns import validate_numbers
 from skml.ensemble.labels import numbered
 from skml.ensemble.margins import log_growth, margins_of, schapire_bound
-from skml.ensemble.members import input_tags
+from skml.ensemble.members import input_tags, refuse_parameters_of_trees
 from skml.ensemble.stumps import BoostedTree, packed
 
 _STRINGS = "encode it before, e.g. by a OneHotEncoder or OrdinalEncoder in a pipeline"
@@ -49,10 +49,10 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         "SAMME" is AdaBoost [1]_ for two classes and its extension [2]_ for more: members vote for a class. With
         "SAMME.R", real AdaBoost [2]_, they vote with the logarithms of their probabilities, and all votes weigh 1.
     max_depth : int, default=1
-        The most splits between root and leaf of the built-in member; 1 is a stump. Not used with `estimator`.
+        The most splits between root and leaf of the built-in member; 1 is a stump. Refused with `estimator`.
     max_bins : int or None, default=None
         None finds the best of all splits; a number from 2 to 255 the best between that many bins, quantiles of
-        the training rows. Not used with `estimator`.
+        the training rows. Refused with `estimator`.
     n_iter_no_change : int or None, default=None
         Stop when the accuracy on rows set aside has not improved for that many rounds; None sets none aside.
     validation_fraction : float, default=0.1
@@ -206,6 +206,8 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         ValueError
             If y has fewer than two classes, or the first member is no better than chance.
         """
+        if self.estimator is not None:
+            refuse_parameters_of_trees(self)
         random_state, start = check_random_state(self.random_state), self._last()
         rows, seen = self._rows(X, y, sample_weight, start)
         if start is not None and not np.array_equal(rows.classes, self.classes_):

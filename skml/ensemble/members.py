@@ -192,7 +192,7 @@ _OF_TREES = (
 def refuse_parameters_of_trees(owner):
     """Raise if parameters are set that only trees of ours know."""
     usual = inspect.signature(type(owner)).parameters
-    for name in _OF_TREES:
+    for name in (name for name in _OF_TREES if name in usual):
         asked, default = getattr(owner, name), usual[name].default
         if asked is not None and not (np.ndim(asked) == 0 and asked == default):
             raise ValueError(f"{name} is for trees of our own; set it in `estimator`, if that knows it.")

@@ -362,6 +362,13 @@ def test_members_of_many_kinds(rng, algorithm, member):
     assert not hasattr(member, "n_features_in_")
 
 
+@pytest.mark.parametrize("params", [{"max_depth": 2}, {"max_bins": 64}])
+def test_parameters_of_trees_are_refused_for_other_members(rng, params):
+    X, y = problem(rng)
+    with pytest.raises(ValueError, match=f"{next(iter(params))} is for trees of our own"):
+        AdaBoost(LogisticRegression(), **params).fit(X, y)
+
+
 def test_members_get_seeds_of_their_own(rng):
     X, y = problem(rng)
     boost = AdaBoost(DecisionTreeClassifier(max_depth=1, max_features=1), n_estimators=10, random_state=3).fit(X, y)
