@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 import pytest
 import skops.io
+from _contract.listening import Listener
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import GridSearchCV
@@ -70,14 +71,11 @@ class Halving(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         return validate_X(self, X, reset=False) * self.value_
 
 
-class InterruptAt:
+class InterruptAt(Listener):
     """Press Ctrl-C at the beginning of a given step."""
 
     def __init__(self, step):
         self.step = step
-
-    def setup(self, estimator, context):
-        pass
 
     def teardown(self, estimator, context):
         self.torn_down = True
@@ -85,9 +83,6 @@ class InterruptAt:
     def on_fit_task_begin(self, estimator, context):
         if context.task_name == "halving" and context.task_id == self.step:
             raise KeyboardInterrupt
-
-    def on_fit_task_end(self, estimator, context):
-        pass
 
 
 X = np.arange(6.0).reshape(3, 2)

@@ -18,6 +18,7 @@ from _contract.cases import (
     state,
     with_recurring_ids,
 )
+from _contract.listening import Listener
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
@@ -31,7 +32,7 @@ from skml.callback import History
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-class Recorder:
+class Recorder(Listener):
     """Keeps what callbacks are told, and raises or asks to stop at the end of a given step."""
 
     def __init__(self, at=None, raises=None, when="end"):
@@ -39,12 +40,6 @@ class Recorder:
         self.raises = raises
         self.when = when
         self.begun, self.ended, self.snapshots = [], [], []
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
 
     def _act(self, when, steps):
         if self.when == when and len(steps) == self.at:

@@ -3,23 +3,15 @@
 import sys
 
 import skml
+from _contract.listening import Listener
 from skml.callback import Checkpoint
 
 TEXTS = [f"{a} and {b}" for a in ("red", "green", "blue") for b in ("salt", "pepper", "vinegar", "oil")]
 SETTINGS = {"max_iter": 60, "dropout": 0.1, "batch_size": 4, "random_state": 7}
 
 
-class Told:
+class Told(Listener):
     """Says after each epoch that it is over."""
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
 
     def on_fit_task_end(self, estimator, context):
         print("over", flush=True)

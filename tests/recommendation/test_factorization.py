@@ -8,6 +8,7 @@ import numpy as np
 import pandas
 import pytest
 import scipy.sparse as sp
+from _contract.listening import Listener
 from sklearn.base import clone
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
@@ -349,20 +350,11 @@ def test_a_fit_cut_short_and_continued_is_the_uninterrupted_one(rng, kind, early
         assert_same_fit(resumed.fit(R), whole)  # there is nothing to do
 
 
-class Cut:
+class Cut(Listener):
     """A callback that ends a fit after so many steps."""
 
     def __init__(self, n_steps):
         self.n_steps = n_steps
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
 
     def on_fit_task_end(self, estimator, context):
         return context.parent is not None and context.task_id + 1 == self.n_steps

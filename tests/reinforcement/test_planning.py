@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from _contract.listening import Listener
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -21,9 +22,7 @@ PLANNERS = [
     PolicyIteration(evaluation="solve", tol=1e-10),
     PolicyIteration(evaluation="sweeps", tol=1e-10),
 ]
-each_undiscounted = pytest.mark.parametrize(
-    "planner", PLANNERS, ids=lambda p: getattr(p, "algorithm", p.get_params()["tol"])
-)
+each_planner = pytest.mark.parametrize("planner", PLANNERS, ids=lambda p: getattr(p, "algorithm", None) or p.evaluation)
 
 
 def random_mdp(rng, n_states=30, n_actions=3, n_next=4, discount=0.9, terminal=()):
@@ -62,7 +61,7 @@ def exact_values(mdp, planner, atol=1e-9):
 # ---------------------------------------------------------------------------------------------- the optimum
 
 
-@each_undiscounted
+@each_planner
 @pytest.mark.parametrize("terminal", [(), (3, 7)])
 def test_planners_find_the_optimum_within_their_bounds(planner, terminal, rng):
     mdp = random_mdp(rng, terminal=terminal)
@@ -109,7 +108,7 @@ def test_macqueens_bounds_by_hand():
     assert_allclose(operator.bounds(model, -2.0, -1.0), (-2 * 0.4 / 0.6, -0.1 / 0.9))
 
 
-@each_undiscounted
+@each_planner
 def test_steps_that_all_end_with_the_same_probability(planner, rng):
     T = rng.dirichlet(np.ones(9), size=(3, 10))
     T = np.concatenate([np.full((3, 10, 1), 0.2), 0.8 * T], axis=2)
@@ -138,7 +137,7 @@ def test_a_short_sight_takes_what_pays_at_once(discount, rng):
         assert_allclose(planner.value_, best, rtol=1e-14)
 
 
-@each_undiscounted
+@each_planner
 def test_many_states_in_blocks(planner, rng, monkeypatch):
     monkeypatch.setattr(operator, "LARGE_BLOCK", 7)
     monkeypatch.setattr(operator, "BLOCK", 4)
@@ -186,7 +185,7 @@ def test_the_same_bits_on_any_number_of_threads(rng, monkeypatch):
 # ------------------------------------------------------------------------------------------- without discount
 
 
-@each_undiscounted
+@each_planner
 def test_costs_without_discount(planner):
     planner = clone(planner).fit(corridor())
     assert_allclose(planner.value_, [-6, -5, -4, -3, -2, -1, 0], atol=1e-9)
@@ -194,7 +193,7 @@ def test_costs_without_discount(planner):
     assert np.all(planner.value_upper_[:6] == np.inf)  # going left for ever never ends
 
 
-@each_undiscounted
+@each_planner
 def test_bounds_without_discount_where_every_policy_ends(planner, rng):
     T = rng.dirichlet(np.ones(8), size=(3, 8))
     mdp = FiniteMDP(T, rng.normal(size=(8, 3)), 1.0, terminal=[7])
@@ -222,9 +221,6 @@ def test_a_circle_that_pays_has_no_value():
         PolicyIteration(evaluation="solve").fit(mdp)
     with pytest.warns(ConvergenceWarning, match="going round in circles pays"):
         ValueIteration(max_iter=10).fit(mdp)
-
-
-ALGORITHMS = ("synchronous", "gauss-seidel", "modified", "prioritized")
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -342,16 +338,7 @@ def test_the_steps_of_a_horizon_share_what_they_found(rng):
 def test_a_plan_that_stops_early_is_one_for_fewer_steps(rng):
     mdp, seen = random_mdp(rng), []
 
-    class Stop:
-        def setup(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            pass
-
+    class Stop(Listener):
         def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
             seen.append(fitted_estimator.horizon_value_)
             return len(seen) == 3
@@ -530,14 +517,10 @@ def test_callbacks_and_ctrl_c_between_sweeps(rng):
     planner = ValueIteration(algorithm="gauss-seidel").set_callbacks(history).fit(mdp)
     assert planner.n_iter_ > 3
 
-    class Stop:
-        def setup(self, estimator, context): ...
-        def teardown(self, estimator, context): ...
-        def on_fit_task_begin(self, estimator, context): ...
-
+    class Stop(Listener):
         def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
             if context.task_id == 2 and context.parent is not None:
-                assert np.isfinite(fitted_estimator().value_).all() if callable(fitted_estimator) else True
+                assert np.isfinite(fitted_estimator.value_).all()
                 raise KeyboardInterrupt
 
     with pytest.warns(FitInterruptedWarning, match="the model of the last finished iteration is kept"):

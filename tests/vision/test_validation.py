@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from _contract.listening import Listener
 from sklearn import config_context
 from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_validate
@@ -185,7 +186,7 @@ def test_rows_set_aside_weigh_as_their_classes_do(rng):
 # ----------------------------------------------------------------------------------------- the best weights
 
 
-class Stop:
+class Stop(Listener):
     """Stops a fit after some epochs: by its answer, or by Ctrl-C."""
 
     def __init__(self, after, how):
@@ -202,9 +203,6 @@ class Stop:
         if context.task_name == "epoch":
             self.seen.append(fitted_estimator.predict_proba(IMAGES[:9]))
         return self.how == "callback" and len(self.seen) == self.after
-
-    def teardown(self, estimator, context):
-        pass
 
 
 @pytest.mark.parametrize("how", ["callback", "interrupt"])
