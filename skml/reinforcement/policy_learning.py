@@ -149,7 +149,8 @@ class Learner:
         self.plan, self.actor, self.learnt, self.n_threads = plan, learnt.actor, learnt, n_threads
         self.flat, self.moments = learnt.flat.copy(), tuple(moment.copy() for moment in learnt.moments)
         self.counts, self.n_steps, self.n_episodes = list(learnt.counts), learnt.n_steps, learnt.n_episodes
-        self.seen, self.earned = learnt.seen, learnt.earned
+        # once rewards are no longer divided, values and the entropy's weight are not either
+        self.seen, self.earned = learnt.seen, learnt.earned if plan.normalize_rewards else None
         self.optimizer, self.factor = Adam(plan.learning_rate, epsilon=1e-5), schedule(plan.schedule)
         self.g = np.zeros_like(self.flat)
         self.figures = Figures(self.actor.parts[3].stop)

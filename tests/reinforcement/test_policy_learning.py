@@ -72,3 +72,13 @@ def test_values_are_in_the_unit_of_rewards(cls):
     always = FiniteMDP(np.full((2, 2, 2), 0.5), np.full((2, 2), 100.0), 0.5, start=0).to_env(max_episode_steps=50)
     agent.set_params(discount=0.5).fit(always)
     np.testing.assert_allclose(agent.state_values([0, 1]), 200, rtol=0.05)
+
+
+@each_agent
+def test_who_goes_on_without_normalisation_forgets_the_unit(cls):
+    settings = {"hidden_layer_sizes": (), "learning_rate_init": 0.05, "learning_rate": "constant", "random_state": 0}
+    agent = cls(discount=0.5, normalize_rewards=True, max_steps=4000, warm_start=True, **settings)
+    always = FiniteMDP(np.full((2, 2, 2), 0.5), np.ones((2, 2)), 0.5, start=0).to_env(max_episode_steps=50)
+    assert unit_of(agent.fit(always).learnt_.earned) < 0.5
+    agent.set_params(normalize_rewards=False, max_steps=40_000).fit(always)
+    np.testing.assert_allclose(agent.state_values([0, 1]), 2, rtol=0.05)
