@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skml.base import chunk_slices
 from skml.ensemble.binning import Bins, encode, row_codes
 from skml.ensemble.grower import Problem, grow_tree
-from skml.ensemble.paths import ways
+from skml.ensemble.paths import ways_of_rows
 from skml.ensemble.predictor import CATEGORIES, Forest, joined, leaf_values, leaves, member_values, part, sums
 from skml.ensemble.sampling import out_of_bag, unit_of
 from skml.ensemble.side_by_side import in_order
@@ -425,8 +425,7 @@ class ForestTree(BaseEstimator):
         indicator : CSR array of shape (n_samples, n_nodes), int
             1 for nodes that a row passes, its leaf included.
         """
-        ends = self.apply(X)
-        return ways(*children_of(self._model.forest, self.number).T)[ends]
+        return ways_of_rows([children_of(self._model.forest, self.number).T], self.apply(X)[:, None])
 
     def get_depth(self):
         """Return the depth of the tree.
