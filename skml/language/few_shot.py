@@ -1,7 +1,6 @@
 """In-context learning as a classifier."""
 
 import functools
-import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skml import _kernels
 from skml._sklearn import Interval, StrOptions
-from skml.base import fit_task, fitting
+from skml.base import fit_task, fitting, warn_caller
 from skml.language.answering import answer_log_probabilities, batch_bias, calibrated, content_free
 from skml.language.base import BaseLanguageModel, Corpus
 from skml.language.classifying import BaseDocumentClassifier, Examples, is_fitted
@@ -406,10 +405,11 @@ def _of_texts(settings, model, examples):
     else:
         texts = [template.filled(text, names[k]) for text, k in zip(examples.rows.values, examples.codes)]
         coder = learn_coder(Rows("texts", texts), model.tokenizer)
-    parts = coder.encode(Rows("texts", [template.before, template.between, template.after]))
+    around = [template.before, template.between, template.after]
+    parts = coder.encode(Rows("texts", around))
     labels = coder.encode(Rows("texts", names))
     _check_labels(names, labels)
-    _check_known(coder, [template.before, template.between, template.after, *names], [*parts, *labels])
+    _check_known(coder, around, parts, names, labels)
     prompter = Prompter(tuple(parts), tuple(labels), template.label_first, coder.start, coder.end, _capacity(model))
     return Way(coder, coder, prompter, np.dtype(np.float32))
 
@@ -486,21 +486,20 @@ def _check_labels(names, labels):
         seen[key] = name
 
 
-def _check_known(coder, texts, sequences):
+def _check_known(coder, template, parts, names, labels):
     """Warn of what the language model cannot read of a prompt; raise a ValueError if it can read none of a label."""
     unknown = getattr(coder.tokenizer, "unknown_id_", None)
     if unknown is None:
         return
-    for text, ids in zip(texts[3:], sequences[3:]):
+    for name, ids in zip(names, labels):
         if (ids == unknown).all():
-            raise ValueError(f"The language model knows nothing of the label {text!r}; give it another text in labels.")
+            raise ValueError(f"The language model knows nothing of the label {name!r}; give it another text in labels.")
+    texts, sequences = [*template, *names], [*parts, *labels]
     if strange := [text for text, ids in zip(texts, sequences) if (ids == unknown).any()]:
-        parts = ", ".join(map(repr, strange))
-        warnings.warn(
-            f"The language model does not know all of {parts} in template and labels, which reads as unknown; write "
-            "them with what its texts were made of.",
+        warn_caller(
+            f"The language model does not know all of {', '.join(map(repr, strange))} in template and labels, which "
+            "reads as unknown; write them with what its texts were made of.",
             UserWarning,
-            stacklevel=5,
         )
 
 

@@ -291,8 +291,9 @@ def test_a_language_model_that_is_trained_on_afterwards_leaves_the_classifier_as
 
 def test_what_the_language_model_cannot_read_of_a_prompt_is_told():
     given = RNNLanguageModel(hidden_size=8, max_iter=1, random_state=0).fit(TEXTS)
-    with pytest.warns(UserWarning, match=r"all of '\\n', '\\n\\n', 'ax', 'by' in template and labels"):
+    with pytest.warns(UserWarning, match=r"all of '\\n', '\\n\\n', 'ax', 'by' in template and labels") as warned:
         FewShotClassifier(given, labels=["ax", "by"]).fit(TEXTS, CLASSES)
+    assert warned[0].filename == __file__  # it names the line that asked
     with pytest.raises(ValueError, match="nothing of the label 'x!'"):
         FewShotClassifier(given, labels=["x!", "a"]).fit(TEXTS, CLASSES)
 
