@@ -85,7 +85,7 @@ def grid_outcomes(letters, rules):
 
 def _among(letters, few):
     """Tell which letters are among a few; as numbers, which is quicker."""
-    return np.isin(letters.view(np.uint32), [ord(letter) for letter in few if len(letter) == 1])
+    return np.isin(letters.view(np.uint32), [ord(letter) for letter in few])
 
 
 def _reached(letters, moves):
@@ -233,6 +233,8 @@ class GridWorld(Environment):
         self.ends, self.returns = ends, returns
         self.letters = letters_of(drawing)
         paid = {"G": 1.0, "C": -100.0} if rewards is None else dict(rewards)
+        if odd := [letter for letter in paid if not (isinstance(letter, str) and len(letter) == 1)]:
+            raise ValueError(f"rewards names letters of the map one by one, got {odd[0]!r}.")
         if not np.isfinite([step_reward, *paid.values()]).all():
             raise ValueError(f"Rewards must be finite, got {paid} and {step_reward}.")
         rules = Rules(self.moves, _chances(slip, "slip"), paid, step_reward, ends, returns, True)

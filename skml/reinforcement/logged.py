@@ -90,13 +90,21 @@ def read_table(X, y, columns):
     Raises
     ------
     ValueError
-        If the table has no column "action", and y is None.
+        If a dictionary has no column of observations, these are no numbers of steps, or there is no column "action" and
+        y is None.
     """
-    names = [str(name) for name in X] if isinstance(X, dict) or hasattr(X, "columns") else []
+    names = _names(X)
     several = [f"observation_{j}" for j in range(len(names))]
     seen = ["observation"] if "observation" in names else [name for name in several if name in names]
+    if not seen and isinstance(X, dict):
+        raise ValueError(
+            f"A table of steps needs the column 'observation', or 'observation_0' and so on; it has {names}."
+        )
     if not seen or not (y is None or isinstance(X, dict)):
         return X, y, columns
+    shapes = [np.shape(X[name]) for name in seen]
+    if len(set(shapes)) > 1 or len(shapes[0]) != 1:
+        raise ValueError(f"A table of steps needs a number of each step in {seen}; their shapes are {shapes}.")
     observations = np.stack([np.asarray(X[name]) for name in seen], axis=1)
     if y is not None:
         return observations, y, columns
@@ -105,6 +113,11 @@ def read_table(X, y, columns):
     given = {name: X[name] for name in ("reward", "episode", "terminated") if name in names}
     given |= {name: value for name, value in vars(columns).items() if value is not None}
     return observations, X["action"], LogColumns(**given)
+
+
+def _names(X):
+    """Return the names of the columns of a dictionary or a frame; of anything else none."""
+    return [str(name) for name in (X if isinstance(X, dict) else getattr(X, "columns", ()))]
 
 
 def imitation_log(X, codes, n_actions, weights):

@@ -271,6 +271,8 @@ def test_broken_maps_are_refused(bad):
         (lambda: GridWorld(["S."], slip=1.5), "slip"),
         (lambda: GridWorld(["S."], rewards={"G": np.inf}), "finite"),
         (lambda: GridWorld(["S."], step_reward=np.nan), "finite"),
+        (lambda: GridWorld(["SGH"], rewards={"GH": 1.0}), "letters of the map one by one, got 'GH'"),
+        (lambda: GridWorld(["SGH"], rewards={1: 1.0}), "one by one, got 1"),
         (lambda: GridWorld(["S."], max_episode_steps=0), "max_episode_steps"),
         (lambda: GridWorld(["S."], render_mode="human"), "render_mode"),
         (lambda: FrozenLake("5x5"), "map_name"),

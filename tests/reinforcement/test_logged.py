@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 from sklearn.base import clone
 
@@ -69,7 +70,7 @@ def swing(observations):
     return (observations[:, 2] + observations[:, 3] > 0).astype(int)
 
 
-@pytest.mark.parametrize("as_frame", [dict, pd.DataFrame])
+@pytest.mark.parametrize("as_frame", [dict, pd.DataFrame, polars.DataFrame])
 def test_what_rollout_returns_is_a_log(as_frame):
     table = rollout(CliffWalking(max_episode_steps=50), lambda X: np.arange(len(X)) % 4, n_episodes=8)
     steps = {name: table[name] for name in ("reward", "episode", "terminated")}
@@ -96,6 +97,11 @@ def test_tables_of_several_numbers_are_logs(planner):
 
 
 def test_tables_of_other_things_are_refused():
+    with pytest.raises(ValueError, match=r"needs the column 'observation', or .*\['seen', 'action'\]"):
+        QLearning().fit({"seen": [0.0, 1.0], "action": [0, 1]})
+    for bad in ({"observation_0": [0.0, 1.0], "observation_1": [0.0]}, {"observation": [[0.0, 1.0], [1.0, 1.0]]}):
+        with pytest.raises(ValueError, match=r"a number of each step in \['observation.*shapes are \[\(2,"):
+            QLearning().fit(bad | {"action": [0, 1]})
     with pytest.raises(ValueError, match="needs the column 'action'.*'observation', 'action_0'"):
         QLearning().fit({"observation": [0.0, 1.0], "action_0": [0.5, 0.5]})
     frame = pd.DataFrame({"observation": [0.0, 1.0], "weather": [1.0, 0.0]})
