@@ -171,7 +171,8 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
     def _require_same_images(self, X, shape, again):
         """Refuse to go on with images of another shape or order; in partial_fit, flat rows are what they were."""
         if shape is None:
-            known = again and self.image_shape is None
+            grey = is_square_pair(self.image_shape) and self.image_shape_ == (*self.image_shape, 1)
+            known = again and (self.image_shape is None or grey)
             shape = self.image_shape_ if known else shape_of_rows(X.shape[1], self.image_shape)
         asked = shape, self.data_format == "channels_first"
         found = self.image_shape_, self.images_.channels_first

@@ -171,6 +171,15 @@ def test_two_equal_sides_beside_flat_rows_are_a_signal_and_said_so_once(network,
     np.testing.assert_array_equal(answer(X.reshape(12, 8, 8)), answer(X))
 
 
+def test_grey_images_go_on_as_flat_rows_of_grey_images(rng):
+    X, y = rng.normal(size=(12, 8, 8)), np.arange(12) % 2
+    fitted, other = (ConvClassifier(image_shape=(8, 8), **TINY).partial_fit(X, y, classes=[0, 1]) for _ in range(2))
+    fitted.partial_fit(X, y), other.partial_fit(X.reshape(12, 64), y)
+    np.testing.assert_array_equal(fitted.predict_proba(X), other.predict_proba(X))
+    with pytest.raises(ValueError, match="images of 1 x 16 x 4.*; those of the last fit were 8 x 8 x 1"):
+        other.set_params(image_shape=(16, 4)).partial_fit(X.reshape(12, 64), y)
+
+
 def test_sides_that_differ_are_a_signal(rng):
     X, y = rng.normal(size=(12, 9, 2)), np.arange(12) % 2
     assert ConvClassifier(image_shape=(9, 2), **TINY).fit(X, y).image_shape_ == (1, 9, 2)
