@@ -17,7 +17,7 @@ from skml.base import check_sparse_structure
 from skml.recommendation.ids import find, listed, merge_ids, missing, other_kind
 from skml.recommendation.tables import as_column, column_names, no_time, refuse_times, without_labels
 
-_PLAIN = (str, Number, np.generic)
+_PLAIN = (str, bytes, Number, np.generic)
 _WHERE = (
     "Ids of item_features are the index of a DataFrame, else the row numbers, unless id_column names a column that "
     "holds them (where there is such a parameter), or item_features is a pair (ids, table)."
@@ -318,11 +318,7 @@ def _default(table, text):
     for i in range(table.shape[1]):
         if i not in text:
             (numbers if _is_numeric(table[:, i]) else categories).append(i)
-            if odd := next((value for value in table[:, i].tolist() if not isinstance(value, _PLAIN)), None):
-                raise ValueError(
-                    f"Attribute {i} of item_features holds the {type(odd).__name__} {odd!r}; give one string or number "
-                    "per item, a column for each of several (MultiLabelBinarizer makes them), or a text to transform."
-                )
+            _require_plain(table[:, i], i)
     parts = [
         ("number", make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()), numbers),
         ("category", OneHotEncoder(handle_unknown="ignore"), categories),
@@ -330,6 +326,15 @@ def _default(table, text):
     parts += [(f"text{i}", TfidfVectorizer(), i) for i in text]
     parts = [(name, part, columns) for name, part, columns in parts if columns != []]
     return ColumnTransformer(parts, verbose_feature_names_out=_plain_name)
+
+
+def _require_plain(values, i):
+    odd = [value for value in values.tolist() if not isinstance(value, _PLAIN)]
+    if odd:
+        raise ValueError(
+            f"Attribute {i} of item_features holds the {type(odd[0]).__name__} {odd[0]!r}; give one string or number "
+            "per item, a column for each of several (MultiLabelBinarizer makes them), or a text to transform."
+        )
 
 
 def _is_numeric(values):

@@ -320,7 +320,7 @@ def as_column(values, name, *, times=False):
         if values.shape[1] != 1:
             raise ValueError(f"{name} must be a one-dimensional list of ids, got shape {tuple(values.shape)}.")
         values = values.iloc[:, 0] if hasattr(values, "iloc") else values[values.columns[0]]
-    if (hasattr(values, "iloc") and len(values.shape) == 1) or (hasattr(values, "null_count")):
+    if (hasattr(values, "iloc") and len(values.shape) == 1) or hasattr(values, "null_count"):
         return _plainer(values, times)
     if not hasattr(values, "dtype"):
         numbers = all(isinstance(value, (int, float, np.number)) for value in values)

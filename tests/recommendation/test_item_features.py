@@ -32,6 +32,11 @@ def test_numbers_categories_and_text_by_hand():
     np.testing.assert_allclose(np.linalg.norm(found.matrix[0, 4:]), 1)
 
 
+def test_names_in_bytes_are_categories():
+    found = fit_item_features(np.array([[b"a"], [b"b"], [b"a"]]), np.arange(3))
+    np.testing.assert_array_equal(found.matrix, [[1, 0], [0, 1], [1, 0]])
+
+
 def test_numbers_are_standardised(rng):
     values = rng.normal(3, 5, size=(20, 2))
     found = fit_item_features(values, np.arange(15))
@@ -106,6 +111,7 @@ def test_absent_items():
         ((["a", "b", "c"], np.eye(3)), {}, "use one type"),
         (np.array([[0, np.inf], [1, 2]]), {"transformer": "passthrough"}, "finite numbers"),
         (np.array([[1.0, ["a"]], [2.0, ["b"]]], dtype=object), {}, r"Attribute 1 .* the list \['a'\]; give one string"),
+        (np.array([[1.0, []], [2.0, ["b"]]], dtype=object), {}, r"Attribute 1 .* the list \[\]; give one string"),
         (np.eye(3), {"text": "plot"}, "text names the column 'plot'"),
         (np.eye(3), {"text": 5}, "text holds 5"),
         (np.eye(3), {"id_column": "film"}, "id_column='film' names no column"),
