@@ -316,7 +316,7 @@ def as_column(values, name, *, times=False):
     """
     if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
         raise ValueError(f"{name} must be a list or array of ids, got {values!r}; for one alone give [{values!r}].")
-    if hasattr(values, "columns") and len(getattr(values, "shape", ())) == 2:
+    if is_frame(values):
         if values.shape[1] != 1:
             raise ValueError(f"{name} must be a one-dimensional list of ids, got shape {tuple(values.shape)}.")
         values = values.iloc[:, 0] if hasattr(values, "iloc") else values[values.columns[0]]
