@@ -206,7 +206,7 @@ class PolicyIteration(BaseAgent):
     Attributes
     ----------
     value_ : ndarray of shape (n_states,), float64
-        The optimal values.
+        The optimal values; with discount 1 the largest of policies that end.
     value_lower_, value_upper_ : ndarray of shape (n_states,), float64
         The true values lie between them, rounding included. Infinite with discount 1, unless every policy ends.
     action_values_ : ndarray of shape (n_states, n_actions)

@@ -601,8 +601,8 @@ class AdvantageActorCritic(BaseAgent):
     **Time limits.** A step that terminates has nothing after it; one that is truncated has the value of the
     state that it led to.
 
-    **Speed.** The steps of skml's own control tasks between two updates are one call of a kernel; of other environments
-    it computes the policy.
+    **Speed.** The steps of skml's own control tasks and finite worlds between two updates are played by a kernel; of
+    other environments it computes the policy.
 
     **Actions** that are floats (a Box) are drawn from normal distributions around what the network says, whose
     deviations are learnt as well; `predict` returns the means.
