@@ -178,8 +178,8 @@ class Recorder:
         dynamics, where = lockstep.dynamics, (lockstep.clock, lockstep.states)
         if isinstance(dynamics, Control):
             scaling = self.actor.encoder.scaling
-            return _kernels.actors.play_control, (dynamics.kind, dynamics.parameters, *where, scaling)
-        return _kernels.actors.play_table, (dynamics.arrays, *where, self.masks)
+            return _kernels.rollouts.play_control, (dynamics.kind, dynamics.parameters, *where, scaling)
+        return _kernels.rollouts.play_table, (dynamics.arrays, *where, self.masks)
 
     def _play_any(self, flat):
         record, vector, head = self.record, self.vector, self.actor.head

@@ -25,7 +25,7 @@ def watched(monkeypatch, kernel):
     """Return a list that is going to hold the steps of each call of a kernel."""
     calls = []
     monkeypatch.setattr(
-        _kernels.actors, kernel.__name__, lambda *given: calls.append(len(given[-1][1])) or kernel(*given)
+        _kernels.rollouts, kernel.__name__, lambda *given: calls.append(len(given[-1][1])) or kernel(*given)
     )
     return calls
 
@@ -81,7 +81,7 @@ def test_a_critic_of_actions_takes_no_mean_over_what_is_not_there():
 
 def test_no_compiled_call_does_more_than_some_work(monkeypatch):
     recorder, flat = recorder_of(CartPole(), 1000, 90, hidden=(64, 64))
-    n_steps = watched(monkeypatch, _kernels.actors.play_control)
+    n_steps = watched(monkeypatch, _kernels.rollouts.play_control)
     recorder.play(flat)
     assert sum(n_steps) == 90
     assert len(n_steps) > 1
