@@ -36,6 +36,10 @@ class Outcomes:
     ends: np.ndarray
     start: np.ndarray
 
+    def __getstate__(self):
+        """Return the state of a copy, which lists outcomes anew if it is asked to."""
+        return {name: value for name, value in vars(self).items() if name != "listed"}
+
     @classmethod
     def of_equal(cls, probabilities, next_states, rewards, ends, start, keep=None):
         """Return outcomes given as arrays that broadcast to (S, A, K), of which those of a mask are kept."""

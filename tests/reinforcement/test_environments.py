@@ -319,7 +319,10 @@ def test_repr_names_what_was_given():
 
 def test_the_listed_outcomes_are_made_once():
     env = FrozenLake()
+    before = pickle.dumps(env)
     assert env.P is env.P
+    assert pickle.dumps(env) == before  # copies carry no list
+    assert copy.deepcopy(env).P == env.P
     assert env.P[14][2] == [
         (pytest.approx(1 / 3), 14, 0.0, False),
         (pytest.approx(1 / 3), 15, 1.0, True),
