@@ -106,8 +106,11 @@ def _refuse_table_of_texts(X):
 
 
 def _refuse_ragged(X):
-    """Raise a ValueError if X is a list of rows of different lengths."""
-    if isinstance(X, (list, tuple)) and len(lengths := {len(row) for row in X if isinstance(row, (list, tuple))}) > 1:
+    """Raise a ValueError if X is a list of rows, lists or arrays, of different lengths."""
+    if not isinstance(X, (list, tuple)):
+        return
+    lengths = {len(row) for row in X if isinstance(row, (list, tuple)) or getattr(row, "ndim", 0) == 1}
+    if len(lengths) > 1:
         raise ValueError(
             f"The rows of X have {min(lengths)} to {max(lengths)} numbers; of sequences of integers make one array by "
             "skml.language.pad_sequences(X)[0], which fills up with -1."

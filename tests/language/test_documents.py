@@ -387,8 +387,9 @@ def test_equal_documents_are_merged_in_an_order_of_content(rng):
 
 
 def test_rows_of_different_lengths_are_refused_with_the_way_to_mend_them():
-    with pytest.raises(ValueError, match=r"1 to 2 numbers; .*pad_sequences"):
-        RNNLanguageModel().fit([[1, 2], [3]])
+    for rows in ([[1, 2], [3]], [np.array([1, 2]), np.array([3])]):
+        with pytest.raises(ValueError, match=r"1 to 2 numbers; .*pad_sequences"):
+            RNNLanguageModel().fit(rows)
 
 
 def test_prompts_of_texts_are_refused_by_a_model_of_numbers():
