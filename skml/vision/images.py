@@ -135,8 +135,9 @@ def flat_rows(X, image_shape, channels_first):
     if len(sizes) not in (3, 4) or 0 in sizes:
         return X, None
     asked = None if image_shape is None else as_shape(image_shape)
-    if is_square_pair(image_shape) and tuple(sizes[1:]) == tuple(image_shape):
-        asked = (*asked[1:], 1)
+    grey = (*asked[1:], 1) if is_square_pair(image_shape) else None
+    if grey and tuple(sizes[1:]) in (grey[:2], (1, *grey[:2]) if channels_first else grey):
+        asked = grey
     shape = _shape_of(sizes[1:], asked, channels_first)
     if asked not in (None, shape):
         found, wanted = (" x ".join(map(str, some)) for some in (shape, asked))

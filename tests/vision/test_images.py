@@ -160,6 +160,17 @@ def test_two_equal_sides_beside_images_are_grey_images(network, rng):
     np.testing.assert_array_equal(of_images, of_rows)
 
 
+def test_two_equal_sides_beside_images_of_one_channel_are_grey_images(rng):
+    X = rng.normal(size=(3, 8, 8))
+    for images, first in ((X, False), (X, True), (X[..., None], False), (X[:, None], True)):
+        rows, shape = flat_rows(images, (8, 8), first)
+        assert shape == (8, 8, 1)
+        np.testing.assert_array_equal(rows, X.reshape(3, 64))
+    assert flat_rows(X[:, None], (8, 8), False)[1] == (1, 8, 8)  # one row of pixels of 8 channels
+    with pytest.raises(ValueError, match="holds images of 8 x 8 x 2"):
+        flat_rows(rng.normal(size=(3, 8, 8, 2)), (8, 8), False)
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_two_equal_sides_beside_flat_rows_are_a_signal_and_said_so_once(network, rng):
     X, y = rng.normal(size=(12, 64)), np.arange(12) % 2
