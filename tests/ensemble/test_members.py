@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn
+from _contract.plain import Plain
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
@@ -367,19 +368,6 @@ class Nameless(BaseEstimator):
 
     def predict(self, X):
         return np.full(len(X), self.said_)
-
-
-class Plain:
-    """A classifier of a class that knows nothing of scikit-learn's base class."""
-
-    def get_params(self, deep=True):
-        return {}
-
-    def fit(self, X, y):
-        return self
-
-    def predict(self, X):
-        return (np.asarray(X)[:, 0] > 0) * 1
 
 
 def test_members_need_not_say_what_they_are(rng):
