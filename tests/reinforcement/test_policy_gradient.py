@@ -319,7 +319,7 @@ def test_learning_goes_on(cls):
 def test_several_environments_at_once():
     worlds = [CartPole(pole_length=length) for length in (0.4, 0.5, 0.6)]
     agent = AdvantageActorCritic(max_steps=80_000, random_state=0, n_envs=2).fit(worlds)
-    assert agent.score(worlds, n_episodes=30) > 50  # by chance 22
+    assert agent.score(worlds, n_episodes=30) > 100  # by chance 22; eight seeds reach 270 to 500
     search = GridSearchCV(AdvantageActorCritic(max_steps=4000, random_state=0), {"n_steps": [2, 8]}, cv=3)
     search.fit(worlds)
     assert search.best_params_["n_steps"] in (2, 8)
@@ -370,6 +370,9 @@ def test_episodes_that_never_end_are_cut_off():
     agent = Reinforce(max_steps=600, n_envs=2, random_state=0)
     with pytest.warns(UserWarning, match="max_episode_steps"):
         agent.fit(Line(length=None))
+    assert 600 <= agent.n_steps_ < 900
+    agent = Reinforce(max_steps=600, n_envs=2, random_state=0, max_episode_steps=20).fit(Line(length=None))
+    assert agent.n_iter_ == 15
 
 
 @pytest.mark.parametrize("cls", [ActorCritic, AdvantageActorCritic])
@@ -379,9 +382,6 @@ def test_who_sees_no_episode_end_says_so(cls):
         agent.fit(Line(length=None))
     assert agent.history_["n_episodes"] == [0] * agent.n_iter_
     assert agent.set_params(max_episode_steps=100).fit(Line(length=None)).history_["n_episodes"][-1] > 0
-    assert 600 <= agent.n_steps_ < 900
-    agent = Reinforce(max_steps=600, n_envs=2, random_state=0, max_episode_steps=20).fit(Line(length=None))
-    assert agent.n_iter_ == 15
 
 
 def test_what_cut_off_steps_led_to_belongs_to_them():
