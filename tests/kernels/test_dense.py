@@ -11,10 +11,11 @@ from skml._kernels.reference import dense as twin
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 SIZES = [(1, 3, 5), (70, 17, 33), (260, 40, 70), (0, 3, 4), (5, 3, 0), (300, 130, 1)]
+SIZES += [(70, 600, 300), (3, 4100, 5), (3, 5, 1060)]  # weights in several pieces, of either side
 
 
 def close(found, expected, dtype):
-    # sums of at most some hundred products of normal numbers
+    # sums of some thousand products of normal numbers at most: rounding adds up to K / 5 eps or so, the sums to sqrt(K)
     assert abs(found - expected).max(initial=0) <= 200 * np.finfo(dtype).eps * max(1, abs(expected).max(initial=0))
 
 
