@@ -7,6 +7,7 @@
 namespace skml_convolution {
 
 constexpr ptrdiff_t winograd_bytes = 393216;  // of a block's tiles, which stay in the cache
+constexpr ptrdiff_t apart = 64;  // bytes between matrices, whose sizes are powers of two too often: these would share few lines
 
 static inline bool is_winograd_axis(const Axis& a) {
     return a.taps == 3 && a.step == 1 && a.out_step == 1 && a.tap_step * a.tap_step == 1;
@@ -34,7 +35,7 @@ template <class T> static inline void plan_tiles(Pass<T>& p, int n_threads) {
 }
 
 template <class T> static inline ptrdiff_t tiles_space(const Pass<T>& p) {
-    return p.block * (tile_size(p) * sizeof(T) + sizeof(int32_t)) + p.depth * (sizeof(T) + sizeof(int32_t)) + 192;
+    return p.block * (tile_size(p) * sizeof(T) + sizeof(int32_t)) + p.depth * (sizeof(T) + sizeof(int32_t)) + 32 * apart + 192;
 }
 
 // Four numbers of three, and four of four: G, B'; two of four: A'.
@@ -144,7 +145,8 @@ template <class T> static inline Tile tile_of(const Pass<T>& p, ptrdiff_t i) {
 // Computes blocks of tiles until `end`.
 template <class T> static inline void fill_tiles(const Pass<T>& p, char* space, int64_t* next, ptrdiff_t end) {
     const ptrdiff_t D = p.depth, C = p.group_columns(), n_tiles = count_tiles(p);
-    T *left = reinterpret_cast<T*>(space), *out = left + 16 * p.block * D, *zeros = out + 16 * p.block * C;
+    const ptrdiff_t D_step = p.block * D + apart / sizeof(T), C_step = p.block * C + apart / sizeof(T);
+    T *left = reinterpret_cast<T*>(space), *out = left + 16 * D_step, *zeros = out + 16 * C_step;
     int32_t *places = reinterpret_cast<int32_t*>(zeros + D), *offsets = places + p.block;
     std::memset(zeros, 0, D * sizeof(T));
     for (ptrdiff_t i = 0; i < p.block; i++) places[i] = static_cast<int32_t>(i * D);
@@ -159,12 +161,12 @@ template <class T> static inline void fill_tiles(const Pass<T>& p, char* space, 
                 const bool inside = h >= 0 && h < p.h.size && w >= 0 && w < p.w.size;
                 pixels[j] = inside ? p.source + ((t.image * p.h.size + h) * p.w.size + w) * D : zeros;
             }
-            read_tile(pixels, 0, D, left + i * D, p.block * D);
+            read_tile(pixels, 0, D, left + i * D, D_step);
         }
         for (int m = 0; m < 16; m++)
             for (ptrdiff_t column = 0; column < p.columns;) {
                 const int width = panel_width<T>(p.columns - column);
-                const Rows<T> rows{left + m * p.block * D, places, out + m * p.block * C + column, nullptr, C};
+                const Rows<T> rows{left + m * D_step, places, out + m * C_step + column, nullptr, C};
                 multiply(rows, n, width, offsets, D, p.panels + m * D * C + column * D, Finish<T>{nullptr, identity, width, false});
                 column += width;
             }
@@ -175,7 +177,7 @@ template <class T> static inline void fill_tiles(const Pass<T>& p, char* space, 
                 const ptrdiff_t h = t.row + j / 2, w = t.col + j % 2;
                 pixels[j] = h < p.h.n && w < p.w.n ? p.out + ((t.image * p.out_h + h) * p.out_w + w) * p.columns : nullptr;
             }
-            write_tile(p, out + i * C, p.block * C, pixels);
+            write_tile(p, out + i * C, C_step, pixels);
         }
     }
 }
