@@ -105,6 +105,7 @@ _HOMES = {
     "rotary_angles": "skml.network.attention",
     "schedule": "skml.network.schedules",
     "sequence_cross_entropy": "skml.network.sequences",
+    "settled": "skml.network.chains",
     "sinusoidal_positions": "skml.network.attention",
     "softmax_backward": "skml.network.activations",
     "softmax_forward": "skml.network.activations",

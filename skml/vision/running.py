@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import numpy as np
 
 from skml import _kernels
+from skml.network.chains import settled
 from skml.network.composition import network_table
 from skml.network.inference import for_inference
 from skml.network.layers import Mode
@@ -25,16 +26,21 @@ def threads_for(n_threads, work):
 
 
 class Runner:
-    """A program with room for its batches, for one caller at a time.
+    """A program with buffers of its own and room for its batches, for one caller at a time.
 
     Parameters
     ----------
     program : Program
-        To be run; its buffers must be its own.
+        To be run; its numbers must stay as they are.
+    backward : bool, default=False
+        Whether gradients will be asked for; else less is done for few rows.
     """
 
-    def __init__(self, program):
-        self.program = program
+    def __init__(self, program, backward=False):
+        if backward:
+            self.program = program.with_numbers(program.parameters.flat, program.states.flat)
+        else:
+            self.program = settled(program)
         largest = max((math.prod(row.output_shape) for row in network_table(program.network, program.shape)), default=1)
         self.batch = max(FEWEST, min(MOST, NUMBERS // max(largest, 1)))
         self.cost = program.network.cost(program.shape)
@@ -43,8 +49,7 @@ class Runner:
 
     def twin(self):
         """Return a runner of the same numbers with buffers of its own."""
-        program = self.program
-        return Runner(program.with_numbers(program.parameters.flat, program.states.flat))
+        return Runner(self.program)
 
     def mode(self, n, n_threads):
         """Return how to run n rows."""
@@ -132,7 +137,7 @@ class Pool:
         gradients : ndarray of shape (n, H, W, C)
             Of the network's dtype.
         """
-        runner = Runner(self.program).twin()
+        runner = Runner(self.program, backward=True)
         program, mode = runner.program, runner.mode(len(X), n_threads)
         gradients = np.empty((len(X), *program.shape), dtype=program.dtype)
         for some, x in runner.batches(X, self._preparation(X, images)):

@@ -93,7 +93,7 @@ static inline void await(const int64_t* done, ptrdiff_t n) {
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif
-        if (tries > 4096) std::this_thread::yield();
+        if (tries > 64) std::this_thread::yield();
     }
 }
 
