@@ -91,18 +91,24 @@ class Chain:
 
     def __init__(self, network, shape, parameters):
         self.network, self.shape, self.parameters = network, shape, parameters
-        self.packed = None
+        self.usable = self.packed = self.table = None
 
     def ready(self):
         """Tell whether the network can be run so; in the first call, see to it."""
-        if self.packed is None:
+        if self.usable is None:
             self.table = table_of(self.network, self.shape, self.parameters)
-            n = 0 if self.table is None else _kernels.chains.measure(self.table, self.parameters.flat, 1, 1)[0]
-            packed = empty((n if n <= MOST_PACKED else 0,), self.parameters.flat.dtype)
-            if packed.size:
-                _kernels.chains.pack(self.table, self.parameters.flat, packed)
-            self.packed = packed  # at last: another thread may ask meanwhile
-        return self.packed.size > 0
+            self.usable = self.table is not None and self._pack()  # at last: another thread may ask meanwhile
+        return self.usable
+
+    def _pack(self):
+        """Pack the weights, unless they are too many."""
+        numbers = self.parameters.flat
+        n, _ = _kernels.chains.measure(self.table, numbers, 1, 1)
+        if n > MOST_PACKED:
+            return False
+        self.packed = empty((n,), numbers.dtype)
+        _kernels.chains.pack(self.table, numbers, self.packed)
+        return True
 
 
 class Room:

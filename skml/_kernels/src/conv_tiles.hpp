@@ -80,6 +80,7 @@ static void tiles(const Rows<T>& rows, ptrdiff_t begin, ptrdiff_t end, const int
     typedef typename Vector<T, bytes>::anywhere anywhere;
     constexpr int N = bytes / sizeof(T);
     const vec zero = {};
+    const bool plain = !finish.add && finish.columns >= V * N;
     vec start[V];
     for (int v = 0; v < V; v++) start[v] = finish.bias ? *reinterpret_cast<const anywhere*>(finish.bias + v * N) : zero;
     for (ptrdiff_t i = begin; i < end; i += P) {
@@ -96,15 +97,26 @@ static void tiles(const Rows<T>& rows, ptrdiff_t begin, ptrdiff_t end, const int
             for (int p = 0; p < P; p++)
                 for (int v = 0; v < V; v++) sums[p][v] += source[p][offset] * column[v];
         }
-        for (int p = 0; p < P; p++) {
-            T* out = rows.at(i + p);
-            for (int v = 0; v < V; v++) {
-                vec& sum = sums[p][v];
-                if (finish.add) sum += *reinterpret_cast<const anywhere*>(out + v * N);
-                if (finish.activation == relu) sum = sum < zero ? zero : sum;  // NaN stays
-                if (finish.activation == leaky_relu) sum = sum < zero ? sum * T(0.01) : sum;
+        // The commonest ends first, each without a branch for its numbers; unrolled, so that sums stay in registers.
+        const auto each = [&](auto end) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+            for (int p = 0; p < P; p++) {
+                T* out = rows.at(i + p);
+#pragma GCC unroll 2
+                for (int v = 0; v < V; v++) end(sums[p][v], out + v * N, finish.columns - v * N);
             }
-            put<T, bytes, V>(sums[p], out, finish.columns);
+        };
+        if (plain && finish.activation == relu) {
+            each([&](const vec& sum, T* out, int) { *reinterpret_cast<anywhere*>(out) = sum < zero ? zero : sum; });  // NaN stays
+        } else if (plain && finish.activation != leaky_relu) {
+            each([](const vec& sum, T* out, int) { *reinterpret_cast<anywhere*>(out) = sum; });
+        } else {
+            each([&](vec sum, T* out, int columns) {
+                if (finish.add) sum += *reinterpret_cast<const anywhere*>(out);
+                if (finish.activation == relu) sum = sum < zero ? zero : sum;
+                if (finish.activation == leaky_relu) sum = sum < zero ? sum * T(0.01) : sum;
+                put<T, bytes, 1>(&sum, out, columns);
+            });
         }
     }
 }

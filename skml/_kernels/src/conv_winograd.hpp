@@ -142,6 +142,27 @@ template <class T> static inline Tile tile_of(const Pass<T>& p, ptrdiff_t i) {
     return {i / across / down, i / across % down * 2, i % across * 2};
 }
 
+template <class T> static inline void advance(const Pass<T>& p, Tile& t) {
+    if ((t.col += 2) < p.w.n) return;
+    t.col = 0;
+    if ((t.row += 2) < p.h.n) return;
+    t.row = 0, t.image++;
+}
+
+// The 4 x 4 pixels that a tile reads; zeros outside the image.
+template <class T> static inline void pixels_of(const Pass<T>& p, const Tile& t, const T* zeros, const T** pixels) {
+    const ptrdiff_t D = p.depth, H = p.h.size, W = p.w.size, top = t.row + p.h.lowest(), left = t.col + p.w.lowest();
+    const T* image = p.source + t.image * H * W * D;
+    if (top >= 0 && left >= 0 && top + 4 <= H && left + 4 <= W) {
+        for (int j = 0; j < 16; j++) pixels[j] = image + ((top + j / 4) * W + left + j % 4) * D;
+        return;
+    }
+    for (int j = 0; j < 16; j++) {
+        const ptrdiff_t h = top + j / 4, w = left + j % 4;
+        pixels[j] = h >= 0 && h < H && w >= 0 && w < W ? image + (h * W + w) * D : zeros;
+    }
+}
+
 // Computes blocks of tiles until `end`.
 template <class T> static inline void fill_tiles(const Pass<T>& p, char* space, int64_t* next, ptrdiff_t end) {
     const ptrdiff_t D = p.depth, C = p.group_columns(), n_tiles = count_tiles(p);
@@ -153,14 +174,10 @@ template <class T> static inline void fill_tiles(const Pass<T>& p, char* space, 
     for (ptrdiff_t k = 0; k < D; k++) offsets[k] = static_cast<int32_t>(k);
     for (ptrdiff_t block; (block = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < end;) {
         const ptrdiff_t first = block * p.block, n = std::min(p.block, n_tiles - first);
-        for (ptrdiff_t i = 0; i < n; i++) {
-            const Tile t = tile_of(p, first + i);
+        Tile t = tile_of(p, first);
+        for (ptrdiff_t i = 0; i < n; i++, advance(p, t)) {
             const T* pixels[16];
-            for (int j = 0; j < 16; j++) {
-                const ptrdiff_t h = t.row + p.h.lowest() + j / 4, w = t.col + p.w.lowest() + j % 4;
-                const bool inside = h >= 0 && h < p.h.size && w >= 0 && w < p.w.size;
-                pixels[j] = inside ? p.source + ((t.image * p.h.size + h) * p.w.size + w) * D : zeros;
-            }
+            pixels_of(p, t, zeros, pixels);
             read_tile(pixels, 0, D, left + i * D, D_step);
         }
         for (int m = 0; m < 16; m++)
@@ -170,8 +187,8 @@ template <class T> static inline void fill_tiles(const Pass<T>& p, char* space, 
                 multiply(rows, n, width, offsets, D, p.panels + m * D * C + column * D, Finish<T>{nullptr, identity, width, false});
                 column += width;
             }
-        for (ptrdiff_t i = 0; i < n; i++) {
-            const Tile t = tile_of(p, first + i);
+        t = tile_of(p, first);
+        for (ptrdiff_t i = 0; i < n; i++, advance(p, t)) {
             T* pixels[4];
             for (int j = 0; j < 4; j++) {
                 const ptrdiff_t h = t.row + j / 2, w = t.col + j % 2;
