@@ -10,30 +10,31 @@ from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t
 
 cdef extern from "dense.hpp" namespace "skml_dense" nogil:
-    const Py_ssize_t DEPTH, HEIGHT
+    const Py_ssize_t DEPTH
     Py_ssize_t width_of[T](const T*) noexcept
     T* room[T](const T*, Py_ssize_t) except +
     void pack_columns[T](const T*, bint, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*) noexcept
     void multiply_rows[T](const T*, Py_ssize_t, Py_ssize_t, const T*, Py_ssize_t, T*, Py_ssize_t) noexcept
-    void pack_both[T](const T*, Py_ssize_t, Py_ssize_t, const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*,
-                      T*) noexcept
-    void add_gradients[T](const T*, Py_ssize_t, const T*, Py_ssize_t, Py_ssize_t, T*, Py_ssize_t, bint) noexcept
+    cdef cppclass Slopes[T]:
+        const T* x
+        const T* dy
+        Py_ssize_t K, M
+        T* dw
+        double* sums
+    Py_ssize_t scratch_of(Py_ssize_t, Py_ssize_t) noexcept
+    void share_of_gradients[T](const Slopes[T]&, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*) noexcept
     void finish_rows[T](T*, const T*, const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void gelu_rows[T](T*, const T*, T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, bint) noexcept
     void gelu_slopes[T](const T*, T*, T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, bint) noexcept
-    void column_sums[T](const T*, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*) noexcept
 
 include "checks.pxi"
 
 from skml._kernels import breathe
 
 cdef enum:
-    STRIP = 64  # columns that are summed up together
     ALONE = 400000  # multiplications for which a second thread doesn't pay
     LONG = 4294967296  # those of a thread after which signals are seen to
     PACKED = 131072  # numbers of w that are packed at a time: they stay in the second-level cache
-    TALL = 4096  # rows of dw, and its columns, that are summed up together
-    WIDE = 1056
 
 
 cdef Py_ssize_t _panel(Py_ssize_t N) noexcept nogil:
@@ -173,7 +174,7 @@ def gradients(
     int n_threads,
 ):
     """Write dw = x^T dy, and the sums of the columns of dy."""
-    cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], i, k, j
+    cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], i, start
     cdef int threads = _threads(n_threads, N, K, M)
     _same((N, dy.shape[0]), "The rows of x and dy")
     _same((K, dw.shape[0]), "The columns of x and the rows of dw")
@@ -184,30 +185,14 @@ def gradients(
         np.asarray(dw)[:] = 0
         np.asarray(db)[:] = np.asarray(dy).sum(axis=0) if db.shape[0] else 0
         return
-    for k in range(0, K, TALL):
-        for j in range(0, M, WIDE):
-            _sum_up(x, dy, dw, k, j, threads)
-    if db.shape[0]:
-        for i in prange((M + STRIP - 1) // STRIP, nogil=True, num_threads=threads, schedule="static"):
-            column_sums(&dy[0, i * STRIP], N, M, min(<Py_ssize_t> STRIP, M - i * STRIP), &db[i * STRIP])
-
-
-cdef int _sum_up(const floating[:, ::1] x, const floating[:, ::1] dy, floating[:, ::1] dw, Py_ssize_t top,
-                 Py_ssize_t left, int n_threads) except -1:
-    """Write a part of dw: from some rows after the others, both sides packed."""
-    cdef Py_ssize_t N = x.shape[0], K = x.shape[1], M = dy.shape[1], tall = min(<Py_ssize_t> TALL, K - top)
-    cdef Py_ssize_t wide = min(<Py_ssize_t> WIDE, M - left), width = width_of(&x[0, 0]), start, depth, i, k
-    cdef Py_ssize_t longest = min(N, <Py_ssize_t> DEPTH), step = min(<Py_ssize_t> 64, _rounded((tall + 3) // 4, HEIGHT))
-    cdef Py_ssize_t aside = _rounded(longest * _rounded(tall, HEIGHT), 16)
-    cdef floating* rows = room(&x[0, 0], aside + longest * _rounded(wide, width))
-    cdef floating* columns = rows + aside
-    cdef Py_ssize_t pieces = _rounded(tall, HEIGHT) // HEIGHT + _rounded(wide, width) // width
-    for start in range(0, N, longest):
-        depth = min(longest, N - start)
-        for i in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
-            pack_both(&x[start, top], tall, K, &dy[start, left], wide, M, depth, i, rows, columns)
-        for i in prange((tall + step - 1) // step, nogil=True, num_threads=n_threads, schedule="static"):
-            k = i * step
-            add_gradients(rows + k * depth, min(step, tall - k), columns, wide, depth, &dw[top + k, left], M, start == 0)
+    cdef double[::1] sums = np.zeros(db.shape[0])
+    cdef Slopes[floating] g
+    g.x, g.dy, g.K, g.M, g.dw, g.sums = &x[0, 0], &dy[0, 0], K, M, &dw[0, 0], &sums[0] if db.shape[0] else NULL
+    cdef Py_ssize_t space = scratch_of(K, width_of(&x[0, 0])), some = _rounded(max(<Py_ssize_t> 1, LONG // (K * M)), DEPTH)
+    cdef floating* scratch = room(&x[0, 0], threads * space)
+    for start in range(0, N, some):
+        for i in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):
+            share_of_gradients(g, start, min(start + some, N), i, threads, scratch + i * space)
         breathe()
-    return 0
+    for i in range(db.shape[0]):
+        db[i] = <floating> sums[i]

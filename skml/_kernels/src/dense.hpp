@@ -10,6 +10,7 @@ namespace skml_dense {
 using skml_fused::exponential;
 using skml_products::DEPTH;
 using skml_products::HEIGHT;
+using skml_products::Lanes;
 using skml_products::WIDTH;
 
 template <class T> inline ptrdiff_t width_of(const T*) { return WIDTH<T>; }
@@ -37,22 +38,76 @@ static inline void multiply_rows(const T* x, ptrdiff_t n, ptrdiff_t K, const T* 
                                               y + j, M, std::min<ptrdiff_t>(WIDTH<T>, columns - j), from == 0);
 }
 
-// The i-th piece of both sides of x^T dy, packed for `depth` rows: groups of HEIGHT columns of x, then panels of dy.
-template <class T>
-static inline void pack_both(const T* x, ptrdiff_t tall, ptrdiff_t K, const T* dy, ptrdiff_t wide, ptrdiff_t M,
-                             ptrdiff_t depth, ptrdiff_t i, T* left, T* right) {
-    const ptrdiff_t groups = (tall + HEIGHT - 1) / HEIGHT, k = i * HEIGHT, j = (i - groups) * WIDTH<T>;
-    if (i < groups) skml_products::pack_across<HEIGHT>(x + k, tall - k, K, depth, left + k * depth);
-    else skml_products::pack_across<WIDTH<T>>(dy + j, wide - j, M, depth, right + j * depth);
+// Gradients at a matrix: x (N, K), dy (N, M), dw (K, M), and sums of the columns of dy unless that is null.
+template <class T> struct Slopes {
+    const T *x, *dy;
+    ptrdiff_t K, M;
+    T* dw;
+    double* sums;
+};
+
+// Sums of a packed panel's columns, in T, are added to those in double precision.
+template <class T> static inline void sum_panel(const T* panel, ptrdiff_t depth, ptrdiff_t columns, double* __restrict sums) {
+    T part[WIDTH<T>] = {};
+    for (ptrdiff_t f = 0; f < depth; f++, panel += WIDTH<T>)
+        for (int q = 0; q < WIDTH<T>; q++) part[q] += panel[q];
+    for (ptrdiff_t q = 0; q < columns; q++) sums[q] += part[q];
 }
 
-// Rows of dw += x^T dy, or = if this is the first, from both sides packed for `depth` rows.
+// A line of cache holds two groups of HEIGHT columns, or one: they are packed together.
 template <class T>
-static inline void add_gradients(const T* left, ptrdiff_t rows, const T* right, ptrdiff_t wide, ptrdiff_t depth, T* dw,
-                                 ptrdiff_t M, bool first) {
-    for (ptrdiff_t j = 0; j < wide; j += WIDTH<T>)
-        skml_products::times_panel<true>(left, rows, 0, right + j * depth, depth, dw + j, M,
-                                         std::min<ptrdiff_t>(WIDTH<T>, wide - j), first);
+static inline void pack_groups(const T* x, ptrdiff_t tall, ptrdiff_t K, ptrdiff_t depth, T* packed) {
+    ptrdiff_t k = 0;
+    for (; k + 2 * HEIGHT <= tall; k += 2 * HEIGHT) {
+        T *one = packed + k * depth, *two = one + HEIGHT * depth;
+        const T* row = x + k;
+        for (ptrdiff_t f = 0; f < depth; f++, row += K, one += HEIGHT, two += HEIGHT)
+            std::memcpy(one, row, HEIGHT * sizeof(T)), std::memcpy(two, row + HEIGHT, HEIGHT * sizeof(T));
+    }
+    for (; k < tall; k += HEIGHT) skml_products::pack_across<HEIGHT>(x + k, tall - k, K, depth, packed + k * depth);
+}
+
+constexpr ptrdiff_t TALL = 512;  // rows of dw for which a panel of dy is packed
+
+// Numbers of scratch for a share of the gradients of K rows.
+static inline ptrdiff_t scratch_of(ptrdiff_t K, ptrdiff_t width) { return DEPTH * (std::min(TALL, K + HEIGHT) + width) + 16; }
+
+// Up to TALL rows of dw from `top` on, and its columns from `left` to `right`, for up to DEPTH rows of x and dy. While a
+// panel is at work, the next one is fetched.
+template <class T>
+static inline void part_of_gradients(const Slopes<T>& g, ptrdiff_t start, ptrdiff_t depth, ptrdiff_t top, ptrdiff_t tall,
+                                     ptrdiff_t left, ptrdiff_t right, bool summed, T* panel) {
+    constexpr ptrdiff_t W = WIDTH<T>, line = 64 / sizeof(T);
+    T* rows = panel + DEPTH * W;
+    pack_groups(g.x + start * g.K + top, tall, g.K, depth, rows);
+    const ptrdiff_t groups = (tall + HEIGHT - 1) / HEIGHT, share = (depth + groups - 1) / groups;
+    for (ptrdiff_t j = left; j < right; j += W) {
+        const T* dy = g.dy + start * g.M + j;
+        const ptrdiff_t columns = std::min(W, right - j), ahead = std::min(W, right - j - columns);
+        skml_products::pack_across<W>(dy, columns, g.M, depth, panel);
+        if (summed) sum_panel(panel, depth, columns, g.sums + j);
+        for (ptrdiff_t i = 0; i < groups; i++) {
+            for (ptrdiff_t f = i * share; f < std::min(depth, (i + 1) * share); f++)
+                for (ptrdiff_t q = 0; q < ahead; q += line) __builtin_prefetch(dy + f * g.M + W + q, 0, 2);
+            const ptrdiff_t k = i * HEIGHT;
+            skml_products::times_panel<true>(rows + k * depth, std::min<ptrdiff_t>(HEIGHT, tall - k), 0, panel, depth,
+                                             g.dw + (top + k) * g.M + j, g.M, columns, start == 0);
+        }
+    }
+}
+
+// One of several shares of dw += x^T dy, or = for the first rows: some of its columns, or of its rows if there are more.
+template <class T>
+static inline void share_of_gradients(const Slopes<T>& g, ptrdiff_t start, ptrdiff_t end, ptrdiff_t i, ptrdiff_t shares,
+                                      T* scratch) {
+    const bool across = g.M > g.K;
+    const ptrdiff_t unit = across ? Lanes<T>::n : HEIGHT, size = across ? g.M : g.K, units = (size + unit - 1) / unit;
+    const ptrdiff_t from = units * i / shares * unit, to = std::min(size, units * (i + 1) / shares * unit);
+    const ptrdiff_t left = across ? from : 0, right = across ? to : g.M, bottom = across ? g.K : to;
+    for (ptrdiff_t at = start; at < end; at += DEPTH)
+        for (ptrdiff_t top = across ? 0 : from; top < bottom; top += TALL)
+            part_of_gradients(g, at, std::min(DEPTH, end - at), top, std::min(TALL, bottom - top), left, right,
+                              g.sums && top == 0, scratch);
 }
 
 // The normal distribution P(Z <= z): in float32 1 / 2 + z p(z^2) / q(z^2), fitted to its error function (least squares,
@@ -110,24 +165,6 @@ static inline void gelu_slopes(const T* __restrict d, T* __restrict z, T* __rest
             }
         }
     }
-}
-
-constexpr ptrdiff_t strip = 64, run = 256;
-
-// Sums of a strip of at most 64 columns; so many rows are summed up in T, and these sums in double precision.
-template <class T> static inline void column_sums(const T* dy, ptrdiff_t N, ptrdiff_t M, ptrdiff_t columns, T* __restrict db) {
-    double total[strip] = {};
-    for (ptrdiff_t start = 0; start < N; start += run) {
-        T part[strip] = {};
-        const ptrdiff_t end = std::min(N, start + run);
-        for (ptrdiff_t i = start; i < end; i++) {
-            const T* row = dy + i * M;
-            if (columns == strip) for (ptrdiff_t j = 0; j < strip; j++) part[j] += row[j];
-            else for (ptrdiff_t j = 0; j < columns; j++) part[j] += row[j];
-        }
-        for (ptrdiff_t j = 0; j < columns; j++) total[j] += part[j];
-    }
-    for (ptrdiff_t j = 0; j < columns; j++) db[j] = T(total[j]);
 }
 
 }  // namespace skml_dense
