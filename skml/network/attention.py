@@ -247,21 +247,18 @@ class Pool(dict):
         return self.setdefault("first", np.zeros((B, T), dtype=np.int32))
 
 
-def product(x, layer, out, mode, *, add=None, after=None, by_tanh=False):
-    """Write x w + b + add, for the parameters of a linear layer; and its gelu, of either kind, to `after`."""
-    rows, none = as_rows(out), NO_ROWS[out.dtype]
-    add, after = (none if a is None else as_rows(a) for a in (add, after))
+def product(x, layer, out, mode, *, add=None):
+    """Write x w + b + add, for the parameters of a linear layer."""
+    add = NO_ROWS[out.dtype] if add is None else as_rows(add)
     bias = layer.get("bias", NONE[out.dtype])
-    _kernels.dense.multiply(as_rows(x), layer["weight"], False, bias, add, rows, after, by_tanh, mode.n_threads)
+    _kernels.dense.multiply(as_rows(x), layer["weight"], False, bias, add, as_rows(out), mode.n_threads)
     return out
 
 
 def product_back(dy, w, out, mode, *, add=None):
     """Write dy w^T + add."""
-    none = NO_ROWS[out.dtype]
-    add = none if add is None else as_rows(add)
-    given = as_rows(dy), w, True, NONE[out.dtype], add, as_rows(out), none, False
-    _kernels.dense.multiply(*given, mode.n_threads)
+    add = NO_ROWS[out.dtype] if add is None else as_rows(add)
+    _kernels.dense.multiply(as_rows(dy), w, True, NONE[out.dtype], add, as_rows(out), mode.n_threads)
     return out
 
 

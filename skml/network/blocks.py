@@ -83,9 +83,7 @@ class FeedForward(Layer):
     def _buffers(self, shape, B, dtype, pool):
         """Return the space without an output, for which the caller gives room."""
         tall = (B, *shape[:-1], self._middle(shape[-1]))
-        space = Space(z=empty(tall, dtype), dx=pool.room("dx", (B, *shape), dtype))
-        space.h = pool.room("middle", tall, dtype)
-        return space
+        return Space(z=empty(tall, dtype), dx=pool.room("dx", (B, *shape), dtype))
 
     def workspace(self, shape, B, dtype):
         space = self._buffers(shape, B, dtype, Pool())
@@ -98,20 +96,20 @@ class FeedForward(Layer):
     def _run(self, x, p, space, mode, out, add=None):
         """Write the output, plus what is to be added, to `out`."""
         space.x = x
-        h = space.h[: len(x)]
-        product(x, p["c_fc"], space.z[: len(x)], mode, after=h, by_tanh=self.by_tanh)
-        return product(h, p["c_proj"], out, mode, add=add)
+        weights = (p[layer][name] for layer in ("c_fc", "c_proj") for name in ("weight", "bias"))
+        add = NO_ROWS[x.dtype] if add is None else as_rows(add)
+        into = as_rows(space.z[: len(x)]), as_rows(out)
+        _kernels.dense.feed_forward(as_rows(x), *weights, add, *into, self.by_tanh, mode.n_threads)
+        return out
 
     def backward(self, dy, p, g, space, mode, need_dx=True):
         return self._back(dy, p, g, space, mode, space.dx[: len(dy)] if need_dx else None)
 
     def _back(self, dy, p, g, space, mode, out, add=None):
         """Write the gradient at the input, plus what is to be added, to `out` unless that is None."""
-        b = len(dy)
-        z, h = space.z[:b], space.h[:b]
-        # the middle is not kept but computed once more, along with the slope; z makes room for its gradient
-        _kernels.dense.through_gelu(*map(as_rows, (dy, p["c_proj"]["weight"], z, h)), self.by_tanh, mode.n_threads)
-        product_gradients(h, dy, g["c_proj"], mode)
+        z, into = space.z[: len(dy)], g["c_proj"]
+        given = as_rows(dy), p["c_proj"]["weight"], as_rows(z)  # which makes room for its gradient
+        _kernels.dense.feed_backward(*given, into["weight"], into["bias"], self.by_tanh, mode.n_threads)
         product_gradients(space.x, z, g["c_fc"], mode)
         return None if out is None else product_back(z, p["c_fc"]["weight"], out, mode, add=add)
 
@@ -513,7 +511,7 @@ class Transformer(Layer):
         hidden = space.last if self.norm is None else space.hidden[:b]
         product_gradients(dz, hidden, {"weight": self._output(g)}, mode)
         out = space.dhidden[:b]
-        given = as_rows(dz), self._output(p), False, NONE[dz.dtype], none, as_rows(out), none, False
+        given = as_rows(dz), self._output(p), False, NONE[dz.dtype], none, as_rows(out)
         _kernels.dense.multiply(*given, mode.n_threads)
         return out
 

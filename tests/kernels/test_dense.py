@@ -23,10 +23,18 @@ def normals(rng, dtype, *shapes):
     return [rng.normal(size=shape).astype(dtype) for shape in shapes]
 
 
+def assert_same(found, dtype):
+    """Assert that what kernels wrote is the twin's, which comes first, and each other's to the bit."""
+    for expected, own, *others in zip(*found):
+        close(own, expected, dtype)
+        for other in others:
+            np.testing.assert_array_equal(other, own)
+
+
 @each_dtype
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("after", ["", "bias", "bias add", "add", "gelu", "bias gelu", "bias gelu by_tanh"])
+@pytest.mark.parametrize("after", ["", "bias", "bias add", "add"])
 def test_multiply_is_the_twins(rng, dtype, size, transposed, after):
     N, K, M = size
     x, w, b, add = normals(rng, dtype, (N, K), (M, K) if transposed else (K, M), (M if "bias" in after else 0,), (N, M))
@@ -34,29 +42,40 @@ def test_multiply_is_the_twins(rng, dtype, size, transposed, after):
     found = []
     for module, n_threads in ((twin, 1), (dense, 1), (dense, 2), (dense, 3)):
         y = np.full((N, M), np.nan, dtype)
-        h = np.full((N, M) if "gelu" in after else (0, 0), np.nan, dtype)
-        module.multiply(x, w, transposed, b, add, y, h, "by_tanh" in after, n_threads)
-        found.append((y, h))
-    for i in (0, 1):
-        close(found[1][i], found[0][i], dtype)
-        for other in found[2:]:
-            np.testing.assert_array_equal(other[i], found[1][i])
+        module.multiply(x, w, transposed, b, add, y, n_threads)
+        found.append((y,))
+    assert_same(found, dtype)
 
 
 @each_dtype
-@pytest.mark.parametrize("size", [size for size in SIZES if size[2]])
+@pytest.mark.parametrize("size", [(1, 3, 5, 2), (70, 17, 33, 20), (260, 40, 70, 50), (0, 3, 4, 5), (130, 300, 2100, 3)])
 @pytest.mark.parametrize("by_tanh", [False, True])
-def test_through_gelu_is_the_twins(rng, dtype, size, by_tanh):
-    N, K, M = size
-    dy, w, z = normals(rng, dtype, (N, M), (K, M), (N, K))
+@pytest.mark.parametrize("add", [False, True])
+def test_feed_forward_is_the_twins(rng, dtype, size, by_tanh, add):
+    N, K, M, L = size
+    x, w, b, w_out, b_out, more = normals(rng, dtype, (N, K), (K, M), M, (M, L), L, (N, L) if add else (0, 0))
+    w, w_out = w / np.sqrt(K, dtype=dtype), w_out / np.sqrt(M, dtype=dtype)
     found = []
-    for module, n_threads in ((twin, 1), (dense, 1), (dense, 2)):
-        dz, h = z.copy(), np.full_like(z, np.nan)
-        module.through_gelu(dy, w, dz, h, by_tanh, n_threads)
-        found.append((dz, h))
-    for i in (0, 1):
-        close(found[1][i], found[0][i], dtype)
-        np.testing.assert_array_equal(found[2][i], found[1][i])
+    for module, n_threads in ((twin, 1), (dense, 1), (dense, 2), (dense, 3)):
+        z, y = np.full((N, M), np.nan, dtype), np.full((N, L), np.nan, dtype)
+        module.feed_forward(x, w, b, w_out, b_out, more, z, y, by_tanh, n_threads)
+        found.append((z, y))
+    assert_same(found, dtype)
+
+
+@each_dtype
+@pytest.mark.parametrize("size", [(1, 5, 3), (70, 33, 17), (530, 70, 40), (0, 4, 3), (5, 0, 3), (300, 1400, 260)])
+@pytest.mark.parametrize("by_tanh", [False, True])
+def test_feed_backward_is_the_twins(rng, dtype, size, by_tanh):
+    N, M, L = size
+    dy, w_out, z = normals(rng, dtype, (N, L), (M, L), (N, M))
+    w_out /= np.sqrt(L, dtype=dtype)
+    found = []
+    for module, n_threads in ((twin, 1), (dense, 1), (dense, 2), (dense, 3)):
+        dz, dw, db = z.copy(), np.full_like(w_out, np.nan), np.full(L, np.nan, dtype)
+        module.feed_backward(dy, w_out, dz, dw, db, by_tanh, n_threads)
+        found.append((dz, dw, db))
+    assert_same(found, dtype)
 
 
 @each_dtype
@@ -70,21 +89,19 @@ def test_gradients_are_the_twins(rng, dtype, size, bias):
         dw, db = np.full((K, M), np.nan, dtype), np.full(M if bias else 0, np.nan, dtype)
         module.gradients(x, dy, dw, db, n_threads)
         found.append((dw, db))
-    for i in (0, 1):
-        close(found[1][i], found[0][i], dtype)
-        for other in found[2:]:
-            np.testing.assert_array_equal(other[i], found[1][i])
+    assert_same(found, dtype)
 
 
 @pytest.mark.skipif(_kernels.LEVEL == "reference", reason="a twin is not told to stop")
 def test_products_stop_when_they_are_told_to(rng):
     told, N = threading.Event(), 200
-    x, w, y, h, db = normals(rng, np.float64, (N, 3), (3, 3), (N, 3), (N, 3), 3)
+    x, w, y, h, db, dw = normals(rng, np.float64, (N, 3), (3, 3), (N, 3), (N, 3), 3, (3, 3))
     none = np.empty((0, 0))
     told.set()
     for call in (
-        lambda: dense.multiply(x, w, False, db, none, y, none, False, 1),
-        lambda: dense.through_gelu(x, w, y, h, False, 1),
+        lambda: dense.multiply(x, w, False, db, none, y, 1),
+        lambda: dense.feed_forward(x, w, db, w, db, none, h, y, False, 1),
+        lambda: dense.feed_backward(x, w, y, dw, db, False, 1),
         lambda: dense.gradients(x, y, w, db, 1),
     ):
         with _kernels.stoppable(told), pytest.raises(_kernels.Stopped):
@@ -95,17 +112,23 @@ def test_products_stop_when_they_are_told_to(rng):
 def test_what_does_not_fit_is_refused(module):
     x, w, b, y, none = np.ones((5, 3)), np.ones((3, 4)), np.ones(4), np.ones((5, 4)), np.empty((0, 0))
     threads = [0] if module is not twin else []
-    good = [x, w, False, b, none, y, none, False, 1]
+    good = [x, w, False, b, none, y, 1]
     module.multiply(*good)
     bad = [(0, x[:4]), (0, np.ones((5, 2))), (1, np.ones((3, 5))), (2, True), (3, b[:3]), (4, np.ones((5, 3))), (4, y)]
-    bad += [(5, np.ones((5, 5))), (6, np.ones((4, 4)))]
-    refused(module.multiply, good, [*bad, *((8, n) for n in threads)])
-    refused(module.multiply, [x, w, False, b, np.ones((5, 4)), y, np.ones((5, 4)), False, 1], [(0, x)])
-    refused(module.multiply, [np.ones((5, 0)), np.ones((0, 4)), False, b, none, y, none, False, 1], [(8, 1)])
-    good = [y, w, x.copy(), np.ones((5, 3)), False, 1]
-    module.through_gelu(*good)
-    refused(module.through_gelu, good, [(0, y[:4]), (1, np.ones((3, 5))), (2, x[:4]), (3, x[:4]), (3, np.ones((5, 2)))])
-    refused(module.through_gelu, [np.ones((5, 0)), np.ones((3, 0)), *good[2:]], [(5, 1)])
+    refused(module.multiply, good, [*bad, (5, np.ones((5, 5))), *((6, n) for n in threads)])
+    refused(module.multiply, [np.ones((5, 0)), np.ones((0, 4)), False, b, none, y, 1], [(6, 1)])
+    z, c = np.ones((5, 2)), np.ones(2)
+    good = [x, np.ones((3, 2)), c, np.ones((2, 4)), b, none, z, y, False, 1]
+    module.feed_forward(*good)
+    bad = [(0, x[:4]), (1, w), (2, b), (3, w), (4, b[:3]), (5, x), (5, y), (6, z[:4]), (7, y[:4]), (7, x)]
+    refused(module.feed_forward, good, [*bad, *((9, n) for n in threads)])
+    good = [np.ones((5, 0)), np.ones((0, 2)), c, np.ones((2, 4)), b, none, z, y, False, 1]
+    refused(module.feed_forward, good, [(9, 1)])
+    good = [y, w, x.copy(), np.ones((3, 4)), b, False, 1]
+    module.feed_backward(*good)
+    bad = [(0, y[:4]), (1, np.ones((3, 5))), (2, x[:4]), (3, np.ones((3, 5))), (3, np.ones((2, 4))), (4, b[:3])]
+    refused(module.feed_backward, good, [*bad, *((6, n) for n in threads)])
+    refused(module.feed_backward, [np.ones((5, 0)), np.ones((3, 0)), x.copy(), np.ones((3, 0)), b[:0], False, 1], [(6, 1)])
     good = [x, y, np.ones((3, 4)), b, 1]
     module.gradients(*good)
     bad = [(0, x[:4]), (1, y[:4]), (2, np.ones((3, 3))), (3, b[:3])]

@@ -4,24 +4,31 @@ import numpy as np
 from scipy.special import erf
 
 
-def multiply(x, w, transposed, b, add, y, h, by_tanh, n_threads):
-    """Write y = x w + b + add, and h = gelu(y) if asked for; only one of add and h."""
+def multiply(x, w, transposed, b, add, y, n_threads):
+    """Write y = x w + b + add."""
     w = w.T if transposed else w
     _same(x.shape[1] == len(w), y.shape == (len(x), w.shape[1]), b.shape in ((0,), y.shape[1:]))
-    _same(add.shape == y.shape or not add.size, h.shape == y.shape or not h.size, not (add.size and h.size))
-    _same(x.shape[1] > 0 or not y.size, not np.shares_memory(add, y))
+    _same(add.shape == y.shape or not add.size, x.shape[1] > 0 or not y.size, not np.shares_memory(add, y))
     y[:] = x @ w + (b if b.size else 0) + (add if add.size else 0)
-    if h.size:
-        h[:] = y * (_nearly_below(y) if by_tanh else _below(y))
 
 
-def through_gelu(dy, w, z, h, by_tanh, n_threads):
-    """Carry dy back through y = gelu(z) w to z, and write h = gelu(z) once more."""
-    _same(dy.shape[1] == w.shape[1] > 0 or not z.size, z.shape == h.shape == (len(dy), len(w)))
+def feed_forward(x, w, b, w_out, b_out, add, z, y, by_tanh, n_threads):
+    """Write z = x w + b and y = gelu(z) w_out + b_out + add; what is between the two products stays in the cache."""
+    _same(len(x) == len(z) == len(y), w.shape == (x.shape[1], z.shape[1]), w_out.shape == (z.shape[1], y.shape[1]))
+    _same(b.shape == z.shape[1:], add.shape == y.shape or not add.size, not np.shares_memory(add, y))
+    _same(b_out.shape == y.shape[1:], x.shape[1] * w_out.size > 0 or not len(x))
+    z[:] = x @ w + b
+    y[:] = (z * (_nearly_below(z) if by_tanh else _below(z))) @ w_out + b_out + (add if add.size else 0)
+
+
+def feed_backward(dy, w_out, z, dw_out, db_out, by_tanh, n_threads):
+    """Carry dy back through y = gelu(z) w_out + b_out, with gelu(z) computed once more for some rows at a time."""
+    _same(dy.shape[1] == w_out.shape[1] > 0 or not z.size, z.shape == (len(dy), len(w_out)), dw_out.shape == w_out.shape)
+    _same(db_out.shape == dy.shape[1:])
     share = _nearly_below(z) if by_tanh else _below(z)
     steep = 2 * share * (1 - share) * (1 + 3 * 0.044715 * z * z) if by_tanh else 0.5 * np.exp(-0.5 * z * z)
-    h[:] = z * share
-    z[:] = dy @ w.T * (share + z * steep * np.sqrt(2 / np.pi))
+    gradients(z * share, dy, dw_out, db_out, n_threads)
+    z[:] = dy @ w_out.T * (share + z * steep * np.sqrt(2 / np.pi))
 
 
 def gradients(x, dy, dw, db, n_threads):

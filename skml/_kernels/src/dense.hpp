@@ -1,6 +1,6 @@
 // Products of matrices, and what follows them on the numbers that they have just left in the cache.
 #pragma once
-#include <vector>
+#include <memory>
 
 #include "fused.hpp"
 #include "products.hpp"
@@ -17,9 +17,13 @@ template <class T> inline ptrdiff_t width_of(const T*) { return WIDTH<T>; }
 
 // Working space for n numbers, which the thread keeps for its next call.
 template <class T> static T* room(const T*, ptrdiff_t n) {
-    static thread_local std::vector<T> kept;
-    if ((ptrdiff_t)kept.size() < n + 64) std::vector<T>(n + 64).swap(kept);
-    return skml_products::aligned(kept.data());
+    static thread_local std::unique_ptr<T[]> kept;
+    static thread_local ptrdiff_t size = 0;
+    if (size < n + 64) {
+        kept.reset(), size = 0;
+        kept.reset(new T[n + 64]), size = n + 64;
+    }
+    return skml_products::aligned(kept.get());
 }
 
 // Packs columns j.. of w, (K, M) or transposed (M, K), of which at most WIDTH are taken and some are there.
@@ -29,13 +33,14 @@ static inline void pack_columns(const T* w, bool transposed, ptrdiff_t j, ptrdif
     else skml_products::pack_across<WIDTH<T>>(w + j, some, M, K, panel);
 }
 
-// y = x w for n rows and the packed columns, of M.
+// y = x w for n rows of x, `step` numbers apart, K packed rows and some columns of M; or += unless this is the first.
 template <class T>
-static inline void multiply_rows(const T* x, ptrdiff_t n, ptrdiff_t K, const T* packed, ptrdiff_t columns, T* y, ptrdiff_t M) {
+static inline void multiply_rows(const T* x, ptrdiff_t n, ptrdiff_t step, const T* packed, ptrdiff_t K, ptrdiff_t columns,
+                                 T* y, ptrdiff_t M, bool first) {
     for (ptrdiff_t from = 0; from < K; from += DEPTH)
         for (ptrdiff_t j = 0; j < columns; j += WIDTH<T>)
-            skml_products::times_panel<false>(x + from, n, K, packed + j * K + from * WIDTH<T>, std::min(DEPTH, K - from),
-                                              y + j, M, std::min<ptrdiff_t>(WIDTH<T>, columns - j), from == 0);
+            skml_products::times_panel<false>(x + from, n, step, packed + j * K + from * WIDTH<T>, std::min(DEPTH, K - from),
+                                              y + j, M, std::min<ptrdiff_t>(WIDTH<T>, columns - j), first && from == 0);
 }
 
 // Gradients at a matrix: x (N, K), dy (N, M), dw (K, M), and sums of the columns of dy unless that is null.
@@ -67,16 +72,16 @@ static inline void pack_groups(const T* x, ptrdiff_t tall, ptrdiff_t K, ptrdiff_
     for (; k < tall; k += HEIGHT) skml_products::pack_across<HEIGHT>(x + k, tall - k, K, depth, packed + k * depth);
 }
 
-constexpr ptrdiff_t TALL = 512;  // rows of dw for which a panel of dy is packed
+constexpr ptrdiff_t TALL = 256;  // rows of dw for which a panel of dy is packed
 
 // Numbers of scratch for a share of the gradients of K rows.
 static inline ptrdiff_t scratch_of(ptrdiff_t K, ptrdiff_t width) { return DEPTH * (std::min(TALL, K + HEIGHT) + width) + 16; }
 
-// Up to TALL rows of dw from `top` on, and its columns from `left` to `right`, for up to DEPTH rows of x and dy. While a
-// panel is at work, the next one is fetched.
+// Up to TALL rows of dw from `top` on, and its columns from `left` to `right`, for up to DEPTH rows of x and dy from
+// `start` on. While a panel is at work, the next one is fetched.
 template <class T>
 static inline void part_of_gradients(const Slopes<T>& g, ptrdiff_t start, ptrdiff_t depth, ptrdiff_t top, ptrdiff_t tall,
-                                     ptrdiff_t left, ptrdiff_t right, bool summed, T* panel) {
+                                     ptrdiff_t left, ptrdiff_t right, bool first, bool summed, T* panel) {
     constexpr ptrdiff_t W = WIDTH<T>, line = 64 / sizeof(T);
     T* rows = panel + DEPTH * W;
     pack_groups(g.x + start * g.K + top, tall, g.K, depth, rows);
@@ -91,23 +96,23 @@ static inline void part_of_gradients(const Slopes<T>& g, ptrdiff_t start, ptrdif
                 for (ptrdiff_t q = 0; q < ahead; q += line) __builtin_prefetch(dy + f * g.M + W + q, 0, 2);
             const ptrdiff_t k = i * HEIGHT;
             skml_products::times_panel<true>(rows + k * depth, std::min<ptrdiff_t>(HEIGHT, tall - k), 0, panel, depth,
-                                             g.dw + (top + k) * g.M + j, g.M, columns, start == 0);
+                                             g.dw + (top + k) * g.M + j, g.M, columns, first);
         }
     }
 }
 
-// One of several shares of dw += x^T dy, or = for the first rows: some of its columns, or of its rows if there are more.
+// One of several shares of dw = x^T dy for n rows, or += unless they are the first: some of its columns, or of its rows
+// if there are more.
 template <class T>
-static inline void share_of_gradients(const Slopes<T>& g, ptrdiff_t start, ptrdiff_t end, ptrdiff_t i, ptrdiff_t shares,
-                                      T* scratch) {
+static inline void share_of_gradients(const Slopes<T>& g, ptrdiff_t n, bool first, ptrdiff_t i, ptrdiff_t shares, T* scratch) {
     const bool across = g.M > g.K;
     const ptrdiff_t unit = across ? Lanes<T>::n : HEIGHT, size = across ? g.M : g.K, units = (size + unit - 1) / unit;
     const ptrdiff_t from = units * i / shares * unit, to = std::min(size, units * (i + 1) / shares * unit);
     const ptrdiff_t left = across ? from : 0, right = across ? to : g.M, bottom = across ? g.K : to;
-    for (ptrdiff_t at = start; at < end; at += DEPTH)
+    for (ptrdiff_t at = 0; at < n; at += DEPTH)
         for (ptrdiff_t top = across ? 0 : from; top < bottom; top += TALL)
-            part_of_gradients(g, at, std::min(DEPTH, end - at), top, std::min(TALL, bottom - top), left, right,
-                              g.sums && top == 0, scratch);
+            part_of_gradients(g, at, std::min(DEPTH, n - at), top, std::min(TALL, bottom - top), left, right,
+                              first && at == 0, g.sums && top == 0, scratch);
 }
 
 // The normal distribution P(Z <= z): in float32 1 / 2 + z p(z^2) / q(z^2), fitted to its error function (least squares,
@@ -135,33 +140,32 @@ static inline void finish_rows(T* __restrict y, const T* __restrict b, const T* 
     }
 }
 
-// z += b; h = gelu(z), by the normal distribution or by the hyperbolic tangent near it; for columns of M.
+// z += b; h = gelu(z), by the normal distribution or by the hyperbolic tangent near it; for columns of M of z.
 template <class T>
 static inline void gelu_rows(T* __restrict z, const T* __restrict b, T* __restrict h, ptrdiff_t n, ptrdiff_t columns,
                              ptrdiff_t M, bool by_tanh) {
-    for (ptrdiff_t i = 0; i < n; i++, z += M, h += M) {
+    for (ptrdiff_t i = 0; i < n; i++, z += M, h += columns) {
         if (b) for (ptrdiff_t j = 0; j < columns; j++) z[j] += b[j];
         if (by_tanh) for (ptrdiff_t j = 0; j < columns; j++) h[j] = z[j] * skml_fused::nearly_below(z[j]);
         else for (ptrdiff_t j = 0; j < columns; j++) h[j] = z[j] * below(z[j]);
     }
 }
 
-// h = gelu(z); z = d gelu'(z), both of which need the same bell; for columns of M of z and h.
+// z = d gelu'(z) and, in the place of d, gelu(z), both of which need the same bell; for columns of M of z.
 template <class T>
-static inline void gelu_slopes(const T* __restrict d, T* __restrict z, T* __restrict h, ptrdiff_t n, ptrdiff_t columns,
-                               ptrdiff_t M, bool by_tanh) {
-    for (ptrdiff_t i = 0; i < n; i++, z += M, d += columns, h += M) {
+static inline void gelu_slopes(T* __restrict d, T* __restrict z, ptrdiff_t n, ptrdiff_t columns, ptrdiff_t M, bool by_tanh) {
+    for (ptrdiff_t i = 0; i < n; i++, z += M, d += columns) {
         if (by_tanh) {
             for (ptrdiff_t j = 0; j < columns; j++) {
                 const T at = z[j], share = skml_fused::nearly_below(at);
-                h[j] = at * share;
                 z[j] = d[j] * (share + at * skml_fused::slope_of(at, share));
+                d[j] = at * share;
             }
         } else {
             for (ptrdiff_t j = 0; j < columns; j++) {
                 const T at = z[j], bell = exponential(T(-0.5) * at * at), share = below(at);
-                h[j] = at * share;
                 z[j] = d[j] * (share + at * bell * T(0.39894228040143268));
+                d[j] = at * share;
             }
         }
     }
