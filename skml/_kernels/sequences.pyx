@@ -125,13 +125,14 @@ def norm_backward(
     const floating[::1] mean,  # in: (N,) of a layer normalisation, or empty for that of rms_norm
     const floating[::1] rstd,  # in: (N,)
     const floating[:, ::1] add,  # in: (N, F), the gradient of a short cut, or empty for none
-    floating[:, ::1] dx,  # out: (N, F), neither dy nor add
+    floating[:, ::1] dx,  # out: (N, F), may be add, but not dy
     floating[::1] dgamma,  # out: (F,)
     floating[::1] dbeta,  # out: (F,), or empty
     int n_threads,
 ):
     """Write the gradients of layer_norm or rms_norm, that at x plus `add`."""
-    cdef Py_ssize_t N = x.shape[0], F = x.shape[1], step = max(<Py_ssize_t> 96, (x.shape[0] + 63) // 64), i
+    cdef Py_ssize_t N = x.shape[0], F = x.shape[1], step = max(<Py_ssize_t> 96, (x.shape[0] + 63) // 64), i, f
+    cdef double of_gamma, of_beta
     cdef int threads = _threads(n_threads, N * F)
     _same((N, dy.shape[0], dx.shape[0], rstd.shape[0]), "The rows of x, dy, dx and rstd")
     _same((F, dy.shape[1], dx.shape[1], gamma.shape[0], dgamma.shape[0]), "The columns of x, dy, dx, gamma and dgamma")
@@ -144,16 +145,21 @@ def norm_backward(
     if N == 0 or F == 0:
         np.asarray(dgamma)[:], np.asarray(dbeta)[:] = 0, 0
         return
-    cdef double[:, :, ::1] sums = np.zeros(((N + step - 1) // step, 4, F))
+    cdef double[:, :, ::1] sums = np.empty(((N + step - 1) // step, 4, F))
     cdef const floating* means = &mean[0] if mean.shape[0] else NULL
     cdef const floating* more = &add[0, 0] if add.shape[0] * add.shape[1] else NULL
     for i in prange(sums.shape[0], nogil=True, num_threads=threads, schedule="static"):
         norm_rows_backward(&dy[i * step, 0], &x[i * step, 0], &gamma[0], means + i * step if means != NULL else means,
                            &rstd[i * step], more + i * step * F if more != NULL else more, &dx[i * step, 0], &sums[i, 0, 0],
                            min(step, N - i * step), F)
-    np.asarray(dgamma)[:] = np.asarray(sums)[:, 0].sum(axis=0)
-    if dbeta.shape[0]:
-        np.asarray(dbeta)[:] = np.asarray(sums)[:, 1].sum(axis=0)
+    for f in range(F):
+        of_gamma, of_beta = 0, 0
+        for i in range(sums.shape[0]):
+            of_gamma = of_gamma + sums[i, 0, f]
+            of_beta = of_beta + sums[i, 1, f]
+        dgamma[f] = <floating> of_gamma
+        if dbeta.shape[0]:
+            dbeta[f] = <floating> of_beta
 
 
 def cross_entropy(

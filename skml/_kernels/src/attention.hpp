@@ -2,6 +2,7 @@
 // all scores is kept.
 #pragma once
 #include "attention_tiles.hpp"
+#include "fused.hpp"
 
 namespace skml_attention {
 
@@ -41,7 +42,7 @@ template <class T> static inline void gather(const Head<T>& h, int which, T* out
     for (ptrdiff_t t = 0; t < h.n; t++) {
         T* row = out + t * wide;
         turned(h.qkv + t * 3 * h.C + which * h.C, row, h.D, rotary, t - h.first[t], T(1), which ? T(1) : h.scale);
-        std::fill(row + h.D, row + wide, T(0));
+        if (h.D < wide) std::fill(row + h.D, row + wide, T(0));
     }
     std::fill(out + h.n * wide, out + rounded_up(h.n, side) * wide, T(0));
 }
@@ -144,7 +145,8 @@ template <class T> static inline void backward_head(const Head<T>& h, const Slop
     for (ptrdiff_t t = 0; t < h.n; t++) {
         std::copy(g.dout + t * h.C, g.dout + t * h.C + h.D, dout + t * wide);
         // delta_t = sum_d do_td o_td = sum_j p_tj dp_tj
-        for (ptrdiff_t d = 0; d < h.D; d++) delta[t] += g.dout[t * h.C + d] * g.out[t * h.C + d];
+        const T *of_dout = g.dout + t * h.C, *of_out = g.out + t * h.C;
+        delta[t] = skml_fused::sum_of<T>(h.D, [=](ptrdiff_t d) { return of_dout[d] * of_out[d]; });
     }
     for (ptrdiff_t j0 = 0; j0 < h.n; j0 += side) {
         std::fill(dk, dk + side * wide, T(0)), std::fill(dv, dv + side * wide, T(0));

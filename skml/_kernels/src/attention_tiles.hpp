@@ -160,7 +160,8 @@ template <class T> struct Rotary {
 // Copies a head of one moment, turned by its position and scaled (Su et al. 2021, eq. 34; channels i and i + D / 2
 // are a pair); direction -1 turns back.
 template <class T>
-static inline void turned(const T* x, T* out, ptrdiff_t D, const Rotary<T>& r, ptrdiff_t position, T direction, T scale) {
+static inline void turned(const T* __restrict x, T* __restrict out, ptrdiff_t D, const Rotary<T>& r, ptrdiff_t position,
+                          T direction, T scale) {
     if (!r.cosine) {
         for (ptrdiff_t d = 0; d < D; d++) out[d] = x[d] * scale;
         return;

@@ -68,11 +68,12 @@ static inline void few_rows_backward(const T* dy, const T* x, const T* gamma, co
     }
 }
 
-// The same for many; sums holds those of gamma and beta, and room for as many numbers.
+// The same for many; sums gets those of gamma and beta, and room for as many numbers.
 template <class T>
 static inline void norm_rows_backward(const T* dy, const T* x, const T* gamma, const T* mean, const T* rstd, const T* add,
                                       T* dx, double* sums, ptrdiff_t n, ptrdiff_t F) {
     T* part = reinterpret_cast<T*>(sums + 2 * F);
+    std::fill(sums, sums + 2 * F, 0.0);
     for (ptrdiff_t i = 0; i < n; i += few) {
         const ptrdiff_t m = std::min(few, n - i), at = i * F;
         const T* more = add ? add + at : nullptr;
