@@ -118,7 +118,7 @@ def backward(
     const floating[:, ::1] sine,  # in: as forward's
     const floating[:, :, ::1] out,  # in: (B, T, C), what forward wrote
     const floating[:, :, ::1] lse,  # in: (B, n_heads, T), what forward wrote
-    floating[:, :, ::1] dqkv,  # out: (B, T, 3 C)
+    floating[:, :, ::1] dqkv,  # out: (B, T, 3 C), may be qkv
     int n_threads,
 ):
     """Write the gradient at queries, keys and values."""

@@ -162,7 +162,7 @@ def attention_backward(dy, qkv, y, lse, first, n_heads, angles=None, *, out=None
     angles : (ndarray, ndarray) or None, default=None
         As then.
     out : ndarray of shape (B, T, 3 C) or None, default=None
-        Where to write.
+        Where to write; may be qkv.
     n_threads : int, default=1
         How many threads to use; the result does not depend on it.
 
@@ -326,14 +326,11 @@ class CausalSelfAttention(Layer):
         return *linear_specs("c_attn", C, 3 * C, self.std), *linear_specs("c_proj", C, C, self.std_out)
 
     def _buffers(self, shape, B, dtype, pool):
-        """Return the space without an output, for which the caller gives room."""
+        """Return the space without an output, for which the caller gives room; in the backward pass others use it."""
         (T, C), H = shape, self.n_heads
         kept = {"qkv": (B, T, 3 * C), "a": (B, T, C), "lse": (B, H, T)}
-        shared = {"dqkv": ("middle", 3 * C), "da": ("narrow", C), "dx": ("dx", C)}
         space = Space(**{name: empty(shape, dtype) for name, shape in kept.items()})
-        for name, (pooled, n) in shared.items():
-            setattr(space, name, pool.room(pooled, (B, T, n), dtype))
-        space.first = pool.first(B, T)
+        space.first, space.dx = pool.first(B, T), pool.room("dx", (B, T, C), dtype)
         space.angles = rotary_angles(T, C // H, dtype) if self.position == "rotary" else None
         return space
 
@@ -361,9 +358,10 @@ class CausalSelfAttention(Layer):
         """Write the gradient at the input, plus what is to be added, to `out` unless that is None."""
         b = len(dy)
         product_gradients(space.a[:b], dy, g["c_proj"], mode)
-        da = product_back(dy, p["c_proj"]["weight"], space.da[:b], mode)
-        of = space.qkv[:b], space.a[:b], space.lse[:b], space.first[:b], self.n_heads, space.angles
-        dqkv = attention_backward(da, *of, out=space.dqkv[:b], n_threads=mode.n_threads)
+        da = product_back(dy, p["c_proj"]["weight"], space.y[:b], mode)  # whose numbers are not needed any more
+        qkv = space.qkv[:b]  # which makes room for its gradient
+        of = qkv, space.a[:b], space.lse[:b], space.first[:b], self.n_heads, space.angles
+        dqkv = attention_backward(da, *of, out=qkv, n_threads=mode.n_threads)
         product_gradients(space.x, dqkv, g["c_attn"], mode)
         return None if out is None else product_back(dqkv, p["c_attn"]["weight"], out, mode, add=add)
 

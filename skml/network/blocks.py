@@ -287,7 +287,9 @@ class TransformerBlock(Layer):
 
     def _buffers(self, shape, B, dtype, pool):
         """Return the space, with what blocks can share from a pool."""
-        halves = [self._half(branch, shape, B, dtype, (pool, f"dx{i}")) for i, branch in enumerate(self._branches())]
+        # a normalisation adds to the gradient of a short cut in its place, a product does not
+        names = ("dx", "dx") if self.norm else ("dx", "dx1")
+        halves = [self._half(branch, shape, B, dtype, (pool, dx)) for branch, dx in zip(self._branches(), names)]
         return Space(parts=tuple(halves), dx=halves[0].dx)
 
     def _half(self, branch, shape, B, dtype, shared):
@@ -295,12 +297,13 @@ class TransformerBlock(Layer):
         size = (B, *shape)
         space = branch.layer._buffers(shape, B, dtype, pool)
         half = Space(y=empty(size, dtype), dx=pool.room(dx, size, dtype), inner=space, branch=branch)
+        space.y = half.y
         if branch.norm is not None:
             post = self.norm_position == "post"
-            # before a norm, the branch's own gradient is done with when that at its input is written
             half.norm = branch.norm.workspace(shape, B, dtype)
-            half.dnorm = pool.room("dnorm" if post else "narrow", size, dtype)
             half.normed = empty(size, dtype) if post else pool.room("normed", size, dtype)
+            # what comes out of a norm makes room for its gradient, what goes into one does not
+            half.dnorm = pool.room("dnorm", size, dtype) if post else half.normed
         if self.dropout:
             half.dropped = pool.room("dropped", size, dtype)
         return half
@@ -452,7 +455,8 @@ class Transformer(Layer):
         T, size, pool = shape[-1], (B, shape[-1], self.width), Pool()
         blocks = tuple(block._buffers(size[1:], B, dtype, pool) for block in self.blocks)
         space = Space(parts=blocks, tokens=np.empty((B, T), dtype=np.int32), first=pool.first(B, T))
-        space.x, space.dx = empty(size, dtype), pool.room("dx0", size, dtype)
+        space.x = blocks[0].parts[-1].y if blocks else empty(size, dtype)  # until that is written, and again when undone
+        space.dx = pool.room("dx", size, dtype)
         space.places = (
             sinusoidal_positions(T, self.width, dtype) if self.position == "sinusoidal" else NO_ROWS[np.dtype(dtype)]
         )
@@ -460,7 +464,7 @@ class Transformer(Layer):
             space.norm = Norm(self.norm, self.eps).workspace(size[1:], B, dtype)
             space.hidden = pool.room("normed", size, dtype)  # that only blocks before and after it use
         if self.head:
-            space.z, space.dhidden = empty((B, T, self.n_tokens), dtype), pool.room("narrow", size, dtype)
+            space.z, space.dhidden = empty((B, T, self.n_tokens), dtype), pool.room("normed", size, dtype)
         return numbered(space)
 
     def forward(self, x, p, space, mode):
@@ -471,12 +475,14 @@ class Transformer(Layer):
         hidden = self._hidden(b, p, space, mode)
         return self._logits(hidden, p, space.z[:b], mode) if self.head else hidden
 
-    def _hidden(self, b, p, space, mode):
+    def _embedded(self, b, p, space, mode):
         wpe = p["wpe"]["weight"] if self.position == "learned" else space.places
         x = space.x[:b]
         _kernels.sequences.embed(space.tokens[:b], space.first[:b], p["wte"]["weight"], wpe, x, mode.n_threads)
-        if self.dropout and mode.train:
-            dropout_forward(x, self.dropout, space.number, x, mode)
+        return dropout_forward(x, self.dropout, space.number, x, mode) if self.dropout and mode.train else x
+
+    def _hidden(self, b, p, space, mode):
+        x = self._embedded(b, p, space, mode)
         for i, (block, part) in enumerate(zip(self.blocks, space.parts)):
             x = block.forward(x, p["h"][str(i)], part, mode)
         space.last = x
@@ -503,6 +509,8 @@ class Transformer(Layer):
             dy = self._norm().back(dy, space.last, p["ln_f"], g["ln_f"], space.norm, mode, space.dx[:b])
         for i in reversed(range(len(self.blocks))):
             given = p["h"][str(i)], g["h"][str(i)], space.parts[i], mode
+            if i == 0:
+                self._embedded(b, p, space, mode)
             dy = self.blocks[i].backward(dy, *given)
         self._embed_back(dy, g, space, mode)
 
@@ -510,7 +518,7 @@ class Transformer(Layer):
         b, none = len(dz), NO_ROWS[dz.dtype]
         hidden = space.last if self.norm is None else space.hidden[:b]
         product_gradients(dz, hidden, {"weight": self._output(g)}, mode)
-        out = space.dhidden[:b]
+        out = space.dhidden[:b]  # which is `hidden`, if that is a norm's
         given = as_rows(dz), self._output(p), False, NONE[dz.dtype], none, as_rows(out)
         _kernels.dense.multiply(*given, mode.n_threads)
         return out

@@ -36,9 +36,8 @@ def norm_backward(dy, x, gamma, mean, rstd, add, dx, dgamma, dbeta, n_threads):
     dgamma[:] = (dy * xh).sum(axis=0, dtype=np.float64)
     dbeta[:] = dy.sum(axis=0, dtype=np.float64) if len(dbeta) else 0
     if x.size:
-        dx[:] = h - xh * (h * xh).mean(axis=1, keepdims=True) - (h.mean(axis=1, keepdims=True) if len(mean) else 0)
-        dx *= rstd[:, None]
-        dx += add if add.size else 0
+        slope = h - xh * (h * xh).mean(axis=1, keepdims=True) - (h.mean(axis=1, keepdims=True) if len(mean) else 0)
+        dx[:] = slope * rstd[:, None] + (add if add.size else 0)
 
 
 def cross_entropy(z, targets, shares, dz, losses, n_threads):
