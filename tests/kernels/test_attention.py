@@ -33,6 +33,9 @@ def run(module, qkv, dout, first, H, turned, n_threads=1):
     dqkv = np.full_like(qkv, np.nan)
     module.forward(qkv, first, H, *turned, out, lse, n_threads)
     module.backward(dout, qkv, first, H, *turned, out, lse, dqkv, n_threads)
+    in_place = qkv.copy()
+    module.backward(dout, in_place, first, H, *turned, out, lse, in_place, n_threads)
+    np.testing.assert_array_equal(in_place, dqkv)
     return out, lse, dqkv
 
 
