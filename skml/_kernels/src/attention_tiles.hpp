@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 #include "exponential.hpp"
 
 namespace skml_attention {
@@ -118,34 +120,48 @@ template <class T> static inline void over_queries(const T* p, const T* x, ptrdi
     }
 }
 
-// Combines a vector's numbers in a tree, which is faster than one after the other.
-template <class T, class F> static inline T folded(T* part, F f) {
-#pragma GCC unroll 8
-    for (int half = lanes<T> / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) part[l] = f(part[l], part[l + half]);
-    return part[0];
-}
+template <class T> struct Lanes {
+    typedef T Vector __attribute__((vector_size(vector_bytes)));
+    typedef std::conditional_t<sizeof(T) == 4, int32_t, int64_t> Int;
+    typedef Int Places __attribute__((vector_size(vector_bytes)));
+    static Vector load(const T* x) {
+        Vector v;
+        std::memcpy(&v, x, sizeof v);
+        return v;
+    }
+    // Number l and number l ^ half change places.
+    template <int half, std::size_t... l> static Vector swapped(Vector v, std::index_sequence<l...>) {
+        return __builtin_shuffle(v, Places{Int(l ^ half)...});
+    }
+    // Combines a vector's numbers in a tree, in registers.
+    template <int half, class F> static T folded(Vector part, F f) {
+        part = f(part, swapped<half>(part, std::make_index_sequence<lanes<T>>()));
+        if constexpr (half > 1) return folded<half / 2>(part, f);
+        else return part[0];
+    }
+};
 
-// p = exp(s - top) where seen and 0 elsewhere, in the whole row; returns its sum.
-template <class T> static inline T exponentials(T* s, T top, int32_t from, int32_t to) {
+// p = exp(s - top) where seen and 0 elsewhere, in the whole row.
+template <class T> static inline void exponentials(T* s, T top, int32_t from, int32_t to) {
     const int32_t end = (int32_t)rounded_up(to, lanes<T>);
-    T part[lanes<T>] = {};
 #pragma GCC ivdep
     for (int32_t j = 0; j < end; j++) s[j] = skml_fused::exponential(s[j] - top);
     std::fill(s, s + from, T(0)), std::fill(s + to, s + side, T(0));
-    for (int32_t j = 0; j < end; j += lanes<T>)
-        for (int l = 0; l < lanes<T>; l++) part[l] += s[j + l];
-    return folded(part, [](T a, T b) { return a + b; });
+}
+
+template <class T> static inline T total_of(const T* s, int32_t to) {
+    typename Lanes<T>::Vector part = {};
+    for (int32_t j = 0; j < to; j += lanes<T>) part += Lanes<T>::load(s + j);
+    return Lanes<T>::template folded<lanes<T> / 2>(part, [](auto a, auto b) { return a + b; });
 }
 
 template <class T> static inline T largest(const T* s, int32_t from, int32_t to, T top) {
     int32_t j = from;
     if (to - from >= lanes<T>) {
-        T part[lanes<T>];
-        for (int l = 0; l < lanes<T>; l++) part[l] = s[j + l];
-        for (j += lanes<T>; j + lanes<T> <= to; j += lanes<T>)
-            for (int l = 0; l < lanes<T>; l++) part[l] = s[j + l] > part[l] ? s[j + l] : part[l];
-        const T found = folded(part, [](T a, T b) { return a > b ? a : b; });
+        const auto larger = [](auto a, auto b) { return a > b ? a : b; };
+        auto part = Lanes<T>::load(s + j);
+        for (j += lanes<T>; j + lanes<T> <= to; j += lanes<T>) part = larger(Lanes<T>::load(s + j), part);
+        const T found = Lanes<T>::template folded<lanes<T> / 2>(part, larger);
         top = found > top ? found : top;
     }
     for (; j < to; j++) top = s[j] > top ? s[j] : top;
