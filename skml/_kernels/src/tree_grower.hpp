@@ -4,6 +4,7 @@
 #include <climits>
 #include <memory>
 #include <new>
+#include "tree_inheritance.hpp"
 #include "tree_splits.hpp"
 
 namespace skml_trees {
@@ -32,8 +33,10 @@ struct Grown {
     int64_t n_inner = 0, n_sets = 0, n_leaves = 0;
 };
 
+constexpr uint64_t STEP = 0x9e3779b97f4a7c15ULL;
+
 static inline uint64_t draw(uint64_t& state) {  // splitmix64 (Steele, Lea & Flood 2014)
-    uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
+    uint64_t z = (state += STEP);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
     return z ^ (z >> 31);
@@ -47,6 +50,8 @@ struct Node {
     double low, high, gain;
     Split split;
     std::vector<typename P::cell_t> total;
+    std::vector<typename P::cell_t> kept;  // the histograms of all features, or nothing
+    ptrdiff_t size() const { return end - begin; }
 };
 
 template <class P>
@@ -64,11 +69,14 @@ struct Grower {
     std::vector<int32_t> features;
     Grown& out;
     Splitter<P> splitter;
+    Histograms<P> histograms;
+    Inheritance<P> inheritance;
     std::vector<uint8_t> codes;
     std::vector<int64_t> spare;
     std::vector<const target_t*> here;
     std::vector<node_t> open, retired;
     uint64_t state;
+    int32_t drawn[AT_ONCE];  // where the features that are tried now come from
     ptrdiff_t work = 0;  // rows looked at since the clock was
     std::chrono::steady_clock::time_point breath = std::chrono::steady_clock::now();
 
@@ -77,8 +85,12 @@ struct Grower {
            Grown& out)
         : targets(targets), table(table), limits(limits), options(options), rows(rows), weights(weights),
           features(features, features + n_features), out(out), splitter(targets, table, limits),
-          codes(m), spare(m), here(targets.outputs()), state(options.seed) {
+          histograms(targets, table), inheritance(histograms, features, n_features, whole(n_features)), codes(m), spare(m), here(targets.outputs()), state(options.seed) {
         for (int o = 0; o < targets.outputs(); o++) planes.push_back(first_plane + o * m);
+    }
+
+    bool whole(ptrdiff_t n_features) const {
+        return options.max_features >= n_features && together(table, targets);
     }
 
     void grow(ptrdiff_t m) {
@@ -117,7 +129,8 @@ struct Grower {
         return a->gain != b->gain ? a->gain < b->gain : a->begin > b->begin;
     }
 
-    void close(const Node<P>& node) {
+    void close(Node<P>& node) {
+        inheritance.take_back(node.kept);
         if (node.parent >= 0) out.children[node.parent] = ~(int32_t)out.n_leaves;
         out.leaf_begins[out.n_leaves] = (int32_t)node.begin;
         out.bounds[2 * out.n_leaves] = node.low;
@@ -136,38 +149,98 @@ struct Grower {
         if (options.breathe()) throw Stopped();
     }
 
-    void evaluate(Node<P>& node) {
-        const ptrdiff_t m = node.end - node.begin;
+    // Whether a node is a leaf for other reasons than that no split helps.
+    bool settled(const Node<P>& node) const {
         const cell_t* total = node.total.data();
         const int64_t count = targets.count(total);
-        if (node.depth >= options.max_depth || count < options.min_split || count < 2 * limits.min_leaf || m < 2
-            || targets.weight(total) < 2 * limits.min_weight || targets.pure(total, planes.data(), node.begin, node.end))
-            return;
+        return node.depth >= options.max_depth || count < options.min_split || count < 2 * limits.min_leaf
+            || node.size() < 2 || targets.weight(total) < 2 * limits.min_weight
+            || targets.pure(total, planes.data(), node.begin, node.end);
+    }
+
+    Rows<P> rows_of(const Node<P>& node) {
         for (int o = 0; o < targets.outputs(); o++) here[o] = planes[o] + node.begin;
-        splitter.enter(total, here.data(), weights + node.begin, m);
-        int32_t visited = 0, usable = 0;
-        const int32_t n = (int32_t)features.size();
-        for (; visited < n && (visited < options.max_features || !usable); visited++) {
-            pause(m);
-            const uint32_t left = (uint32_t)(n - visited);
-            std::swap(features[visited], features[visited + (((draw(state) >> 32) * left) >> 32)]);
-            const int32_t f = features[visited];
-            fetch(table, f, rows + node.begin, m, codes.data());
-            if (m > FEW && std::all_of(codes.data(), codes.data() + m, [&](uint8_t code) { return code == codes[0]; }))
-                continue;
-            const int found = splitter.add(codes.data(), m, here.data(), weights + node.begin);
-            if (found == 1) {
-                splitter.forget(1);
-                continue;
-            }
-            usable++;
-            splitter.search(f, found, total, node.low, node.high, node.split);
-            if (node.split.found() && targets.perfect(node.split.score, total, m)) break;
-        }
+        return {rows + node.begin, here.data(), weights + node.begin, node.size(), node.total.data()};
+    }
+
+    void evaluate(Node<P>& node) {
+        if (!settled(node)) find_split(node);
+        if (!node.split.found() || !inheritance.worthwhile(node.size())) inheritance.take_back(node.kept);
+    }
+
+    void find_split(Node<P>& node) {
+        const Rows<P> inside = rows_of(node);
+        if (inheritance.worthwhile(inside.m) && node.kept.empty()) inheritance.make(node.kept, inside);
+        splitter.enter(inside.total, inside.planes, inside.weights, inside.m);
+        try_features(node, inside);
         if (!node.split.found()) return;
-        node.gain = node.split.score - targets.base(total);
+        node.gain = node.split.score - targets.base(inside.total);
         if (node.gain < options.min_gain || node.split.score == -INFINITY) node.split = Split();
         else if (!table.categorical[node.split.feature]) finish(node.split);
+    }
+
+    // Tries features until there are enough, or none can be better.
+    void try_features(Node<P>& node, const Rows<P>& inside) {
+        const int32_t n = (int32_t)features.size(), enough = std::min(n, options.max_features);
+        const int most = at_once(node);
+        int32_t visited = 0, usable = 0;
+        while (visited < n && (visited < enough || !usable)) {
+            const int k = std::clamp(enough - visited, 1, most);
+            pause(inside.m * k);
+            for (int s = 0; s < k; s++) draw_feature(visited + s, s);
+            if (most > 1 && node.kept.empty()) histograms.add(features.data() + visited, k, inside);
+            for (int s = 0; s < k; s++) {
+                const int32_t f = features[visited++];
+                const int found = look(node, f, most > 1 ? s : -1, inside);
+                if (found > 1) {
+                    usable++;
+                    splitter.search(f, found, inside.total, node.low, node.high, node.split);
+                }
+                if (node.kept.empty()) histograms.clear(s, splitter.order, found);
+                if (found < 2 || !node.split.found() || !targets.perfect(node.split.score, inside.total, inside.m))
+                    continue;
+                for (int rest = k - 1; rest > s; rest--) put_back(visited + rest - s - 1, rest, node.kept.empty());
+                return;
+            }
+        }
+    }
+
+    // How many features are summed at once: many where rows share cache lines and few of the sums will not be needed.
+    int at_once(const Node<P>& node) const {
+        if (!node.kept.empty()) return AT_ONCE;
+        if (!together(table, targets)) return 1;
+        const ptrdiff_t m = node.size();
+        return m > (table.words ? FEW : std::max<ptrdiff_t>(256, 64 * targets.size())) ? histograms.n_slots : 1;
+    }
+
+    void draw_feature(int32_t at, int s) {
+        const uint32_t left = (uint32_t)(features.size() - at);
+        drawn[s] = at + (int32_t)(((draw(state) >> 32) * left) >> 32);
+        std::swap(features[at], features[drawn[s]]);
+    }
+
+    // Undoes the drawing of a feature that is no longer needed.
+    void put_back(int32_t at, int s, bool summed) {
+        if (summed) histograms.clear(s, splitter.order, splitter.list(histograms.codes(s)));
+        std::swap(features[at], features[drawn[s]]);
+        state -= STEP;
+    }
+
+    // Shows the splitter a feature; returns how many codes it has here, 0 or 1 where it is constant.
+    int look(const Node<P>& node, int32_t f, int s, const Rows<P>& inside) {
+        if (!node.kept.empty()) {
+            splitter.cells = inheritance.of(node.kept, f);
+            return splitter.list(histograms.codes_of(splitter.cells));
+        }
+        splitter.cells = histograms.slot(std::max(s, 0));
+        if (s >= 0) return splitter.list(histograms.codes(s));
+        const ptrdiff_t m = inside.m;
+        fetch(table, f, inside.rows, m, codes.data());
+        if (m > FEW && std::all_of(codes.data(), codes.data() + m, [&](uint8_t code) { return code == codes[0]; }))
+            return 0;
+        const auto code = [&](ptrdiff_t i) { return codes[i]; };
+        targets.add(histograms.slot(0), code, 0, m, inside.planes, inside.weights);
+        return splitter.list_codes(codes.data(), m);
     }
 
     // Chooses the cut between two codes and lists the codes on its left.
@@ -206,10 +279,19 @@ struct Grower {
             (rises ? left->high : left->low) = node.split.between;
             (rises ? right->low : right->high) = node.split.between;
         }
+        if (!node.kept.empty()) hand_on(node, *left, *right);
         evaluate(*left);
         evaluate(*right);
         place(std::move(right));
         place(std::move(left));
+    }
+
+    void hand_on(Node<P>& node, Node<P>& left, Node<P>& right) {
+        Node<P>& few = left.size() < right.size() ? left : right;
+        Node<P>& many = left.size() < right.size() ? right : left;
+        if (inheritance.worthwhile(many.size()) && !settled(many))
+            inheritance.hand_on(node.kept, few.kept, many.kept, rows_of(few));
+        inheritance.take_back(node.kept);
     }
 
     node_t child(const Node<P>& node, ptrdiff_t begin, ptrdiff_t end, int64_t parent) {

@@ -1,13 +1,11 @@
-// The best split of one node: histograms of its rows, swept feature by feature.
+// The best split of one node: the histograms of its features, swept one by one.
 #pragma once
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 #include <vector>
 #include "tree_absolute.hpp"
-#include "tree_table.hpp"
-#include "tree_targets.hpp"
+#include "tree_histograms.hpp"
 
 namespace skml_trees {
 
@@ -39,26 +37,14 @@ struct Split {
     }
 };
 
-// Eight bytes of 0 or 1 as bits.
-static inline uint32_t eight_bits(const uint8_t* bytes) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    uint64_t eight;
-    std::memcpy(&eight, bytes, 8);
-    return (uint32_t)(eight * 0x0102040810204080ULL >> 56);
-#else
-    uint32_t bits = 0;
-    for (int k = 0; k < 8; k++) bits |= (uint32_t)bytes[k] << k;
-    return bits;
-#endif
-}
-
 template <class P>
 struct Splitter {
     using cell_t = typename P::cell_t;
     const P& targets;
     const Table& table;
     const Limits& limits;
-    std::vector<cell_t> cells, left, right;
+    const cell_t* cells = nullptr;  // the histogram of the feature that is looked at
+    std::vector<cell_t> left, right;
     alignas(8) uint8_t seen[N_CODES] = {};
     int order[N_CODES];
     double keys[N_CODES];
@@ -69,35 +55,34 @@ struct Splitter {
     typename P::Centre centre;
 
     Splitter(const P& targets, const Table& table, const Limits& limits)
-        : targets(targets), table(table), limits(limits), cells(N_CODES * targets.size()), left(targets.size()),
-          right(targets.size()), axis(targets.size()), next(targets.size()) {}
+        : targets(targets), table(table), limits(limits), left(targets.size()), right(targets.size()),
+          axis(targets.size()), next(targets.size()) {}
 
-    // Makes the histogram of a feature and lists its codes, ascending; returns how many there are.
-    int add(const uint8_t* codes, ptrdiff_t m, const typename P::target_t* const* planes, const int32_t* weights) {
-        targets.add(cells.data(), codes, m, planes, weights);
+    // Lists the codes of rows, ascending; returns how many there are.
+    int list_codes(const uint8_t* codes, ptrdiff_t m) {
         if constexpr (P::NUMBERS)
             if (targets.criterion == ABSOLUTE) absolute.sort_by_code(codes);
         return m <= FEW ? list_few(codes, m) : list_many(codes, m);
     }
 
     int list_few(const uint8_t* codes, ptrdiff_t m) {
-        uint64_t words[N_CODES / 64] = {};
+        uint64_t words[N_WORDS] = {};
         for (ptrdiff_t i = 0; i < m; i++) words[codes[i] >> 6] |= uint64_t(1) << (codes[i] & 63);
         return list(words);
     }
 
     int list_many(const uint8_t* codes, ptrdiff_t m) {
-        uint64_t words[N_CODES / 64] = {};
+        uint64_t words[N_WORDS];
         for (ptrdiff_t i = 0; i < m; i++) seen[codes[i]] = 1;
-        for (int at = 0; at < N_CODES; at += 8) words[at >> 6] |= (uint64_t)eight_bits(seen + at) << (at & 63);
+        pack_bits(seen, words);
         std::memset(seen, 0, N_CODES);
         return list(words);
     }
 
-    int list(uint64_t* words) {
+    int list(const uint64_t* words) {
         int found = 0;
-        for (int w = 0; w < N_CODES / 64; w++)
-            for (; words[w]; words[w] &= words[w] - 1) order[found++] = 64 * w + __builtin_ctzll(words[w]);
+        for (int w = 0; w < N_WORDS; w++)
+            for (uint64_t left = words[w]; left; left &= left - 1) order[found++] = 64 * w + __builtin_ctzll(left);
         return found;
     }
 
@@ -121,11 +106,6 @@ struct Splitter {
             if (code < 0) absolute.restart();
             else absolute.move(code);
         }
-    }
-
-    void forget(int found) {
-        const int size = targets.size();
-        for (int j = 0; j < found; j++) std::fill_n(&cells[order[j] * size], size, cell_t(0));
     }
 
     // What the two sides say: means, shares or medians.
@@ -200,7 +180,7 @@ struct Splitter {
         return at;
     }
 
-    // Tries every split of a feature whose histogram has been made; the histogram is cleared.
+    // Tries every split of a feature whose codes have been listed.
     void search(int32_t f, int found, const cell_t* total, double low, double high, Split& best) {
         if (table.categorical[f]) {
             sort_categories(found);
@@ -222,7 +202,6 @@ struct Splitter {
             }
             if (!missing && best.feature == f) best.missing_left = heavier_left(total, best.low, found);
         }
-        forget(found);
     }
 
     // Where only missing values go right, all numbers go left, those that the node hasn't seen as well.

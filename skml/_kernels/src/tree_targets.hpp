@@ -29,13 +29,19 @@ struct Classes {
     int size() const { return S ? S : n_cells; }
     int outputs() const { return S ? 1 : n_outputs; }
 
-    // Adds rows to the cells of their codes.
-    void add(int32_t* cells, const uint8_t* codes, ptrdiff_t m, const target_t* const* planes,
+    // Adds rows begin .. end to the cells of their codes.
+    template <class C>
+    void add(int32_t* cells, C code, ptrdiff_t begin, ptrdiff_t end, const target_t* const* planes,
              const int32_t* weights) const {
         for (int o = 0; o < outputs(); o++) {
             const target_t* plane = planes[o];
-            for (ptrdiff_t i = 0; i < m; i++) cells[codes[i] * size() + plane[i]] += weights[i];
+            for (ptrdiff_t i = begin; i < end; i++) cells[code(i) * size() + plane[i]] += weights[i];
         }
+    }
+    bool any(const int32_t* cell) const {  // whether a cell has rows
+        int32_t all = 0;
+        for (int c = 0; c < (S ? S : first[1]); c++) all |= cell[c];
+        return all != 0;
     }
     void add_all(int32_t* cell, ptrdiff_t begin, ptrdiff_t end, target_t* const* planes, const int32_t* weights) const {
         for (int o = 0; o < outputs(); o++)
@@ -137,18 +143,20 @@ struct Numbers {
     int size() const { return S ? S : n_cells; }
     int outputs() const { return size() - 1; }
 
-    // Adds rows to the cells of their codes.
-    void add(int64_t* cells, const uint8_t* codes, ptrdiff_t m, const target_t* const* planes,
+    // Adds rows begin .. end to the cells of their codes.
+    template <class C>
+    void add(int64_t* cells, C code, ptrdiff_t begin, ptrdiff_t end, const target_t* const* planes,
              const int32_t* weights) const {
         for (int o = 0; o < outputs(); o++) {
             const target_t* plane = planes[o];
-            for (ptrdiff_t i = 0; i < m; i++) {
-                int64_t* cell = cells + codes[i] * size();
+            for (ptrdiff_t i = begin; i < end; i++) {
+                int64_t* cell = cells + code(i) * size();
                 cell[o] += plane[i] * weights[i];
                 if (o == 0) cell[outputs()] += weights[i];
             }
         }
     }
+    bool any(const int64_t* cell) const { return cell[outputs()] != 0; }  // whether a cell has rows
     void add_all(int64_t* cell, ptrdiff_t begin, ptrdiff_t end, target_t* const* planes, const int32_t* weights) const {
         for (int o = 0; o < outputs(); o++)
             for (ptrdiff_t i = begin; i < end; i++) cell[o] += planes[o][i] * weights[i];
