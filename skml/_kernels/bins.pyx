@@ -1,8 +1,10 @@
 """Codes of values: bins of numbers, and categories."""
 
+import numpy as np
+
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from "bins.hpp" namespace "skml_bins" nogil:
     cdef cppclass Bins:
@@ -15,6 +17,12 @@ cdef extern from "bins.hpp" namespace "skml_bins" nogil:
     uint8_t code_of(const Bins&, Py_ssize_t, double) noexcept
     void encode_at[T](const Bins&, Py_ssize_t, const T*, Py_ssize_t, Py_ssize_t, uint8_t*, Py_ssize_t, Py_ssize_t,
                       Py_ssize_t, Py_ssize_t) noexcept
+    int64_t pack_row(const uint8_t*, const uint8_t*, Py_ssize_t, uint64_t*, uint8_t*) noexcept
+    void count_columns(const uint64_t*, Py_ssize_t, int64_t*) noexcept
+    void turn_row(const uint64_t*, const uint8_t*, Py_ssize_t, Py_ssize_t, uint64_t*, Py_ssize_t, int64_t*,
+                  uint8_t*) noexcept
+    int64_t count_row(const uint64_t*, Py_ssize_t) noexcept
+    void unpack_row(const uint64_t*, const uint8_t*, const uint8_t*, Py_ssize_t, uint8_t*) noexcept
 
 include "checks.pxi"
 
@@ -77,3 +85,87 @@ def encode_entries(
     _check_indices(features, "features", 0, p)
     for i in prange(n, nogil=True, num_threads=n_threads, schedule="static"):
         codes[i] = code_of(bins, features[i], data[i])
+
+
+cdef int _check_packed(const uint64_t[:, ::1] words, const int64_t[::1] starts, const uint8_t[::1] entries,
+                       Py_ssize_t p) except -1:
+    cdef Py_ssize_t i, n = words.shape[0]
+    cdef bint fit = starts.shape[0] == n + 1 and p > 0 and words.shape[1] == (p + 47) // 48
+    if fit:
+        fit = starts[0] == 0 and starts[n] == entries.shape[0]
+        for i in range(n):
+            fit &= starts[i + 1] - starts[i] == count_row(&words[i, 0], p)
+    if not fit:
+        raise ValueError("words and starts do not lead to the entries of packed rows.")
+    return 0
+
+
+def pack(
+    const uint8_t[:, ::1] codes,  # in
+    const uint8_t[::1] common,  # in: of each feature, the code that is left out
+    uint64_t[:, ::1] words,  # out: per row and 48 features the bits of those kept; above them how many come before
+    int64_t[::1] starts,  # out: (n_rows + 1,), where each row's kept codes begin, and the end
+    uint8_t[::1] entries,  # out: of the size of codes; as many as are kept are written
+):
+    """Write the codes that are not common, row by row, and where they are."""
+    cdef Py_ssize_t i, n = codes.shape[0], p = codes.shape[1]
+    if p == 0 or p > 65535:
+        raise ValueError(f"rows to be packed must have 1 to 65535 features, got {p}.")
+    if common.shape[0] != p or words.shape[0] != n or words.shape[1] != (p + 47) // 48 or starts.shape[0] != n + 1 or (
+            entries.shape[0] != n * p):
+        raise ValueError("common, words, starts and entries must have room for the rows.")
+    starts[0] = 0
+    with nogil:
+        for i in range(n):
+            starts[i + 1] = starts[i] + pack_row(&codes[i, 0], &common[0], p, &words[i, 0], &entries[0] + starts[i])
+
+
+def turn(
+    const uint64_t[:, ::1] words,  # in: as `pack` writes them
+    const int64_t[::1] starts,  # in
+    const uint8_t[::1] entries,  # in
+    uint64_t[:, ::1] column_words,  # in: 0; out: per feature a bit for each row that has an entry there
+    int64_t[::1] column_starts,  # out: (n_features + 1,), where each feature's codes begin, and the end
+    uint8_t[::1] column_codes,  # out: as many as entries
+):
+    """Write the entries of packed rows column by column."""
+    cdef Py_ssize_t i, f, n = words.shape[0], p = column_words.shape[0]
+    cdef int64_t[::1] at = np.zeros(p + 1, np.int64)
+    _check_packed(words, starts, entries, p)
+    if column_words.shape[1] != (n + 63) // 64 or column_starts.shape[0] != p + 1 or (
+            column_codes.shape[0] != entries.shape[0]):
+        raise ValueError("column_words, column_starts and column_codes must have room for the entries.")
+    with nogil:
+        for i in range(n):
+            count_columns(&words[i, 0], p, &at[1])
+        for f in range(p):
+            at[f + 1] += at[f]
+    column_starts[:] = at
+    if entries.shape[0] == 0:
+        return
+    with nogil:
+        for i in range(n):
+            turn_row(&words[i, 0], &entries[0] + starts[i], p, i, &column_words[0, 0], column_words.shape[1],
+                     &at[0], &column_codes[0])
+
+
+def unpack(
+    const uint64_t[:, ::1] words,  # in: as `pack` writes them
+    const int64_t[::1] starts,  # in
+    const uint8_t[::1] entries,  # in
+    const uint8_t[::1] common,  # in
+    const int32_t[::1] rows,  # in: which ones
+    uint8_t[:, ::1] codes,  # out
+):
+    """Write the codes of some packed rows."""
+    cdef Py_ssize_t i, n = rows.shape[0], p = common.shape[0]
+    cdef const uint8_t* kept = NULL
+    _check_packed(words, starts, entries, p)
+    if codes.shape[0] != n or codes.shape[1] != p:
+        raise ValueError("rows, common and codes disagree in shape.")
+    _check_indices(rows, "rows", 0, words.shape[0])
+    if entries.shape[0]:
+        kept = &entries[0]
+    with nogil:
+        for i in range(n):
+            unpack_row(&words[rows[i], 0], kept + starts[rows[i]], &common[0], p, &codes[i, 0])

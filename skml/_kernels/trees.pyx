@@ -18,6 +18,11 @@ cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
         const int32_t* entry_rows
         const uint8_t* entry_codes
         const uint8_t* zero_codes
+        const uint64_t* words
+        Py_ssize_t n_words
+        const uint64_t* column_words
+        const int64_t* column_starts
+        const uint8_t* column_codes
         const uint8_t* categorical
         const int8_t* monotonic
         const double* edges
@@ -64,6 +69,7 @@ cdef extern from "tree_grower.hpp" namespace "skml_trees" nogil:
         int criterion, n_outputs, n_cells
         const double* units
         const double* offsets
+    bint fits(const Table&, Py_ssize_t)
     int grow_tree "skml_trees::grow"(const Classes2&, const Table&, const Limits&, const Options&, int32_t*, int32_t*, int32_t*,
                                      Py_ssize_t, const int32_t*, Py_ssize_t, Grown&) except -1
     int grow_tree "skml_trees::grow"(const Classes&, const Table&, const Limits&, const Options&, int32_t*, int32_t*, int32_t*,
@@ -99,6 +105,8 @@ cdef int _set_table(Table* t, object table) except -1:
     if np.any(np.diff(edge_starts) < 1) or edge_starts[0] != 0:
         raise ValueError("edge_starts must ascend from 0.")
     t.categorical, t.edges, t.edge_starts = &categorical[0], &edges[0], &edge_starts[0]
+    if table.packed is not None:
+        return _set_packed(t, table.packed, table.zero_codes)
     if starts.shape[0] == 0:
         if codes.shape[0] != t.n or codes.shape[1] != t.p or t.n == 0:
             raise ValueError("codes must have shape (n_rows, n_features).")
@@ -115,6 +123,25 @@ cdef int _set_table(Table* t, object table) except -1:
     t.starts, t.zero_codes = &starts[0], &zero_codes[0]
     if entry_rows.shape[0]:
         t.entry_rows, t.entry_codes = &entry_rows[0], &entry_codes[0]
+    return 0
+
+
+cdef int _set_packed(Table* t, object packed, const uint8_t[::1] common) except -1:
+    """Read and check rows and columns without their common codes."""
+    cdef const uint64_t[:, ::1] words = packed.words, column_words = packed.column_words
+    cdef const int64_t[::1] starts = packed.starts, column_starts = packed.column_starts
+    cdef const uint8_t[::1] codes = packed.codes, column_codes = packed.column_codes
+    _same((starts.shape[0] - 1, words.shape[0], t.n), "starts, words and rows")
+    _same((column_starts.shape[0] - 1, column_words.shape[0], common.shape[0], t.p), "columns and features")
+    _same((codes.shape[0], column_codes.shape[0]), "codes and column_codes")
+    if t.n == 0 or words.shape[1] != (t.p + 47) // 48 or column_words.shape[1] != (t.n + 63) // 64:
+        raise ValueError("words and column_words must have a bit for each value.")
+    t.words, t.n_words, t.starts, t.zero_codes = &words[0, 0], words.shape[1], &starts[0], &common[0]
+    t.column_words, t.column_starts = &column_words[0, 0], &column_starts[0]
+    if codes.shape[0]:
+        t.entry_codes, t.column_codes = &codes[0], &column_codes[0]
+    if not fits(t[0], codes.shape[0]):
+        raise ValueError("words and starts do not lead to the codes of packed rows.")
     return 0
 
 

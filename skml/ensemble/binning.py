@@ -13,6 +13,11 @@ UNKNOWN = 254  # the code of categories that were not there when the bins were m
 # Up to so many features a row's codes lie together (a cache line serves all of them); beyond, both orders are kept.
 TOGETHER = 64
 _NO_CODES = np.empty((0, 0), np.uint8)
+_IN_A_WORD = 48  # features of a packed row
+_WIDEST = 65_535  # features of rows that are packed
+# Rows are packed if at most this share of their codes, by a sample of so many, differs from their feature's commonest.
+_RARE, _SAMPLE = 0.4, 1024
+_A_BLOCK = 1 << 20  # values encoded at a time
 # Below so many values, a thread costs more than it saves.
 _ALONE = 50_000
 _SIDE_BY_SIDE = 16  # columns copied at a time: about as many values as come with each from memory
@@ -54,21 +59,56 @@ class Bins:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """The codes of a table that are not their feature's commonest, by row for small nodes and by column for large ones.
+
+    Attributes
+    ----------
+    words : ndarray of shape (n_rows, n_words), uint64
+        For each 48 features the bits of those that have a code here, and above them how many come before.
+    starts : ndarray of shape (n_rows + 1,), int64
+        Where each row's codes begin, and the end.
+    codes : ndarray of shape (n_codes,), uint8
+        Row by row.
+    column_words : ndarray of shape (n_features, n_column_words), uint64
+        For each 64 rows the bits of those that have a code here.
+    column_starts : ndarray of shape (n_features + 1,), int64
+        Where each feature's codes begin, and the end.
+    column_codes : ndarray of shape (n_codes,), uint8
+        Column by column.
+    """
+
+    words: np.ndarray
+    starts: np.ndarray
+    codes: np.ndarray
+    column_words: np.ndarray
+    column_starts: np.ndarray
+    column_codes: np.ndarray
+
+    def rows(self):
+        """Return the arrays by row."""
+        return self.words, self.starts, self.codes
+
+
+@dataclass(frozen=True)
 class Table:
-    """Binned rows to grow trees from: dense codes, or the columns of sparse ones.
+    """Binned rows to grow trees from: dense codes, packed rows, or the columns of sparse ones.
 
     Attributes
     ----------
     codes : ndarray of shape (n_rows, n_features), uint8
-        In either order; empty if sparse.
+        In either order; empty if packed or sparse.
     by_row : ndarray of shape (n_rows, n_features), uint8, C-contiguous
         The same once more if `codes` keeps the features together; else empty.
     starts, entry_rows, entry_codes, zero_codes : ndarray
-        The columns of sparse rows, and the code that zero has in each feature; empty if dense.
+        The columns of sparse rows, and the code that zero has in each feature, of packed rows the commonest one; else
+        empty.
     bins : Bins
         What the codes mean.
     n_rows : int
         The number of rows.
+    packed : Packed or None
+        What packed rows hold.
     """
 
     codes: np.ndarray
@@ -79,6 +119,7 @@ class Table:
     zero_codes: np.ndarray
     bins: Bins
     n_rows: int
+    packed: Packed | None = None
 
     @property
     def categorical(self):
@@ -157,8 +198,18 @@ def lacking(table):
     """
     if table.codes.size:
         return table.codes.max(axis=0) == MISSING
+    if table.packed is not None:
+        return _lacking_packed(table)
     found = np.zeros(len(table.categorical), bool)
     found[np.repeat(np.arange(len(found)), np.diff(table.starts))[table.entry_codes == MISSING]] = True
+    return found
+
+
+def _lacking_packed(table):
+    found = table.zero_codes == MISSING
+    if np.any(table.packed.codes == MISSING):
+        for rows in _blocks(np.arange(table.n_rows), len(found)):
+            found |= row_codes(table, rows).max(axis=0) == MISSING
     return found
 
 
@@ -337,10 +388,52 @@ def tabulate(bins, X, n_threads, index=None):
         codes = _entry_codes(bins, columns.data, features, n_threads)
         starts, rows = columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
         return Table(_NO_CODES, _NO_CODES, starts, rows, codes, _zero_codes(bins, n_threads), bins, len(index))
-    codes, by_row = encode(bins, X, n_threads)[index], _NO_CODES
+    blocks = (encode(bins, X[rows], n_threads) for rows in _blocks(index, X.shape[1]))
+    common, rare = _commonest(bins, X, index)
+    if TOGETHER < X.shape[1] <= _WIDEST and rare <= _RARE:
+        return _packed(bins, blocks, common, len(index))
+    codes, by_row, at = np.empty((len(index), X.shape[1]), np.uint8), _NO_CODES, 0
+    for block in blocks:
+        codes[at : at + len(block)] = block
+        at += len(block)
     if X.shape[1] > TOGETHER:
         codes, by_row = _flipped(codes), codes
     return Table(codes, by_row, np.empty(0, np.int64), np.empty(0, np.int32), none, none, bins, len(index))
+
+
+def _blocks(rows, n_features):
+    """Yield some rows after the other."""
+    step = max(1, _A_BLOCK // n_features)
+    return (rows[first : first + step] for first in range(0, len(rows), step))
+
+
+def _commonest(bins, X, index):
+    """Return each feature's commonest code in a sample of rows, and the share of the codes that are others."""
+    if X.shape[1] <= TOGETHER:
+        return None, 1.0
+    codes = encode(bins, X[index[:: -(-len(index) // _SAMPLE)]], 1)
+    times = [np.bincount(column, minlength=1) for column in np.ascontiguousarray(codes.T)]
+    common = np.array([one.argmax() for one in times], np.uint8)
+    return common, float(np.mean(codes != common))
+
+
+def _packed(bins, blocks, common, n_rows):
+    """Return a table of packed rows."""
+    p, held, at = len(common), [], 0
+    words, starts = np.empty((n_rows, -(-p // _IN_A_WORD)), np.uint64), np.zeros(n_rows + 1, np.int64)
+    for block in blocks:
+        room, end = np.empty(block.size, np.uint8), at + len(block)
+        before = starts[at]
+        _kernels.bins.pack(block, common, words[at:end], starts[at : end + 1], room)
+        held.append(room[: starts[end]].copy())
+        starts[at : end + 1] += before
+        at = end
+    codes = np.concatenate(held)
+    held.clear()
+    columns = np.zeros((p, -(-n_rows // 64)), np.uint64), np.empty(p + 1, np.int64), np.empty(len(codes), np.uint8)
+    _kernels.bins.turn(words, starts, codes, *columns)
+    none = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.uint8)
+    return Table(_NO_CODES, _NO_CODES, *none, common, bins, n_rows, Packed(words, starts, codes, *columns))
 
 
 def _flipped(codes):
@@ -366,6 +459,10 @@ def row_codes(table, rows):
     codes : ndarray of shape (n, n_features), uint8, C-contiguous
         Their codes.
     """
+    if table.packed is not None:
+        codes = np.empty((len(rows), len(table.zero_codes)), np.uint8)
+        _kernels.bins.unpack(*table.packed.rows(), table.zero_codes, np.asarray(rows, np.int32), codes)
+        return codes
     if len(table.starts) == 0:
         return np.ascontiguousarray((table.by_row if len(table.by_row) else table.codes)[rows])
     codes = np.empty((len(rows), len(table.zero_codes)), np.uint8)

@@ -61,6 +61,8 @@ def contents(X):
     parts : list of ndarray
         Numbers or objects.
     """
+    if getattr(X, "packed", None) is not None:
+        return [*X.packed.rows(), X.zero_codes]
     if hasattr(X, "codes"):
         return [X.by_row if len(X.by_row) else X.codes, X.starts, X.entry_rows, X.entry_codes, X.zero_codes]
     if sp.issparse(X):

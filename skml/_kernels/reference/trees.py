@@ -174,12 +174,25 @@ def _principal(cells):
 
 
 def _fetch(table, f, rows):
+    if table.packed is not None:
+        return _fetch_packed(table, f, rows)
     if len(table.starts) == 0:
         return table.codes[rows, f]
     column = np.full(table.n_rows, table.zero_codes[f])
     entries = slice(table.starts[f], table.starts[f + 1])
     column[table.entry_rows[entries]] = table.entry_codes[entries]
     return column[rows]
+
+
+def _fetch_packed(table, f, rows):
+    """Return codes of packed rows: of each 48 features the bits of those held, above them how many come before."""
+    packed, bit = table.packed, np.uint64(1 << f % 48)
+    words = packed.words[rows, f // 48]
+    held = (words & bit) > 0
+    before = (words >> np.uint64(48)).astype(np.int64) + np.bitwise_count(words & (bit - np.uint64(1)))
+    codes = np.full(len(rows), table.zero_codes[f])
+    codes[held] = packed.codes[(packed.starts[rows] + before)[held]]
+    return codes
 
 
 def _middle(table, f, low, high):

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace skml_bins {
 
@@ -63,5 +64,61 @@ static void encode_at(const Bins& bins, ptrdiff_t p, const T* X, ptrdiff_t row_b
         }
         for (; i < end; i++) out[i * row_stride] = code_of(bins, f, (double)*(const T*)(column + i * row_bytes));
     }
+}
+
+// Packed rows: the codes that are not their feature's common one, and of each 48 features a word with the bits of those
+// that have such a code; above them, how many there are in the words before.
+constexpr int A_WORD = 48;
+
+static inline int64_t pack_row(const uint8_t* codes, const uint8_t* common, ptrdiff_t p, uint64_t* words,
+                               uint8_t* entries) noexcept {
+    int64_t n = 0;
+    for (ptrdiff_t first = 0; first < p; first += A_WORD) {
+        const int here = (int)(p - first < A_WORD ? p - first : A_WORD);
+        uint64_t word = (uint64_t)n << A_WORD;
+        for (int k = 0; k < here; k++) word |= (uint64_t)(codes[first + k] != common[first + k]) << k;
+        for (uint64_t left = word << (64 - A_WORD) >> (64 - A_WORD); left; left &= left - 1)
+            entries[n++] = codes[first + __builtin_ctzll(left)];
+        words[first / A_WORD] = word;
+    }
+    return n;
+}
+
+// Calls with each feature that has an entry in a packed row.
+template <class F>
+static inline void each_entry(const uint64_t* words, ptrdiff_t p, F call) noexcept {
+    for (ptrdiff_t first = 0; first < p; first += A_WORD) {
+        const int here = (int)(p - first < A_WORD ? p - first : A_WORD);
+        for (uint64_t left = words[first / A_WORD] & ((uint64_t(1) << here) - 1); left; left &= left - 1)
+            call(first + __builtin_ctzll(left));
+    }
+}
+
+static inline int64_t count_row(const uint64_t* words, ptrdiff_t p) noexcept {
+    int64_t n = 0;
+    for (ptrdiff_t first = 0; first < p; first += A_WORD) {
+        const int here = (int)(p - first < A_WORD ? p - first : A_WORD);
+        n += __builtin_popcountll(words[first / A_WORD] & ((uint64_t(1) << here) - 1));
+    }
+    return n;
+}
+
+static inline void count_columns(const uint64_t* words, ptrdiff_t p, int64_t* counts) noexcept {
+    each_entry(words, p, [&](ptrdiff_t f) { counts[f]++; });
+}
+
+// Appends the entries of a row to their columns, which reach up to `at`.
+static inline void turn_row(const uint64_t* words, const uint8_t* entries, ptrdiff_t p, ptrdiff_t row,
+                            uint64_t* column_words, ptrdiff_t n_words, int64_t* at, uint8_t* codes) noexcept {
+    each_entry(words, p, [&](ptrdiff_t f) {
+        column_words[f * n_words + (row >> 6)] |= uint64_t(1) << (row & 63);
+        codes[at[f]++] = *entries++;
+    });
+}
+
+static inline void unpack_row(const uint64_t* words, const uint8_t* entries, const uint8_t* common, ptrdiff_t p,
+                              uint8_t* codes) noexcept {
+    std::memcpy(codes, common, p);
+    each_entry(words, p, [&](ptrdiff_t f) { codes[f] = *entries++; });
 }
 }  // namespace skml_bins

@@ -235,7 +235,7 @@ struct Grower {
         splitter.cells = histograms.slot(std::max(s, 0));
         if (s >= 0) return splitter.list(histograms.codes(s));
         const ptrdiff_t m = inside.m;
-        fetch(table, f, inside.rows, m, codes.data());
+        fetch(table, histograms.members, f, inside.rows, m, codes.data());
         if (m > FEW && std::all_of(codes.data(), codes.data() + m, [&](uint8_t code) { return code == codes[0]; }))
             return 0;
         const auto code = [&](ptrdiff_t i) { return codes[i]; };
@@ -317,7 +317,7 @@ struct Grower {
     // Moves the rows that go left before those that go right; both keep their order.
     ptrdiff_t partition(const Node<P>& node) {
         const ptrdiff_t m = node.end - node.begin;
-        fetch(table, node.split.feature, rows + node.begin, m, codes.data());
+        fetch(table, histograms.members, node.split.feature, rows + node.begin, m, codes.data());
         for (ptrdiff_t i = 0; i < m; i++) codes[i] = node.split.goes_left(codes[i]);
         const ptrdiff_t n_left = move(rows + node.begin, m);
         move(weights + node.begin, m);

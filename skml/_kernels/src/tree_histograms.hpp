@@ -10,6 +10,7 @@ namespace skml_trees {
 
 constexpr int AT_ONCE = 32;                     // features at most
 constexpr size_t ROOM = size_t(1) << 19;        // bytes of their cells, about
+constexpr int MANY = 1024;                      // entries listed at once
 constexpr int N_WORDS = N_CODES / 64;
 
 // Eight bytes of 0 or 1 as bits.
@@ -55,13 +56,17 @@ struct Histograms {
     const int n_slots;  // features at once
     std::vector<cell_t> slots;  // all 0 between two features' use
     uint64_t seen[AT_ONCE][N_WORDS], found[N_WORDS];
-    Place places[AT_ONCE];
+    std::vector<uint64_t> masks;   // of packed rows, the features that are asked for
+    std::vector<uint8_t> slot_of;  // and where they go
+    int32_t asked[AT_ONCE];        // the words that hold them
     std::vector<cell_t> sum;
+    Members members;
 
     Histograms(const P& targets, const Table& table)
         : targets(targets), table(table), size(targets.size()),
           n_slots((int)std::clamp<size_t>(ROOM / (sizeof(cell_t) * N_CODES * targets.size()), 1, AT_ONCE)),
-          slots((size_t)N_CODES * targets.size() * n_slots), sum(targets.size()) {}
+          slots((size_t)N_CODES * targets.size() * n_slots), masks(table.n_words),
+          slot_of(table.words ? table.p : 0), sum(targets.size()) {}
 
     ptrdiff_t length() const { return (ptrdiff_t)N_CODES * size; }
     cell_t* slot(int s) { return slots.data() + s * length(); }
@@ -109,32 +114,97 @@ struct Histograms {
         }
     }
 
-    // First lists where entries are, then adds them; what is left of the node has each feature's common code.
+    // Adds entries; what is left of the node has each feature's common code.
     void add_packed(const int32_t* features, cell_t* const* cells, int k, const Rows<P>& node) {
-        uint16_t hits[STRETCH * AT_ONCE];
-        for (int s = 0; s < k; s++) {
-            places[s] = Place(features[s]);
-            std::fill_n(seen[s], N_WORDS, 0);
-        }
-        for (ptrdiff_t begin = 0; begin < node.m; begin += STRETCH) {
-            const ptrdiff_t end = std::min(node.m, begin + STRETCH);
-            int n = 0;
-            for (ptrdiff_t i = begin; i < end; i++) {
-                const uint64_t* words = table.words + node.rows[i] * table.n_words;
-                for (int s = 0; s < k; s++) {
-                    hits[n] = (uint16_t)((i - begin) * AT_ONCE + s);
-                    n += words[places[s].word] >> places[s].bit & 1;
-                }
-            }
-            for (int h = 0; h < n; h++) {
-                const ptrdiff_t i = begin + hits[h] / AT_ONCE;
-                const int s = hits[h] % AT_ONCE;
-                const uint8_t code = entry(table, node.rows[i], places[s]);
-                seen[s][code >> 6] |= uint64_t(1) << (code & 63);
-                targets.add(cells[s], [&](ptrdiff_t) { return code; }, i, i + 1, node.planes, node.weights);
-            }
-        }
+        for (int s = 0; s < k; s++) std::fill_n(seen[s], N_WORDS, 0);
+        if (by_column(table, node.m)) add_columns(features, cells, k, node);
+        else add_rows(features, cells, k, node);
         for (int s = 0; s < k; s++) complete(table.zero_codes[features[s]], cells[s], seen[s], node.total);
+    }
+
+    void add_columns(const int32_t* features, cell_t* const* cells, int k, const Rows<P>& node) {
+        int32_t at[MANY];
+        uint8_t codes[MANY];
+        members.set(node.rows, node.m, table.n);
+        for (int s = 0; s < k; s++) {
+            alignas(8) uint8_t marks[N_CODES] = {};
+            int n = 0;
+            walk_column(table, features[s], members, [&](ptrdiff_t i, uint8_t code) {
+                at[n] = (int32_t)i;
+                codes[n] = code;
+                marks[code] = 1;
+                if (++n == MANY) n = put(cells[s], at, codes, n, node);
+            });
+            put(cells[s], at, codes, n, node);
+            pack_bits(marks, seen[s]);
+        }
+    }
+
+    // Adds some of the rows to the cells of their codes.
+    int put(cell_t* cells, const int32_t* at, const uint8_t* codes, int n, const Rows<P>& node) const {
+        const typename P::target_t* y = node.planes[0];
+        const int32_t* weights = node.weights;
+        const int size = this->size;
+        if (targets.outputs() == 1)
+            for (int h = 0; h < n; h++) P::put(cells + codes[h] * size, y[at[h]], weights[at[h]]);
+        else
+            for (int h = 0; h < n; h++)
+                targets.add(cells, [&](ptrdiff_t) { return codes[h]; }, at[h], at[h] + 1, node.planes, weights);
+        return 0;
+    }
+
+    // The words in which rows hold any of some features, some rows at a time.
+    struct Hit {
+        uint64_t held, word;
+        int32_t i, w;
+    };
+
+    void add_rows(const int32_t* features, cell_t* const* cells, int k, const Rows<P>& node) {
+        Hit hits[STRETCH];
+        int n_asked = 0, n = 0;
+        for (int s = 0; s < k; s++) {
+            const int32_t w = features[s] / A_WORD;
+            if (!masks[w]) asked[n_asked++] = w;
+            masks[w] |= uint64_t(1) << features[s] % A_WORD;
+            slot_of[features[s]] = (uint8_t)s;
+        }
+        for (ptrdiff_t i = 0; i < node.m; i++) {
+            const uint64_t* words = table.words + node.rows[i] * table.n_words;
+            const uint64_t* soon = table.words + node.rows[std::min(i + AHEAD, node.m - 1)] * table.n_words;
+            const uint8_t* codes = table.entry_codes + table.starts[node.rows[i]];
+            for (ptrdiff_t w = 0; w < table.n_words; w += 8) __builtin_prefetch(soon + w);
+            for (int a = 0; a < n_asked; a++) {
+                const uint64_t word = words[asked[a]], held = word & masks[asked[a]];
+                hits[n] = {held, word, (int32_t)i, asked[a]};
+                __builtin_prefetch(codes + (word >> A_WORD));
+                n += held != 0;
+            }
+            if (n > STRETCH - AT_ONCE) n = put_hits(cells, hits, n, node);
+        }
+        put_hits(cells, hits, n, node);
+        for (int a = 0; a < n_asked; a++) masks[asked[a]] = 0;
+    }
+
+    int put_hits(cell_t* const* cells, const Hit* hits, int n, const Rows<P>& node) {
+        const int64_t* starts = table.starts;
+        const uint8_t *entry_codes = table.entry_codes, *slot_of = this->slot_of.data();
+        const bool one = targets.outputs() == 1;
+        const typename P::target_t* y = node.planes[0];
+        const int size = this->size;
+        for (int h = 0; h < n; h++) {
+            const Hit hit = hits[h];
+            const uint8_t* codes = entry_codes + starts[node.rows[hit.i]] + (hit.word >> A_WORD);
+            uint64_t left = hit.held;
+            do {
+                const uint64_t lower = (left & -left) - 1;
+                const int s = slot_of[hit.w * A_WORD + __builtin_popcountll(lower)];
+                const uint8_t code = codes[__builtin_popcountll(hit.word & lower)];
+                seen[s][code >> 6] |= uint64_t(1) << (code & 63);
+                if (one) P::put(cells[s] + code * size, y[hit.i], node.weights[hit.i]);
+                else targets.add(cells[s], [&](ptrdiff_t) { return code; }, hit.i, hit.i + 1, node.planes, node.weights);
+            } while (left &= left - 1);
+        }
+        return 0;
     }
 
     // Gives the common code of a feature what its other codes leave of the node.

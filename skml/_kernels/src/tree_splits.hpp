@@ -10,6 +10,7 @@
 namespace skml_trees {
 
 constexpr int FEW = 24;        // rows whose codes are listed one by one
+constexpr int SIDE_BY_SIDE = 64;  // so large cells at most are swept side by side
 constexpr double TIE = 1e-12;  // scores that differ by less, relatively, are equal: the earlier split is kept
 
 struct Limits {
@@ -48,7 +49,7 @@ struct Splitter {
     alignas(8) uint8_t seen[N_CODES] = {};
     int order[N_CODES];
     double keys[N_CODES];
-    alignas(64) cell_t sums[P::SIZE + 1][N_CODES];
+    std::vector<cell_t> sums;  // of each part of a cell, split by split
     alignas(64) double scores[N_CODES];
     std::vector<double> axis, next;
     Absolute absolute;
@@ -56,7 +57,8 @@ struct Splitter {
 
     Splitter(const P& targets, const Table& table, const Limits& limits)
         : targets(targets), table(table), limits(limits), left(targets.size()), right(targets.size()),
-          axis(targets.size()), next(targets.size()) {}
+          axis(targets.size()), next(targets.size()),
+          sums(targets.size() <= SIDE_BY_SIDE ? targets.size() * N_CODES : 0) {}
 
     // Lists the codes of rows, ascending; returns how many there are.
     int list_codes(const uint8_t* codes, ptrdiff_t m) {
@@ -133,8 +135,8 @@ struct Splitter {
 
     // Moves codes from right to left, in their order; returns after how many of them the best split yet is, or 0.
     int sweep(int32_t f, int found, const cell_t* total, const cell_t* start, double low, double high, Split& best) {
-        if constexpr (P::SIZE > 0)
-            if (limits.free && targets.side_by_side()) return sweep_side_by_side(found, total, start, best);
+        if (limits.free && targets.side_by_side() && targets.size() <= SIDE_BY_SIDE)
+            return sweep_side_by_side(found, total, start, best);
         const int size = targets.size(), last = start ? found - 1 : found;
         cell_t few[2 * (P::SIZE + 1)];  // in registers, where the size is known
         cell_t* l = P::SIZE ? few : left.data();
@@ -162,14 +164,16 @@ struct Splitter {
 
     // The same where every split is allowed: first all sums, then all scores, eight at a time.
     int sweep_side_by_side(int found, const cell_t* total, const cell_t* start, Split& best) {
-        constexpr int size = P::SIZE;
+        const int size = targets.size();
         const int last = start ? found - 1 : found, padded = (last + LANES - 1) / LANES * LANES;
-        cell_t l[size + 1] = {};
-        for (int s = 0; s < size; s++) l[s] = start ? start[s] : 0;
-        for (int j = 0; j < last; j++)
-            for (int s = 0; s < size; s++) sums[s][j] = l[s] += cells[order[j] * size + s];
-        for (int s = 0; s < size; s++) std::fill(sums[s] + last, sums[s] + padded, cell_t(0));
-        for (int j = 0; j < padded; j += LANES) targets.scores(centre, total, sums, j, scores);
+        for (int s = 0; s < size; s++) {
+            cell_t* own = &sums[s * N_CODES];
+            const cell_t* cell = cells + s;
+            cell_t l = start ? start[s] : 0;
+            for (int j = 0; j < last; j++) own[j] = l += cell[order[j] * size];
+            std::fill(own + last, own + padded, cell_t(0));
+        }
+        for (int j = 0; j < padded; j += LANES) targets.scores(centre, total, &sums[j], N_CODES, scores + j);
         int at = 0;
         for (int j = 0; j < last; j++) {
             if (!(scores[j] > best.bar)) continue;

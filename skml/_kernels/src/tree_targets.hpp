@@ -4,11 +4,15 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 namespace skml_trees {
 
 constexpr int LANES = 8;  // splits that are scored side by side
+
+typedef double lanes_t __attribute__((vector_size(LANES * sizeof(double))));
+typedef int32_t counts_t __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 enum Criterion { GINI, ENTROPY, SQUARED, POISSON, ABSOLUTE };
 
@@ -38,6 +42,8 @@ struct Classes {
             for (ptrdiff_t i = begin; i < end; i++) cells[code(i) * size() + plane[i]] += weights[i];
         }
     }
+    // Adds a row of a single output to a cell.
+    static void put(int32_t* cell, int32_t y, int32_t weight) { cell[y] += weight; }
     bool any(const int32_t* cell) const {  // whether a cell has rows
         int32_t all = 0;
         for (int c = 0; c < (S ? S : first[1]); c++) all |= cell[c];
@@ -77,21 +83,21 @@ struct Classes {
     }
     Centre centre(const int32_t*) const { return {}; }
     double score(const Centre&, const int32_t* left, const int32_t* right) const { return side(left) + side(right); }
-    bool side_by_side() const { return criterion == GINI; }
-    // The scores of eight splits; left[c] are sums of the class, split by split.
-    template <size_t N>
-    void scores(const Centre&, const int32_t* total, const int32_t (*left)[N], int j, double* scores) const {
-        for (int k = j; k < j + LANES; k++) {
-            double l = 0, r = 0, l2 = 0, r2 = 0;
-            for (int c = 0; c < S; c++) {
-                const double x = left[c][k] * class_weights[c], y = (total[c] - left[c][k]) * class_weights[c];
-                l += x;
-                r += y;
-                l2 += x * x;
-                r2 += y * y;
-            }
-            scores[k] = (l > 0 ? l2 / l : 0) + (r > 0 ? r2 / r : 0);
+    bool side_by_side() const { return criterion == GINI && outputs() == 1; }
+    // The scores of eight splits; left[c * n] are sums of the class, split by split.
+    void scores(const Centre&, const int32_t* total, const int32_t* left, ptrdiff_t n, double* scores) const {
+        lanes_t l = {}, r = {}, l2 = {}, r2 = {};
+        for (int c = 0; c < size(); c++) {
+            counts_t here;
+            std::memcpy(&here, left + c * n, sizeof here);
+            const lanes_t x = __builtin_convertvector(here, lanes_t) * class_weights[c];
+            const lanes_t y = __builtin_convertvector(total[c] - here, lanes_t) * class_weights[c];
+            l += x;
+            r += y;
+            l2 += x * x;
+            r2 += y * y;
         }
+        for (int k = 0; k < LANES; k++) scores[k] = (l[k] > 0 ? l2[k] / l[k] : 0) + (r[k] > 0 ? r2[k] / r[k] : 0);
     }
     // Whether nothing can beat a score: both sides are pure.
     bool perfect(double score, const int32_t* total, ptrdiff_t) const {
@@ -156,6 +162,11 @@ struct Numbers {
             }
         }
     }
+    // Adds a row of a single output to a cell.
+    static void put(int64_t* cell, int64_t y, int32_t weight) {
+        cell[0] += y * weight;
+        cell[1] += weight;
+    }
     bool any(const int64_t* cell) const { return cell[outputs()] != 0; }  // whether a cell has rows
     void add_all(int64_t* cell, ptrdiff_t begin, ptrdiff_t end, target_t* const* planes, const int32_t* weights) const {
         for (int o = 0; o < outputs(); o++)
@@ -191,15 +202,14 @@ struct Numbers {
         }
         return gain * centre.weight / (l * r);
     }
-    bool side_by_side() const { return criterion == SQUARED; }
-    // The scores of eight splits; left[0] are sums, left[1] weights, split by split.
-    template <size_t N>
-    void scores(const Centre& centre, const int64_t* total, const int64_t (*left)[N], int j, double* scores) const {
+    bool side_by_side() const { return criterion == SQUARED && outputs() == 1; }
+    // The scores of eight splits; left[0] are sums, left[n] weights, split by split.
+    void scores(const Centre& centre, const int64_t* total, const int64_t* left, ptrdiff_t n, double* scores) const {
         const double unit = units[0], rest = centre.rest0, weight = centre.weight;
         const int64_t whole = centre.whole0, all = total[1];
-        for (int k = j; k < j + LANES; k++) {
-            const double l = (double)left[1][k], r = (double)(all - left[1][k]);
-            const double gap = ((double)(left[0][k] - left[1][k] * whole) - l * rest) * unit;
+        for (int k = 0; k < LANES; k++) {
+            const double l = (double)left[n + k], r = (double)(all - left[n + k]);
+            const double gap = ((double)(left[k] - left[n + k] * whole) - l * rest) * unit;
             scores[k] = gap * gap * weight / (l * r);
         }
     }
