@@ -53,6 +53,9 @@ static void encode_at(const Bins& bins, ptrdiff_t p, const T* X, ptrdiff_t row_b
             int64_t low[LANES] = {};
             for (int l = 0; l < LANES; l++) x[l] = (double)*(const T*)(column + (i + l) * row_bytes);
             int64_t m = bins.starts[f + 1] - bins.starts[f] - 1;
+            bool first = true;  // as in columns of little but zeros
+            for (int l = 0; l < LANES; l++) first &= x[l] <= edges[0];
+            if (first) m = 0;
             for (; m > 1; m -= m >> 1) {
                 const int64_t half = m >> 1;
                 for (int l = 0; l < LANES; l++) low[l] += half & -(int64_t)(edges[low[l] + half - 1] < x[l]);

@@ -209,13 +209,15 @@ struct Histograms {
 
     // Gives the common code of a feature what its other codes leave of the node.
     void complete(uint8_t common, cell_t* cells, uint64_t* words, const cell_t* total) {
-        std::copy_n(total, size, sum.data());
+        const int size = this->size;
+        cell_t* sum = this->sum.data();
+        std::copy_n(total, size, sum);
         for (int w = 0; w < N_WORDS; w++)
             for (uint64_t left = words[w]; left; left &= left - 1) {
                 const cell_t* cell = cells + (ptrdiff_t)(64 * w + __builtin_ctzll(left)) * size;
                 for (int c = 0; c < size; c++) sum[c] -= cell[c];
             }
-        if (!targets.any(sum.data())) return;
+        if (!targets.any(sum)) return;
         for (int c = 0; c < size; c++) cells[(ptrdiff_t)common * size + c] += sum[c];
         words[common >> 6] |= uint64_t(1) << (common & 63);
     }

@@ -49,6 +49,7 @@ struct Splitter {
     alignas(8) uint8_t seen[N_CODES] = {};
     int order[N_CODES];
     double keys[N_CODES];
+    int parts[SIDE_BY_SIDE], n_parts = 0;  // of a cell, those that are not 0 all over the node
     std::vector<cell_t> sums;  // of each part of a cell, split by split
     alignas(64) double scores[N_CODES];
     std::vector<double> axis, next;
@@ -91,6 +92,7 @@ struct Splitter {
     // Tells which rows the coming features are tried on.
     void enter(const cell_t* total, const typename P::target_t* const* planes, const int32_t* weights, ptrdiff_t m) {
         centre = targets.centre(total);
+        if (!sums.empty()) n_parts = targets.parts(total, parts);
         if constexpr (P::NUMBERS)
             if (targets.criterion == ABSOLUTE) absolute.enter(planes, targets.outputs(), weights, m);
     }
@@ -166,14 +168,14 @@ struct Splitter {
     int sweep_side_by_side(int found, const cell_t* total, const cell_t* start, Split& best) {
         const int size = targets.size();
         const int last = start ? found - 1 : found, padded = (last + LANES - 1) / LANES * LANES;
-        for (int s = 0; s < size; s++) {
-            cell_t* own = &sums[s * N_CODES];
-            const cell_t* cell = cells + s;
-            cell_t l = start ? start[s] : 0;
+        for (int a = 0; a < n_parts; a++) {
+            cell_t* own = &sums[a * N_CODES];
+            const cell_t* cell = cells + parts[a];
+            cell_t l = start ? start[parts[a]] : 0;
             for (int j = 0; j < last; j++) own[j] = l += cell[order[j] * size];
             std::fill(own + last, own + padded, cell_t(0));
         }
-        for (int j = 0; j < padded; j += LANES) targets.scores(centre, total, &sums[j], N_CODES, scores + j);
+        for (int j = 0; j < padded; j += LANES) targets.scores(centre, total, &sums[j], N_CODES, parts, n_parts, scores + j);
         int at = 0;
         for (int j = 0; j < last; j++) {
             if (!(scores[j] > best.bar)) continue;

@@ -84,12 +84,23 @@ struct Classes {
     Centre centre(const int32_t*) const { return {}; }
     double score(const Centre&, const int32_t* left, const int32_t* right) const { return side(left) + side(right); }
     bool side_by_side() const { return criterion == GINI && outputs() == 1; }
-    // The scores of eight splits; left[c * n] are sums of the class, split by split.
-    void scores(const Centre&, const int32_t* total, const int32_t* left, ptrdiff_t n, double* scores) const {
-        lanes_t l = {}, r = {}, l2 = {}, r2 = {};
+    // Lists what of a cell is not 0 all over a node, and returns how much that is.
+    int parts(const int32_t* total, int* found) const {
+        int n = 0;
         for (int c = 0; c < size(); c++) {
+            found[n] = c;
+            n += total[c] != 0;
+        }
+        return n;
+    }
+    // The scores of eight splits; left[a * n] are sums of the class parts[a], split by split.
+    void scores(const Centre&, const int32_t* total, const int32_t* left, ptrdiff_t n, const int* parts, int n_parts,
+                double* scores) const {
+        lanes_t l = {}, r = {}, l2 = {}, r2 = {};
+        for (int a = 0; a < n_parts; a++) {
+            const int c = parts[a];
             counts_t here;
-            std::memcpy(&here, left + c * n, sizeof here);
+            std::memcpy(&here, left + a * n, sizeof here);
             const lanes_t x = __builtin_convertvector(here, lanes_t) * class_weights[c];
             const lanes_t y = __builtin_convertvector(total[c] - here, lanes_t) * class_weights[c];
             l += x;
@@ -203,8 +214,13 @@ struct Numbers {
         return gain * centre.weight / (l * r);
     }
     bool side_by_side() const { return criterion == SQUARED && outputs() == 1; }
+    int parts(const int64_t*, int* found) const {
+        for (int s = 0; s < size(); s++) found[s] = s;
+        return size();
+    }
     // The scores of eight splits; left[0] are sums, left[n] weights, split by split.
-    void scores(const Centre& centre, const int64_t* total, const int64_t* left, ptrdiff_t n, double* scores) const {
+    void scores(const Centre& centre, const int64_t* total, const int64_t* left, ptrdiff_t n, const int*, int,
+                double* scores) const {
         const double unit = units[0], rest = centre.rest0, weight = centre.weight;
         const int64_t whole = centre.whole0, all = total[1];
         for (int k = 0; k < LANES; k++) {
