@@ -122,7 +122,14 @@ def column_values(X, f):
 
 
 def _missing(values):
-    return np.array([value is None or value != value or type(value).__name__ == "NAType" for value in values], bool)
+    return np.array([_is_missing(value) for value in values], dtype=bool)
+
+
+def _is_missing(value):
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    other = value != value
+    return other is True or other is np.True_  # of arrays in cells it is neither
 
 
 def validate_numbers(estimator, X, cure, **takes):
@@ -187,6 +194,7 @@ def _named(X, f, names=None):
 
 def _categories(values, name):
     known = values[~_missing(values)]
+    _require_scalars(known, name)
     try:
         return np.unique(known)
     except TypeError:
@@ -218,13 +226,27 @@ def as_numbers(X, columns):
     for f in range(X.shape[1]):
         values = column_values(X, f)
         if f in columns.categories:
-            out[:, f] = _numbered(values.astype(object), columns.categories[f])
+            values = values.astype(object)
+            _require_scalars(values, _named(X, f))
+            out[:, f] = _numbered(values, columns.categories[f])
         else:
             try:
-                out[:, f] = values
+                out[:, f] = _plain_numbers(values)
             except (TypeError, ValueError):
                 raise ValueError(f"Column {_named(X, f)} holds strings or objects; {STRINGS_IN_TREES}.") from None
     return out
+
+
+def _plain_numbers(values):
+    """Return values with NaN for what is missing."""
+    return np.where(_missing(values), np.nan, values) if values.dtype.kind == "O" else values
+
+
+def _require_scalars(values, name):
+    odd = next((value for value in values if type(value).__hash__ is None), None)
+    if odd is not None:
+        kind = type(odd).__name__
+        raise ValueError(f"Column {name} holds the {kind} {odd!r}; a category is one string or number per row.")
 
 
 def _numbered(values, categories):

@@ -271,7 +271,8 @@ class Coder:
             ids = self._checked(rows)
         else:
             ids = np.array(self.tokenizer.transform(values), dtype=np.int32).reshape(values.shape)
-            if self.kind == rows.kind == "integers":
+            if self.kind == "integers":
+                _refuse_fractions(values)
                 self._mark_unseen(ids, values)
         kept = values != PADDING if self.padded else np.ones(values.shape, dtype=bool)
         return [row[there] for row, there in zip(ids, kept)]
@@ -367,6 +368,12 @@ def learn_coder(rows, tokenizer):
     n = chosen.n_tokens_
     start, end = (n if bound is None else bound for bound in bounds)
     return Coder(rows.kind, chosen, n + (None in bounds), start, end, padded)
+
+
+def _refuse_fractions(values):
+    odd = values[values != np.rint(values)]
+    if odd.size:
+        raise ValueError(f"X holds {odd[0]:.6g}, but the model was fitted on rows of integers; it knows no other symbols.")
 
 
 def _coder_of_tokens(rows):

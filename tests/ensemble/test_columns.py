@@ -295,3 +295,27 @@ def test_wide_sparse_rows_are_never_made_dense(rng):
     tracemalloc.stop()
     assert peak < 60e6  # 800 MB as numbers, 100 MB as bytes
     assert forest.score(X, y) > 0.55
+
+
+@pytest.mark.parametrize("kind", ["string", "category", "boolean", "Int64"])
+def test_na_of_pandas_is_missing_beside_categories(kind):
+    pd = pytest.importorskip("pandas")
+    held = {"boolean": [True, False], "Int64": [4, 7]}.get(kind, ["x", "y"])
+    column = pd.array([*held, None] * 10, dtype="string" if kind == "category" else kind)
+    X = pd.DataFrame({"a": pd.array([1, 2, None] * 10, dtype="Int64"), "c": pd.Series(column)})
+    X = X.astype({"c": kind})
+    plain = pd.DataFrame({"a": [1, 2, np.nan] * 10, "c": np.array([0, 1, np.nan] * 10)})
+    y = [0, 1, 1] * 10
+    forest = BaggingForest(n_estimators=3, categorical_features=["c"], random_state=0)
+    shares = forest.fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(shares, forest.fit(plain, y).predict_proba(plain))
+
+
+def test_lists_in_a_column_of_categories_are_refused():
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"tags": ["x", "y", "x"]})
+    forest = BaggingForest(n_estimators=2, categorical_features=["tags"])
+    with pytest.raises(ValueError, match=r"Column 'tags' holds the list \['x'\]; a category is one string or number"):
+        forest.fit(pd.DataFrame({"tags": [["x"], ["y"], ["x"]]}), [0, 1, 0])
+    with pytest.raises(ValueError, match="Column 'tags' holds the ndarray"):
+        forest.fit(X, [0, 1, 0]).predict(pd.DataFrame({"tags": [np.arange(2), "y", "x"]}))

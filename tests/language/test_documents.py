@@ -79,6 +79,20 @@ def test_a_second_fit_forgets_the_first_ones_kind(make, rng):
 
 
 @each_model
+def test_a_model_of_integers_takes_floats_that_are_whole_alone(make, rng):
+    X = rng.integers(5, size=(20, 6))
+    model = make().fit(X)
+    unseen = np.where(X == 0, 99, X)
+    for rows in (X, unseen):
+        np.testing.assert_array_equal(model.score_samples(rows.astype(float)), model.score_samples(rows))
+    assert not np.array_equal(model.score_samples(unseen), model.score_samples(np.where(X == 0, 4, X)))
+    with pytest.raises(ValueError, match="X holds 0.5, but the model was fitted on rows of integers"):
+        model.score(np.where(X == 0, 0.5, X))
+    with pytest.raises(ValueError, match="fitted on rows of integers"):
+        model.partial_fit(X + 0.5)
+
+
+@each_model
 def test_the_vocabulary_of_integers_is_integers(make, rng):
     rows = np.append(rng.choice([3, 5, 900], size=(6, 4)), [[3, 5, 900, -1]], axis=0)
     assert [name for name in make().fit(rows).vocabulary_ if type(name) is int] == [3, 5, 900]
