@@ -20,7 +20,7 @@ from skml.ensemble.boosted_members import Rows, boosting_steps, member_to_boost
 from skml.ensemble.boosted_votes import answers, leaf_votes, staged_tallies, tree_tally
 from skml.ensemble.boosting import Committee, Plan
 from skml.ensemble.columns import validate_numbers
-from skml.ensemble.labels import numbered
+from skml.ensemble.labels import as_given, numbered
 from skml.ensemble.margins import log_growth, margins_of, schapire_bound
 from skml.ensemble.members import input_tags, refuse_parameters_of_trees
 from skml.ensemble.stumps import BoostedTree, packed
@@ -484,7 +484,7 @@ class AdaBoost(ClassifierMixin, CallbackSupportMixin, BaseEstimator):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X = validate_numbers(self, X, _STRINGS, reset=start is None, **self._takes())
-        y = column_or_1d(y, warn=True)
+        y = column_or_1d(as_given(y), warn=True)
         check_consistent_length(X, y)
         assert_all_finite(y, input_name="y")
         labels, codes = numbered(y, "y")

@@ -36,7 +36,7 @@ from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
 from skml.ensemble.origins import contents, origin, require_same
 from skml.ensemble.paths import ways_of_rows
-from skml.ensemble.sampling import Bagging, Bags, as_counts, least, total_weight
+from skml.ensemble.sampling import UNITS, Bagging, Bags, as_counts, least, total_weight
 from skml.ensemble.training import Training, read_groups
 from skml.ensemble.trees import BinnedForest, TreeMaker, children_of
 
@@ -215,6 +215,8 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             total = groups.max() + 1
         size = self.max_samples
         size = total if size is None else size if isinstance(size, Integral) else max(1, round(size * total))
+        if size >= 2 * UNITS:
+            raise ValueError(f"max_samples={self.max_samples!r} makes bags of {size} draws; 2**31 - 1 are the most.")
         strata, shares = self._strata(training, int(size))
         if strata is not None and groups is not None:
             raise ValueError(f"sampling={self.sampling!r} draws rows, groups draw groups; use one of them.")

@@ -15,7 +15,7 @@ from skml.ensemble.bagging import BaseBaggingForest
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
 from skml.ensemble.grower import Classes, fixed_point
 from skml.ensemble.intervals import deviations, draws, entropies, jackknife_plus, quantiles
-from skml.ensemble.labels import balancing_weights, numbered
+from skml.ensemble.labels import as_given, balancing_weights, numbered
 from skml.ensemble.leaf_rows import rows_of_leaves
 from skml.ensemble.sampling import largest_bag, least
 from skml.ensemble.trees import ForestTreeClassifier, ForestTreeRegressor
@@ -238,7 +238,7 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     # ---- targets
 
     def _read_y(self, y, going_on):
-        y = as_targets(y)
+        y = as_targets(as_given(y))
         if y.dtype.kind == "f":
             check_array(y, input_name="y")
         found = [numbered(column, "y") for column in y.T]

@@ -43,6 +43,13 @@ def numbered(labels, name):
     return classes, codes.reshape(-1)
 
 
+def as_given(labels):
+    """Return labels; a list of strings some of which are missing as objects, where NumPy would spell "nan"."""
+    if isinstance(labels, (list, tuple)) and any(map(_is_absent, labels)):
+        return np.array(labels, dtype=object)
+    return labels
+
+
 def balancing_weights(codes, weights, n_classes):
     """Return weights of classes by which all that are there weigh the same; their mean over the rows is 1.
 

@@ -373,7 +373,7 @@ def learn_coder(rows, tokenizer):
 def _refuse_fractions(values):
     odd = values[values != np.rint(values)]
     if odd.size:
-        raise ValueError(f"X holds {odd[0]:.6g}, but the model was fitted on rows of integers; it knows no other symbols.")
+        raise ValueError(f"X holds {odd[0]:.6g}, but the model was fitted on rows of integers; it knows no others.")
 
 
 def _coder_of_tokens(rows):

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import scipy.sparse as sp
@@ -113,7 +114,7 @@ def _only(start):
 
 def letters_of(drawing):
     """Return a map, text or a list of rows, as an array (R, C) of letters with at least one S."""
-    rows = _rows_of(drawing) if isinstance(drawing, str) else list(drawing)
+    rows = _rows_of(drawing) if isinstance(drawing, str) else list(drawing) if np.iterable(drawing) else []
     if not rows or not all(isinstance(row, str) for row in rows) or len({len(row) for row in rows}) != 1 or not rows[0]:
         raise ValueError(f"A map must be text, or a list of it, with rows of one length; got {drawing!r}.")
     letters = np.array(rows).view("U1").reshape(len(rows), -1)
@@ -131,8 +132,8 @@ def _rows_of(text):
 
 
 def _chances(slip, name):
-    if not 0 <= slip <= 1:
-        raise ValueError(f"{name} must be between 0 and 1, got {slip!r}.")
+    if not isinstance(slip, Real) or not 0 <= slip <= 1:
+        raise ValueError(f"{name} must be a number between 0 and 1, got {slip!r}.")
     return (1.0 - slip, slip / 2)
 
 
@@ -309,7 +310,7 @@ class FrozenLake(Environment):
         max_episode_steps="auto",
         render_mode="ansi",
     ):
-        if desc is None and map_name not in LAKES:
+        if desc is None and map_name not in list(LAKES):
             raise ValueError(f"map_name must be among {list(LAKES)}, got {map_name!r}; give other maps as desc.")
         self.map_name, self.desc, self.is_slippery = map_name, desc, is_slippery
         self.success_rate, self.reward_schedule = success_rate, tuple(reward_schedule)

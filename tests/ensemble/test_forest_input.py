@@ -374,8 +374,9 @@ def test_a_failed_fit_leaves_the_forest_as_it_was(rng, kind):
 )
 def test_labels_that_have_no_order_are_refused_in_words(rng, kind, labels, message):
     X, _ = data(rng)
-    with pytest.raises(ValueError, match=message):
-        kind(n_estimators=2).fit(X, np.array(labels * 30, dtype=object))
+    for y in (np.array(labels * 30, dtype=object), *([labels * 30] if labels[1] != 1 else [])):  # NumPy makes "1" of 1
+        with pytest.raises(ValueError, match=message):
+            kind(n_estimators=2).fit(X, y)
 
 
 @KINDS
@@ -401,3 +402,9 @@ def test_outputs_of_several_types_side_by_side():
     forest = BaggingForest(n_estimators=3, random_state=0).fit(X, y)
     assert [classes.tolist() for classes in forest.classes_] == [["a", "b"], [1, 2]]
     assert {tuple(row) for row in forest.predict(X).tolist()} <= {("a", 1), ("b", 2), ("a", 2), ("b", 1)}
+
+
+def test_bags_of_too_many_draws_are_refused(rng):
+    X, y = data(rng)
+    with pytest.raises(ValueError, match=r"max_samples=1000000000.0 makes bags of 60000000000 draws; 2\*\*31 - 1"):
+        BaggingForest(n_estimators=2, max_samples=1e9).fit(X, y)
