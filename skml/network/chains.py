@@ -97,7 +97,7 @@ class Chain:
         """Tell whether the network can be run so; in the first call, see to it."""
         if self.usable is None:
             self.table = table_of(self.network, self.shape, self.parameters)
-            self.usable = self.table is not None and self._pack()  # at last: another thread may ask meanwhile
+            self.usable = self.table is not None and self._pack()
         return self.usable
 
     def _pack(self):
@@ -106,8 +106,9 @@ class Chain:
         n, _ = _kernels.chains.measure(self.table, numbers, 1, 1)
         if n > MOST_PACKED:
             return False
-        self.packed = empty((n,), numbers.dtype)
-        _kernels.chains.pack(self.table, numbers, self.packed)
+        packed = empty((n,), numbers.dtype)
+        _kernels.chains.pack(self.table, numbers, packed)
+        self.packed = packed  # only now: another caller's pack, of the same numbers, may be in use
         return True
 
 
