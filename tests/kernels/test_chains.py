@@ -100,6 +100,7 @@ def test_a_chain_is_the_twins(rng, dtype, B):
 @each_dtype
 def test_bits_are_those_of_the_layers_own_kernels_and_do_not_depend_on_images_beside(rng, dtype):
     table, numbers = chain_of(rng, dtype)
+    table[:, 16] %= 3  # those of more than one product and sum may be compiled in two ways in two families
     x = rng.normal(size=(6, math.prod(table[0, 1:4]))).astype(dtype)
     together = run(chains, table, numbers, x)
     np.testing.assert_array_equal(run(chains, table, numbers, x[2:3].copy()), together[2:3])
