@@ -16,7 +16,6 @@ from skml.network.attention import (
     CausalSelfAttention,
     Pool,
     linear_specs,
-    product,
     product_back,
     product_gradients,
     sinusoidal_positions,
@@ -455,7 +454,8 @@ class Transformer(Layer):
         T, size, pool = shape[-1], (B, shape[-1], self.width), Pool()
         blocks = tuple(block._buffers(size[1:], B, dtype, pool) for block in self.blocks)
         space = Space(parts=blocks, tokens=np.empty((B, T), dtype=np.int32), first=pool.first(B, T))
-        space.x = blocks[0].parts[-1].y if blocks else empty(size, dtype)  # until that is written, and again when undone
+        # looked up where the first block will write, and once more when all after it is undone
+        space.x = blocks[0].parts[-1].y if blocks else empty(size, dtype)
         space.dx = pool.room("dx", size, dtype)
         space.places = (
             sinusoidal_positions(T, self.width, dtype) if self.position == "sinusoidal" else NO_ROWS[np.dtype(dtype)]

@@ -128,7 +128,8 @@ def test_what_does_not_fit_is_refused(module):
     module.feed_backward(*good)
     bad = [(0, y[:4]), (1, np.ones((3, 5))), (2, x[:4]), (3, np.ones((3, 5))), (3, np.ones((2, 4))), (4, b[:3])]
     refused(module.feed_backward, good, [*bad, *((6, n) for n in threads)])
-    refused(module.feed_backward, [np.ones((5, 0)), np.ones((3, 0)), x.copy(), np.ones((3, 0)), b[:0], False, 1], [(6, 1)])
+    good = [np.ones((5, 0)), np.ones((3, 0)), x.copy(), np.ones((3, 0)), b[:0], False, 1]
+    refused(module.feed_backward, good, [(6, 1)])
     good = [x, y, np.ones((3, 4)), b, 1]
     module.gradients(*good)
     bad = [(0, x[:4]), (1, y[:4]), (2, np.ones((3, 3))), (3, b[:3])]

@@ -60,7 +60,8 @@ def test_norms_are_the_twins(rng, dtype, size, kind, short_cut):
         module.rms_norm(x, gamma, 1e-5, y, r, n_threads)
         module.norm_backward(dy, x, gamma, mean, rstd, add, dx, dgamma, dbeta, n_threads)
         in_place = add.copy() if short_cut else dx.copy()
-        module.norm_backward(dy, x, gamma, mean, rstd, in_place if short_cut else add, in_place, dgamma, dbeta, n_threads)
+        given = in_place if short_cut else add
+        module.norm_backward(dy, x, gamma, mean, rstd, given, in_place, dgamma, dbeta, n_threads)
         np.testing.assert_array_equal(in_place, dx)
         found.append((y, r, dx, dgamma, dbeta))
     compared(found, dtype)

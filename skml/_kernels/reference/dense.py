@@ -23,8 +23,8 @@ def feed_forward(x, w, b, w_out, b_out, add, z, y, by_tanh, n_threads):
 
 def feed_backward(dy, w_out, z, dw_out, db_out, by_tanh, n_threads):
     """Carry dy back through y = gelu(z) w_out + b_out, with gelu(z) computed once more for some rows at a time."""
-    _same(dy.shape[1] == w_out.shape[1] > 0 or not z.size, z.shape == (len(dy), len(w_out)), dw_out.shape == w_out.shape)
-    _same(db_out.shape == dy.shape[1:])
+    _same(dy.shape[1] == w_out.shape[1] > 0 or not z.size, z.shape == (len(dy), len(w_out)))
+    _same(dw_out.shape == w_out.shape, db_out.shape == dy.shape[1:])
     share = _nearly_below(z) if by_tanh else _below(z)
     steep = 2 * share * (1 - share) * (1 + 3 * 0.044715 * z * z) if by_tanh else 0.5 * np.exp(-0.5 * z * z)
     gradients(z * share, dy, dw_out, db_out, n_threads)
