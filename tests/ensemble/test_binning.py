@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skml.ensemble.binning import MISSING, TOGETHER, UNKNOWN, encode, find_bins, row_codes, tabulate
+from skml.ensemble.binning import MISSING, TOGETHER, UNKNOWN, encode, find_bins, lacking, row_codes, tabulate
 
 INF = np.inf
 
@@ -229,3 +229,25 @@ def test_rows_lie_together_where_they_are_short(rng, p):
     np.testing.assert_array_equal(table.categorical, np.zeros(p))
     np.testing.assert_array_equal(table.edges, bins.edges)
     np.testing.assert_array_equal(table.edge_starts, bins.starts)
+
+
+@pytest.mark.parametrize("p", [TOGETHER, TOGETHER + 1, 150])
+def test_wide_rows_of_common_codes_are_packed(rng, p):
+    X = np.where(rng.random((300, p)) < 0.1, rng.normal(size=(300, p)), 0.0)
+    X[rng.random(X.shape) < 0.02] = np.nan
+    X[:, 1] = np.where(rng.random(300) < 0.9, np.nan, 1.0)
+    X[:, 2] = 5.0
+    bins, index = bins_of(X), rng.permutation(300)[:250]
+    table, codes = tabulate(bins, X, 1, index), encode(bins, X[index], 1)
+    assert (table.packed is not None) == (p > TOGETHER)
+    rows = np.sort(rng.permutation(250)[:40])
+    np.testing.assert_array_equal(row_codes(table, rows), codes[rows])
+    np.testing.assert_array_equal(lacking(table), (codes == MISSING).any(axis=0))
+
+
+def test_wide_rows_without_common_codes_are_kept_whole(rng):
+    X = rng.normal(size=(200, TOGETHER + 1))
+    bins = bins_of(X)
+    table = tabulate(bins, X, 1)
+    assert table.packed is None
+    np.testing.assert_array_equal(table.codes, encode(bins, X, 1))

@@ -178,3 +178,62 @@ def test_wrong_types_and_threads_are_refused():
     with pytest.raises(ValueError, match="read-only"):
         codes.flags.writeable = False
         bins.encode(X, *parts, codes, 1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 200])
+@pytest.mark.parametrize("p", [1, 47, 48, 49, 100])
+def test_packed_rows_equal_the_twins_and_come_back(rng, n, p):
+    common = rng.integers(0, 256, p).astype(np.uint8)
+    codes = np.where(rng.random((n, p)) < rng.random(), common, rng.integers(0, 256, (n, p))).astype(np.uint8)
+    rows = rng.integers(0, n, 9).astype(np.int32)
+    found = [packed(module, codes, common) for module in (bins, twin)]
+    for ours, theirs in zip(*found):
+        np.testing.assert_array_equal(ours, theirs)
+    assert len(found[0][2]) == np.sum(codes != common)
+    for module in (bins, twin):
+        out = np.empty((9, p), np.uint8)
+        module.unpack(*found[0][:3], common, rows, out)
+        np.testing.assert_array_equal(out, codes[rows])
+
+
+def packed(module, codes, common):
+    """Return packed rows, and the same by column."""
+    n, p = codes.shape
+    words, starts, room = np.empty((n, -(-p // 48)), np.uint64), np.empty(n + 1, np.int64), np.empty(n * p, np.uint8)
+    module.pack(codes, common, words, starts, room)
+    entries = room[: starts[-1]].copy()
+    columns = np.zeros((p, -(-n // 64)), np.uint64), np.empty(p + 1, np.int64), np.empty(len(entries), np.uint8)
+    module.turn(words, starts, entries, *columns)
+    return words, starts, entries, *columns
+
+
+@BOTH
+def test_packed_rows_of_wrong_shapes_are_refused(module, rng):
+    codes, common = rng.integers(0, 2, (5, 50)).astype(np.uint8), np.zeros(50, np.uint8)
+    words, starts, entries, *columns = packed(module, codes, common)
+    rows, out = np.array([0, 4], np.int32), np.empty((2, 50), np.uint8)
+    room = np.empty(250, np.uint8)
+    for parts in (
+        (codes, common[:-1], words, starts, room),
+        (codes, common, words[:, :1].copy(), starts, room),
+        (codes, common, words, starts[:-1], room),
+        (codes, common, words, starts, room[:-1]),
+    ):
+        with pytest.raises(ValueError):
+            module.pack(*parts)
+    for parts in (
+        (words, starts, entries[:-1], common, rows, out),
+        (words, starts[:-1], entries, common, rows, out),
+        (words, starts, entries, common, rows + 1, out),
+        (words, starts, entries, common, rows - 1, out),
+        (words, starts, entries, common, rows, out[:1]),
+    ):
+        with pytest.raises(ValueError):
+            module.unpack(*parts)
+    for parts in (
+        (columns[0][:-1], *columns[1:]),
+        (columns[0], columns[1][:-1], columns[2]),
+        (*columns[:2], columns[2][1:]),
+    ):
+        with pytest.raises(ValueError):
+            module.turn(words, starts, entries, *parts)

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from skml._kernels import bins as codes_kernels
 from skml._kernels import trees
 from skml._kernels.reference import trees as twin
-from skml.ensemble.binning import MISSING, Bins, Table
+from skml.ensemble.binning import MISSING, Bins, Packed, Table
 from skml.ensemble.criteria import ABSOLUTE, ENTROPY, GINI, POISSON, SQUARED
 from skml.ensemble.grower import Rule, fixed_point, room
 
-LAYOUTS = ("C", "F", "strided", "sparse")
+LAYOUTS = ("C", "F", "strided", "sparse", "packed")
 NO_LIMITS = Rule(
     criterion=GINI,
     max_depth=2**31 - 1,
@@ -41,20 +42,37 @@ def bins_of(n_codes, categorical=None, edges=None):
     return Bins(np.concatenate(edges), starts, np.zeros(starts[-1], np.uint8), categorical, np.full(p, 254, np.uint8))
 
 
+def packed_of(codes, common):
+    """Return packed rows."""
+    n, p = codes.shape
+    words, starts = np.empty((n, -(-p // 48)), np.uint64), np.empty(n + 1, np.int64)
+    room = np.empty(codes.size, np.uint8)
+    codes_kernels.pack(np.ascontiguousarray(codes), common, words, starts, room)
+    held = room[: starts[-1]].copy()
+    columns = np.zeros((p, -(-n // 64)), np.uint64), np.empty(p + 1, np.int64), np.empty(len(held), np.uint8)
+    codes_kernels.turn(words, starts, held, *columns)
+    return Packed(words, starts, held, *columns)
+
+
 def table_of(codes, layout="C", bins=None):
     """Return a table of codes in some layout."""
     codes = np.asarray(codes, np.uint8)
     n, p = codes.shape
     bins = bins_of([255] * p) if bins is None else bins
     none = np.empty(0, np.uint8)
+    empty = none.reshape(0, 0)
+    if layout == "packed":
+        common = codes[-1].copy()
+        sparse = np.empty(0, np.int64), np.empty(0, np.int32), none
+        return Table(empty, empty, *sparse, common, bins, n, packed_of(codes, common))
     if layout == "sparse":
         zeros = codes[-1].copy()
         columns = [np.flatnonzero(codes[:, f] != zeros[f]) for f in range(p)]
         entries = np.concatenate([codes[rows, f] for f, rows in enumerate(columns)])
         starts = np.append(0, np.cumsum([len(rows) for rows in columns])).astype(np.int64)
         return Table(
-            none.reshape(0, 0),
-            none.reshape(0, 0),
+            empty,
+            empty,
             starts,
             np.concatenate(columns).astype(np.int32),
             entries,
@@ -67,7 +85,7 @@ def table_of(codes, layout="C", bins=None):
         wide[::2, ::-3][:, :p] = codes
         codes = wide[::2, ::-3][:, :p]
     codes = codes if layout == "strided" else np.array(codes, order=layout)
-    by_row = np.ascontiguousarray(codes) if codes.flags.f_contiguous else none.reshape(0, 0)
+    by_row = np.ascontiguousarray(codes) if codes.flags.f_contiguous else empty
     return Table(codes, by_row, np.empty(0, np.int64), np.empty(0, np.int32), none, none, bins, n)
 
 
@@ -261,6 +279,52 @@ def test_the_layout_changes_no_bit(rng, layout):
     others = grow(trees, table_of(codes, layout, bins), rule_of(SQUARED), targets, **bag)
     for name, value in ours.items():
         np.testing.assert_array_equal(value, others[name], err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["two", "many", "numbers", "several"])
+@pytest.mark.parametrize("max_features", [9, 2**31 - 1])
+def test_small_nodes_of_packed_tables_are_those_of_dense_ones(rng, kind, max_features):
+    # Among 3000 rows nodes of up to 62 look at rows, larger ones at columns; 100 features fill three words.
+    codes = np.where(rng.random((3000, 100)) < 0.2, rng.integers(0, 256, (3000, 100)), 7).astype(np.uint8)
+    bag, rule = some_bag(rng, 3000), rule_of(SQUARED, max_features=max_features)
+    targets = some_numbers(rng, 3000, 1 if kind == "numbers" else 2)
+    if kind in ("two", "many"):
+        targets, rule = (
+            some_classes(rng, 3000, (2 if kind == "two" else 70,)),
+            dataclasses.replace(rule, criterion=GINI),
+        )
+    ours, theirs = (grow(trees, table_of(codes, layout), rule, targets, **bag) for layout in ("packed", "C"))
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
+    assert theirs["sizes"][2] > 60
+
+
+@pytest.mark.parametrize("layout", ["C", "packed", "sparse"])
+@pytest.mark.parametrize("kind", ["two", "three", "numbers", "several"])
+@pytest.mark.parametrize("limits", [{}, {"max_leaves": 9}, {"min_leaf": 40}], ids=str)
+def test_histograms_that_children_inherit_equal_the_twins(rng, layout, kind, limits):
+    # Nodes of 256 rows and more, all features tried: the larger child's sums are what the smaller one leaves.
+    codes, n_codes, edges = some_codes(rng, 1200)
+    table = table_of(codes, layout, bins_of(n_codes, edges=edges))
+    rule = rule_of(SQUARED if kind in ("numbers", "several") else GINI, min_split=100, **limits)
+    if kind in ("numbers", "several"):
+        targets = some_numbers(rng, 1200, 1 if kind == "numbers" else 2)
+    else:
+        targets = some_classes(rng, 1200, (2 if kind == "two" else 3,))
+    assert_same(table, rule, targets, **some_bag(rng, 1200))
+
+
+@pytest.mark.parametrize("field", ["words", "starts", "column_words", "column_starts"])
+def test_packed_rows_that_lead_astray_are_refused(rng, field):
+    codes = rng.integers(0, 3, (70, 50)).astype(np.uint8)
+    table = table_of(codes, "packed")
+    broken = getattr(table.packed, field).copy()
+    broken.reshape(-1)[-1] += 1
+    if field.endswith("words"):
+        broken.reshape(-1)[-1] = 2**64 - 1
+    table = dataclasses.replace(table, packed=dataclasses.replace(table.packed, **{field: broken}))
+    with pytest.raises(ValueError, match="packed rows"):
+        grow(trees, table, NO_LIMITS, some_classes(rng, 70, (2,)))
 
 
 def test_a_weight_is_as_many_copies(rng):
