@@ -12,7 +12,8 @@ from libc.stdint cimport int32_t
 cdef extern from "dense.hpp" namespace "skml_dense" nogil:
     const Py_ssize_t DEPTH
     Py_ssize_t width_of[T](const T*) noexcept
-    T* room[T](const T*, Py_ssize_t) except +
+    cdef cppclass Room[T]:
+        T* take(Py_ssize_t) except +
     void pack_columns[T](const T*, bint, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, T*) noexcept
     void multiply_rows[T](const T*, Py_ssize_t, Py_ssize_t, const T*, Py_ssize_t, Py_ssize_t, T*, Py_ssize_t, bint) noexcept
     cdef cppclass Slopes[T]:
@@ -106,7 +107,8 @@ def multiply(
     cdef const floating* bias = &b[0] if b.shape[0] else NULL
     cdef const floating* more = &add[0, 0] if add.shape[0] * add.shape[1] else NULL
     wide = _columns(w, K, M)
-    cdef floating* packed = room(&x[0, 0], wide * K)
+    cdef Room[floating] room
+    cdef floating* packed = room.take(wide * K)
     some = _at_a_time(threads, step * K * min(wide, M))
     for left in range(0, M, wide):
         columns = min(wide, M - left)
@@ -161,7 +163,8 @@ def feed_forward(
         raise ValueError("x, z or y has no columns.")
     wide = min(M, max(<Py_ssize_t> DEPTH, BOTH // (K + L) // DEPTH * DEPTH))
     cdef Py_ssize_t width = width_of(&x[0, 0]), first = _rounded(wide, width) * K, last = _rounded(L, width) * wide
-    cdef floating* packed = room(&x[0, 0], first + last + threads * step * wide)
+    cdef Room[floating] room
+    cdef floating* packed = room.take(first + last + threads * step * wide)
     cdef floating* middle = packed + first + last
     cdef const floating* more = &add[0, 0] if add.shape[0] * add.shape[1] else NULL
     cdef floating* h
@@ -209,7 +212,8 @@ def feed_backward(
     wide = min(M, max(width, BOTH // 2 // L // width * width))
     space = scratch_of(wide, width)
     cdef Py_ssize_t packs = _rounded(wide, width) * L
-    cdef floating* packed = room(&dy[0, 0], packs + most * wide + threads * space)
+    cdef Room[floating] room
+    cdef floating* packed = room.take(packs + most * wide + threads * space)
     cdef floating* h = packed + packs
     cdef floating* scratch = h + most * wide
     cdef double[::1] sums = np.zeros(L)
@@ -257,7 +261,8 @@ def gradients(
     cdef Slopes[floating] g
     g.K, g.M, g.dw, g.sums = K, M, &dw[0, 0], &sums[0] if db.shape[0] else NULL
     cdef Py_ssize_t space = scratch_of(K, width_of(&x[0, 0])), some = _rounded(max(<Py_ssize_t> 1, LONG // (K * M)), DEPTH)
-    cdef floating* scratch = room(&x[0, 0], threads * space)
+    cdef Room[floating] room
+    cdef floating* scratch = room.take(threads * space)
     for start in range(0, N, some):
         g.x, g.dy = &x[start, 0], &dy[start, 0]
         for i in prange(threads, nogil=True, num_threads=threads, schedule="static", chunksize=1):

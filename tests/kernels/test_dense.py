@@ -140,3 +140,23 @@ def refused(function, good, bad):
     for at, value in bad:
         with pytest.raises(ValueError):
             function(*[value if i == at else argument for i, argument in enumerate(good)])
+
+
+@pytest.mark.skipif(_kernels.LEVEL == "reference", reason="twins are slow, and keep nothing")
+def test_a_product_within_a_product_changes_nothing(rng, monkeypatch):
+    # between two parts of a long one handlers of signals run
+    x, w, other = rng.normal(size=(70_000, 256)), rng.normal(size=(256, 256)), np.ones((256, 512), dtype=np.float32)
+    x, w, b, none = x.astype(np.float32), w.astype(np.float32), np.empty(0, np.float32), np.empty((0, 0), np.float32)
+    found, within = np.empty((2, 70_000, 256), np.float32), []
+
+    def handler():
+        y = np.empty((8, 512), np.float32)
+        if not within:
+            within.append(y)
+            dense.multiply(other[:8, :256] + 0, other, False, b, none, y, 1)
+
+    dense.multiply(x, w, False, b, none, found[0], 1)
+    monkeypatch.setattr(dense, "breathe", handler)
+    dense.multiply(x, w, False, b, none, found[1], 1)
+    np.testing.assert_array_equal(within, np.full((1, 8, 512), 256))
+    np.testing.assert_array_equal(*found)

@@ -1,6 +1,7 @@
 // Products of matrices, and what follows them on the numbers that they have just left in the cache.
 #pragma once
 #include <memory>
+#include <utility>
 
 #include "fused.hpp"
 #include "products.hpp"
@@ -15,16 +16,30 @@ using skml_products::WIDTH;
 
 template <class T> inline ptrdiff_t width_of(const T*) { return WIDTH<T>; }
 
-// Working space for n numbers, which the thread keeps for its next call.
-template <class T> static T* room(const T*, ptrdiff_t n) {
-    static thread_local std::unique_ptr<T[]> kept;
-    static thread_local ptrdiff_t size = 0;
-    if (size < n + 64) {
-        kept.reset(), size = 0;
-        kept.reset(new T[n + 64]), size = n + 64;
+// Working space that the thread keeps for its next call; a call within a call, as of a signal's handler, gets its own.
+template <class T> class Room {
+  public:
+    Room() { std::swap(mine, kept()); }
+    ~Room() { if (mine.size > kept().size) std::swap(mine, kept()); }
+    T* take(ptrdiff_t n) {
+        if (mine.size < n + 64) {
+            mine = {};
+            mine = {std::unique_ptr<T[]>(new T[n + 64]), n + 64};
+        }
+        return skml_products::aligned(mine.numbers.get());
     }
-    return skml_products::aligned(kept.get());
-}
+
+  private:
+    struct Numbers {
+        std::unique_ptr<T[]> numbers;
+        ptrdiff_t size = 0;
+    };
+    static Numbers& kept() {
+        static thread_local Numbers numbers;
+        return numbers;
+    }
+    Numbers mine;
+};
 
 // Packs columns j.. of w, (K, M) or transposed (M, K), of which at most WIDTH are taken and some are there.
 template <class T>
