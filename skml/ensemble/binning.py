@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skml import _kernels
+from skml.ensemble.side_by_side import in_order
 
 MISSING = 255  # the code of NaN
 UNKNOWN = 254  # the code of categories that were not there when the bins were made
@@ -290,9 +291,10 @@ def _counted(values, counts):
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, np.inf)
     if not (high - low < len(values) and abs(low) < 2**31):
         return None
-    places = (values - values.dtype.type(low)).astype(np.int64)
-    if np.any(places + low != values):
+    places = values.astype(np.uint16 if low >= 0 and high < 2**16 else np.int64)  # of short ones the copy is quick
+    if np.any(places.astype(values.dtype) != values):
         return None
+    places -= places.dtype.type(low)
     times = np.bincount(places)
     held = np.flatnonzero(times)
     return held + low, (times if counts is None else np.bincount(places, counts))[held]
@@ -388,7 +390,9 @@ def tabulate(bins, X, n_threads, index=None):
         codes = _entry_codes(bins, columns.data, features, n_threads)
         starts, rows = columns.indptr.astype(np.int64), columns.indices.astype(np.int32)
         return Table(_NO_CODES, _NO_CODES, starts, rows, codes, _zero_codes(bins, n_threads), bins, len(index))
-    blocks = (encode(bins, X[rows], n_threads) for rows in _blocks(index, X.shape[1]))
+    parts = _blocks(index, X.shape[1])
+    within = n_threads if len(parts) == 1 else 1
+    blocks = in_order(lambda rows: encode(bins, X[rows], within), parts, n_threads if len(parts) > 1 else 1)
     common, rare = _commonest(bins, X, index)
     if TOGETHER < X.shape[1] <= _WIDEST and rare <= _RARE:
         return _packed(bins, blocks, common, len(index))
@@ -402,9 +406,9 @@ def tabulate(bins, X, n_threads, index=None):
 
 
 def _blocks(rows, n_features):
-    """Yield some rows after the other."""
+    """Return rows, some at a time."""
     step = max(1, _A_BLOCK // n_features)
-    return (rows[first : first + step] for first in range(0, len(rows), step))
+    return [rows[first : first + step] for first in range(0, len(rows), step)]
 
 
 def _commonest(bins, X, index):
