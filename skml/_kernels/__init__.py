@@ -30,6 +30,15 @@ LEVEL = _asked or CPU_LEVEL
 _forked = False
 
 
+def _before_fork():
+    # OpenBLAS has a lock of its own, which a child would wait for if a thread were changing its limit just now.
+    _limits.lock.acquire()
+
+
+def _after_fork_in_parent():
+    _limits.lock.release()
+
+
 def _after_fork_in_child():
     # OpenMP's worker threads do not survive a fork: a child that asked for them would wait for ever.
     global _forked, _limits
@@ -98,7 +107,7 @@ class _BlasLimits:
     """Nested and concurrent limits of BLAS threads: the strictest holds, the last one out restores."""
 
     def __init__(self):
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a signal's handler may fork while its thread holds it
         self.asked = []
         self.controller = None
         self.saved = None
@@ -140,7 +149,7 @@ def _set_threads(library, n):
 
 
 _limits = _BlasLimits()
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -16,16 +17,24 @@ def start(arguments, **environment):
         env["PYTHONPATH"] += os.pathsep + inherited
     env.update({name: str(value) for name, value in environment.items()})
     return subprocess.Popen(
-        [sys.executable, *map(str, arguments)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *map(str, arguments)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
 def finish(child, timeout=120):
-    """Wait for a child and return its exit code, output and errors; kill it when the time is over."""
+    """Wait for a child and return its exit code, output and errors; kill it and its own when the time is over."""
     try:
         out, err = child.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        child.kill()
+        if hasattr(os, "killpg"):
+            os.killpg(child.pid, signal.SIGKILL)  # a grandchild that hangs would keep the pipes open
+        else:
+            child.kill()
         out, err = child.communicate()
         err += f"\nno end after {timeout} s"
     return child.returncode, out, err
