@@ -8,6 +8,7 @@ from skml.base import Step
 from skml.decomposition.autoencoding import LinearCode, Trained, encode_incomplete, gains, solve_systems
 from skml.decomposition.magnitude import has_missing
 from skml.decomposition.missing import symmetric, triangles
+from skml.decomposition.principal import principal_directions
 from skml.decomposition.row_blocks import open_block, row_blocks
 from skml.decomposition.spectral import with_fixed_signs
 
@@ -36,11 +37,19 @@ class Regression:
     slopes: np.ndarray
 
 
-def start_alternation(centre, n_components, seed):
-    """Return the memory before a first iteration: a random basis, whatever the number and order of rows.
+def start_alternation(X, weights, centre, n_components, seed):
+    """Return the memory before a first iteration.
+
+    Complete data starts from a random basis, whatever the number and order of rows. With missing values it would, now
+    and then, lead to a component that is one column alone, whose codes grow without bound where that column is
+    missing; so these start from the principal directions of the data with means in the gaps.
 
     Parameters
     ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data; NaN is missing.
+    weights : ndarray of shape (n_samples,)
+        Of the rows.
     centre : Centre
         Of the data.
     n_components : int
@@ -54,9 +63,14 @@ def start_alternation(centre, n_components, seed):
         What :func:`alternating_steps` goes on from: the "basis" U (n_features, n_components), the "variances" along
         it and the "mean" of the next iteration, "n_iter", "loss" and "converged" of the last.
     """
-    noise = np.random.default_rng(seed).standard_normal((len(centre.mean), n_components))
-    variances = np.full(n_components, 2.0)
-    start = {"basis": np.linalg.qr(noise)[0], "variances": variances, "mean": centre.mean}
+    if has_missing(X):
+        filled = np.where(np.isnan(X), centre.mean.astype(X.dtype), X)
+        _, directions, variances, _ = principal_directions(filled, weights, n_components, seed)
+        basis, variances = directions.T.astype(np.float64, order="C"), variances / centre.scale**2
+    else:
+        noise = np.random.default_rng(seed).standard_normal((len(centre.mean), n_components))
+        basis, variances = np.linalg.qr(noise)[0], np.full(n_components, 2.0)
+    start = {"basis": basis, "variances": variances, "mean": centre.mean}
     return {**start, "n_iter": 0, "loss": np.inf, "converged": False}
 
 

@@ -341,7 +341,7 @@ class LinearAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         centre = _checked(find_centre(X, weights), X)
         if has_missing(X):
             require_memory(24 * X.shape[1] * (n_components + 1) ** 2, "Least squares for each feature")
-        memory = memory or start_alternation(centre, n_components, self._seed())
+        memory = memory or start_alternation(X, weights, centre, n_components, self._seed())
         if alternation_done(memory, self.max_iter):
             return None
         options = {"alpha": float(self.alpha), "max_iter": self.max_iter, "tol": self.tol}
