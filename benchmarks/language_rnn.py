@@ -5,14 +5,13 @@ Embedding -> recurrent layer -> linear layer -> cross-entropy -> Adam, from the 
 above 1 are in our favour.
 """
 
-import gc
 import os
 import subprocess
 import sys
 import time
 
 import numpy as np
-from _bench import compare, row
+from _bench import compare, resident_growth, row
 from threadpoolctl import threadpool_limits
 
 from skml._kernels import blas_threads
@@ -128,26 +127,14 @@ def _in_process(cell, who):
 
 
 def memory(cell, who):
-    """Print the megabytes that ten steps add to what the weights and the optimizer hold."""
+    """Print the MiB that ten steps add to what the weights and the optimizer hold."""
     program, batches = program_of(cell), batches_of(10, np.random.default_rng(0))
     if who == "ours":
         train = our_trainer(program, batches)
     else:
         torch.set_num_threads(THREADS)
         train = their_trainer(peer_of(program, cell), batches)
-    gc.collect()
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # the peak of resident memory starts anew (Linux)
-    before = _peak()
-    train()
-    print(_peak() - before)
-
-
-def _peak():
-    """Return the peak of this process's resident memory in megabytes."""
-    with open("/proc/self/status") as file:
-        found = next(line for line in file if line.startswith("VmHWM"))
-    return int(found.split()[1]) / 1024
+    print(resident_growth(train))
 
 
 if __name__ == "__main__":

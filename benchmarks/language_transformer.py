@@ -4,15 +4,13 @@
 float32, AdamW, the same weights and batches. Ratios above 1 are in our favour, but that of memory below 1.
 """
 
-import gc
 import os
-import pathlib
 import subprocess
 import sys
 from functools import partial
 
 import numpy as np
-from _bench import compare, row
+from _bench import compare, resident_growth, row
 
 from skml._kernels import blas_threads
 from skml.network import AdamW, Decoder, Mode, Program, cross_entropy, transformer
@@ -170,17 +168,7 @@ def peak_of(what, name):
         model = peer_of(program, case)
         del program
         run = lambda: peer_trainer(model, batches)()  # noqa: E731
-    gc.collect()
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = memory_now("VmRSS")
-    run()
-    return (memory_now("VmHWM") - before) / 1024
-
-
-def memory_now(what):
-    """Return a line of what Linux says about the process's memory, in kB."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    return int(status.partition(f"{what}:")[2].split()[0])
+    return resident_growth(run)
 
 
 def memory():

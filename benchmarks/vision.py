@@ -9,13 +9,12 @@ last 10,000 are held out.
 """
 
 import os
-import resource
 import subprocess
 import sys
 import time
 
 import numpy as np
-from _bench import compare, real_data, row
+from _bench import compare, real_data, resident_growth, row
 from sklearn.decomposition import PCA
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
@@ -154,13 +153,15 @@ def _child(name, who):
 def print_memory_of(name, who):
     """Print the MiB by which this process grows at most while a network is made and trained."""
     filters, shape = CASES[name]
-    warm = ((4,), (8, 8, 1))  # what libraries load on first use does not count
-    for some, size in (warm, (filters, shape)):
+    for some, size in (((4,), (8, 8, 1)), (filters, shape)):  # what libraries load on first use does not count
         batches = batches_of(size, 10, np.random.default_rng(0))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        program = program_of(some, size)
-        trainers(program, peer_of(program, some, size), batches)[who == "peer"]()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+        grown = resident_growth(lambda: _train(who, some, size, batches))  # noqa: B023
+    print(grown)
+
+
+def _train(who, filters, shape, batches):
+    program = program_of(filters, shape)
+    trainers(program, peer_of(program, filters, shape), batches)[who == "peer"]()
 
 
 def predictors(program, model, batches):

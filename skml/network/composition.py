@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -33,9 +34,15 @@ def share_gradients(spaces, B, dtype):
     """Let layers that follow each other write their gradients into the same memory, so that little is touched.
 
     A layer reads the gradient at its output and writes that at its input: two buffers in turn are enough for all, and
-    a third for what is needed only within a layer. (Layers that hand on what they are given keep the turn.)
+    a third for what is needed only within a layer. (Layers that hand on what they are given keep the turn.) An input
+    that nobody reads again makes room for the gradient there.
     """
-    owners = [space for space in spaces if getattr(space, "dx", None) is not None]
+    owners = []
+    for previous, space in pairwise((Space(), *spaces)):
+        if not (previous.reads_y or space.reads_x):
+            space.dx = previous.y
+        elif getattr(space, "dx", None) is not None:
+            owners.append(space)
     turns = [(owners[0::2], "dx"), (owners[1::2], "dx"), ([s for s in spaces if hasattr(s, "dz")], "dz")]
     for some, name in turns:
         buffer = np.empty(max((getattr(space, name).size for space in some), default=0), dtype=dtype)

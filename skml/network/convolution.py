@@ -312,8 +312,8 @@ class Convolution(Layer):
         sizes = (*shape, self.filters)
         columns = columns_of(geometry, sizes, B, dtype)
         direct = _numbers(geometry, (B, *shape)) if path_of(geometry, sizes, dtype) == "direct" else None
-        dx = np.empty((B, *shape), dtype=dtype)
-        return Space(dx=dx, geometry=geometry, columns=columns, direct=direct, none=NONE[np.dtype(dtype)], **buffers)
+        buffers |= {"dx": np.empty((B, *shape), dtype=dtype), "reads_y": self.activation != "identity"}
+        return Space(geometry=geometry, columns=columns, direct=direct, none=NONE[np.dtype(dtype)], **buffers)
 
     def forward(self, x, p, space, mode):
         space.x = x

@@ -81,8 +81,9 @@ class Space(SimpleNamespace):
     """The buffers of a layer for batches up to some size: outputs, gradients at the input, and what backward needs.
 
     A buffer named ``dx`` is what `backward` writes and returns, one named ``dz`` is used within `backward` alone:
-    :class:`Sequential` lets layers share them. ``parts`` holds the spaces of the layers inside, ``number`` is the
-    layer's number in the network.
+    :class:`Sequential` lets layers share them. ``reads_x`` and ``reads_y`` tell whether `backward` reads the input and
+    the output ``y`` of `forward`: what neither layer beside it reads again is written over. ``parts`` holds the spaces
+    of the layers inside, ``number`` is the layer's number in the network.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ class Space(SimpleNamespace):
     """
 
     def __init__(self, **buffers):
-        super().__init__(**{"parts": (), "number": 0, **buffers})
+        super().__init__(**{"parts": (), "number": 0, "reads_x": True, "reads_y": True, **buffers})
 
 
 class Layer:

@@ -233,7 +233,7 @@ class Pooling(Layer):
         index = np.empty(made, dtype=np.uint8) if self.kind in SIGNS else None
         numbers = geometry.kernel, geometry.stride, geometry.pads(*shape[:2]), SIGNS.get(self.kind)
         buffers = {"dx": np.empty((B, *shape), dtype), "y": np.empty(made, dtype), "index": index}
-        space = Space(geometry=geometry, numbers=numbers, **buffers)
+        space = Space(geometry=geometry, numbers=numbers, reads_x=False, **buffers)
         if self.activation != "identity":
             space.dz = np.empty(made, dtype)
         return space

@@ -26,6 +26,13 @@ from skml.network import (
 
 NETWORKS = {
     "plain": ([Convolution(3, activation="tanh"), Pooling("max"), Flatten(), Linear(4, "gelu"), Linear(2)], (5, 5, 2)),
+    "pooled": (
+        [
+            *(Convolution(3), Pooling("max", activation="tanh"), Convolution(3), Pooling("average")),
+            *(Convolution(2, activation="tanh"), Pooling("max", padding="same")),
+        ],
+        (9, 8, 2),
+    ),
     "normal": ([Convolution(3), BatchNormalization("relu"), GlobalPooling(), LayerNormalization()], (4, 4, 2)),
     "dropped": ([Linear(6, "tanh"), Dropout(0.3), Activation("sigmoid"), Dropout(0.0), Linear(5), Dropout(0.5)], (4,)),
     "residual": (
@@ -82,6 +89,14 @@ def test_layers_share_the_memory_of_gradients():
     space = network.workspace((8, 8, 4), 2, np.float32)
     for name, owners in (("dx", 2), ("dz", 1)):
         assert len({getattr(part, name).__array_interface__["data"][0] for part in space.parts}) == owners
+
+
+def test_an_input_that_nobody_reads_again_makes_room_for_its_gradient():
+    layers = [Convolution(4), Pooling(), Convolution(4, activation="relu"), Pooling()]
+    one, pool, two, last = Sequential(layers).workspace((8, 8, 4), 2, np.float32).parts
+    assert pool.dx is one.y
+    assert not np.shares_memory(last.dx, two.y)  # the derivative of relu is read from y
+    assert not np.shares_memory(last.dx, two.dx)
 
 
 def test_layers_are_numbered_in_order():
