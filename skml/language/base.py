@@ -279,16 +279,24 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
     def _last(self, network, length, again):
         """Return the last fit's program, and where its training stands, if the parameters still ask for them."""
+        if asked := self._disagreement(network):
+            raise self._refusal(asked)
         last = self.reader_.program
         start = self.training_.again() if again else self.training_
-        if _what_learns(network) != _what_learns(last.network):
-            raise self._refusal("another network than the last fit's")
-        if self.dtype not in (None, last.dtype.name):
-            raise self._refusal(f"dtype={self.dtype!r}; the last fit computed in {last.dtype}")
         program = Program(network, (2, length), last.dtype)
         if program.states.count != len(start.states):
             start = replace(start, states=program.states.flat.copy())
         return program, start
+
+    def _disagreement(self, network=None):
+        """Return what the parameters ask for, which is a network if given, that the fitted model is not, or None."""
+        last = self.reader_.program
+        network = self._network(self.coder_, 1) if network is None else network
+        if _what_learns(network) != _what_learns(last.network):
+            return "another network than the last fit's"
+        if self.dtype not in (None, last.dtype.name):
+            return f"dtype={self.dtype!r}; the last fit computed in {last.dtype}"
+        return None
 
     def _window(self, corpus):
         """Return how many moments a window has, and how many windows a batch."""

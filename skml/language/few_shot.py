@@ -76,10 +76,10 @@ class FewShotClassifier(BaseDocumentClassifier):
     Parameters
     ----------
     language_model : RNNLanguageModel, TransformerLanguageModel, FrozenEstimator or None, default=None
-        A fitted one of texts is used as it is, also in clones, and stays as it is. Of one that isn't fitted a clone is
-        trained on the examples, each written as `template` says with its label, so that it learns to tell labels [3]_.
-        None is a small recurrent network with byte-pair encoding, trained likewise; where documents are rows of numbers
-        or integers, each class has a token of its own.
+        A fitted one of texts is used as it is, also in clones, and stays as it is; its parameters cannot be searched.
+        Of one that isn't fitted a clone is trained on the examples, each written as `template` says with its label, so
+        that it learns to tell labels [3]_. None is a small recurrent network with byte-pair encoding, trained likewise;
+        where documents are rows of numbers or integers, each class has a token of its own.
     template : str, default="{text}\n{label}\n\n"
         How an example is written; ``{text}`` and ``{label}`` must be in it once each, and a brace is written twice. If
         the label comes first, the probability of the text after it counts as well (a noisy channel [4]_). Rows of

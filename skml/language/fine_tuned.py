@@ -51,9 +51,10 @@ class FineTunedClassifier(BaseDocumentClassifier):
     Parameters
     ----------
     language_model : RNNLanguageModel, TransformerLanguageModel, FrozenEstimator or None, default=None
-        A fitted one is where training begins, also in clones, and stays itself as it is. Of one that isn't fitted a
-        clone is fitted on the documents first, without their classes. None is a small recurrent network with byte-pair
-        encoding, or bins for rows of numbers.
+        A fitted one is where training begins, also in clones, and stays itself as it is; its parameters cannot be
+        searched, but for its `learning_rate_init`, and `stride`. Of one that isn't fitted a clone is fitted on the
+        documents first, without their classes. None is a small recurrent network with byte-pair encoding, or bins for
+        rows of numbers.
     layers : {"all", "last", "head", "lora"}, default="all"
         What learns beside the new head: all of the language model; its last layer; nothing; or the matrices of all
         layers, by a product of two matrices of rank `rank` [2]_.
@@ -155,6 +156,8 @@ class FineTunedClassifier(BaseDocumentClassifier):
         **{name: TRAINING_CONSTRAINTS[name] for name in _OF_TRAINING},
         "learning_rate_init": [*TRAINING_CONSTRAINTS["learning_rate_init"], None],
     }
+
+    _live = (*BaseDocumentClassifier._live, "learning_rate_init", "stride")
 
     def __init__(
         self,
