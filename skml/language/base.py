@@ -249,7 +249,7 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         index, merged = distinct_documents(rows, weights)
         known = rows.take(index)
         coder = self.coder_ if goes_on else learn_coder(known, self.tokenizer)
-        sequences = coder.encode(known)
+        sequences = coder.read(known)
         if not any(map(len, sequences)):
             raise ValueError("All documents in X are empty; there is nothing to learn from.")
         as_given = rows.kind != "texts" and self.tokenizer is not None
@@ -386,7 +386,7 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         """Return what a fitted model is asked about: documents, and their tokens."""
         check_is_fitted(self)
         rows = read_rows(self, X, reset=False)
-        return rows, self.coder_.encode(rows)
+        return rows, self.coder_.read(rows)
 
     def _asked(self, X):
         """Return what functions of the core are given to answer about X."""

@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skml._rows import distinct_rows
-from skml.base import validate_X
+from skml.base import validate_X, warn_caller
 from skml.language.quantile_tokenizer import QuantileTokenizer
 from skml.language.texts import check_documents
 from skml.language.tokenizers import BPETokenizer, CharTokenizer, WordTokenizer
@@ -276,6 +276,38 @@ class Coder:
                 self._mark_unseen(ids, values)
         kept = values != PADDING if self.padded else np.ones(values.shape, dtype=bool)
         return [row[there] for row, there in zip(ids, kept)]
+
+    def read(self, rows, name="X"):
+        """Return the tokens of each document as :meth:`encode` does, and warn if most of them are unknown.
+
+        Parameters
+        ----------
+        rows : Rows
+            The documents.
+        name : str, default="X"
+            What the user calls them.
+
+        Returns
+        -------
+        sequences : list of ndarray of shape (n,), int32
+            Without the tokens that begin and end them.
+
+        Raises
+        ------
+        ValueError
+            If there is no token for something in them.
+        """
+        sequences, unknown = self.encode(rows), getattr(self.tokenizer, "unknown_id_", None)
+        n = sum(map(len, sequences))
+        strange = 0 if unknown is None else sum(int((ids == unknown).sum()) for ids in sequences)
+        if strange > n / 2:
+            cure = ", or fit one with tokenizer='bpe', to which no text is unknown" if self.kind == "texts" else ""
+            warn_caller(
+                f"The language model knows little of {name}: {strange / n:.0%} of the tokens are unknown, all read as "
+                f"{self.tokenizer.vocabulary_[unknown]!r}. Give it documents like those of its fit{cure}.",
+                UserWarning,
+            )
+        return sequences
 
     def _checked(self, rows):
         values = rows.values

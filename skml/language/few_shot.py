@@ -243,7 +243,7 @@ class FewShotClassifier(BaseDocumentClassifier):
     def _learn(self, examples):
         model = self._given(_SMALL[examples.rows.kind == "texts"])
         way = (_of_texts if examples.rows.kind == "texts" else _of_numbers)(self, model, examples)
-        sequences = way.coder.encode(examples.rows)
+        sequences = way.coder.read(examples.rows)
         if not is_fitted(model):
             model = self._trained(model, way, examples, sequences)
         fitted = {"classes_": examples.classes, "coder_": way.coder, "language_model_": model}
@@ -334,7 +334,7 @@ class FewShotClassifier(BaseDocumentClassifier):
         return logs[:n].reshape(len(shots), len(free), -1), logs[n:]
 
     def _logs(self, rows):
-        sequences = self.coder_.encode(rows)
+        sequences = self.coder_.read(rows)
         shots = self._shots_of(sequences)
         if self._shots.words is not None and self._calibrates() == "contextual":
             free, logs = self._ask(shots, sequences)
@@ -358,7 +358,7 @@ class FewShotClassifier(BaseDocumentClassifier):
         check_is_fitted(self)
         rows = read_rows(self, X, reset=False)
         with _kernels.blas_threads(1):
-            sequences = self.coder_.encode(rows)
+            sequences = self.coder_.read(rows)
             questions = self._questions(sequences, self._shots_of(sequences))
         found = [one.prompt[1:] for one in questions]
         return [self.coder_.decode(ids) for ids in found] if self.coder_.kind == "texts" else found

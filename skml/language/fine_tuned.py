@@ -253,7 +253,7 @@ class FineTunedClassifier(BaseDocumentClassifier):
 
     def _tuning(self, model, rows, codes, weights):
         """Return what is trained: the language model and a head, or where only the head learns, that alone."""
-        sequences = self._cut(model, model.coder_.encode(rows))
+        sequences = self._cut(model, model.coder_.read(rows))
         reader, K = model.reader_, int(codes.max()) + 1
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         dtype = reader.program.dtype
@@ -350,7 +350,7 @@ class FineTunedClassifier(BaseDocumentClassifier):
 
     def _logs(self, rows):
         model = self.language_model_
-        pooled = self._pooled(model, self._cut(model, self.coder_.encode(rows))).astype(np.float64)
+        pooled = self._pooled(model, self._cut(model, self.coder_.read(rows))).astype(np.float64)
         return np.einsum("ij,jk->ik", pooled, self.coef_.astype(np.float64)) + self.intercept_
 
     def decision_function(self, X):

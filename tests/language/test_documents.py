@@ -1,5 +1,7 @@
 """Documents: what a row is, in whatever it comes, and what is refused in words."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pandas
 import polars
@@ -8,7 +10,15 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
 
-from skml import BPETokenizer, CharTokenizer, QuantileTokenizer, RNNLanguageModel, TransformerLanguageModel
+from skml import (
+    BPETokenizer,
+    CharTokenizer,
+    FewShotClassifier,
+    FineTunedClassifier,
+    QuantileTokenizer,
+    RNNLanguageModel,
+    TransformerLanguageModel,
+)
 from skml._sklearn import InvalidParameterError
 from skml.language.documents import distinct_documents, holds_integers, holds_texts, learn_coder, read_rows
 
@@ -260,9 +270,47 @@ def test_a_vocabulary_of_one(make, X):
 def test_characters_that_fit_has_not_seen(make, tokenizer):
     model = make(tokenizer=tokenizer).fit(TEXTS)
     strange = ["żółw 🙂", "\ud800", "e\u0301", "\x00", "Ω" * 50]
-    for name, value in said(model, strange).items():
-        assert np.isfinite(value).all(), name
-    assert all(isinstance(text, str) for text in model.generate(strange, 4))
+    for name in said(model, TEXTS):
+        with unless_bpe(tokenizer, "little of X: 97%|little of X: 100%"):
+            assert np.isfinite(getattr(model, name)(strange)).all(), name
+    with unless_bpe(tokenizer, "little of prompts"):
+        assert all(isinstance(text, str) for text in model.generate(strange, 4))
+
+
+def unless_bpe(tokenizer, message):
+    return nullcontext() if tokenizer == "bpe" else pytest.warns(UserWarning, match=message)
+
+
+def test_texts_of_which_most_is_unknown_are_told(seed):
+    model = RNNLanguageModel(hidden_size=4, max_iter=1, random_state=seed).fit(["abc", "cab"])
+    half, most = ["abzz", "", "zc"], ["azz", "", "zzc"]  # 3 of 6 and 4 of 6 characters are unknown
+    calls = {
+        "fine_tune": model.fine_tune,
+        "score": model.score,
+        "surprisal": model.surprisal,
+        "FineTunedClassifier.fit": lambda X: FineTunedClassifier(model, max_iter=1).fit(X, [0, 1, 0]),
+        "FineTunedClassifier.predict": FineTunedClassifier(model, max_iter=1).fit(["a", "b"], [0, 1]).predict,
+        "FewShotClassifier.predict": few_shot(model).fit(["a", "b"], [0, 1]).predict,
+        "FewShotClassifier.prompts": few_shot(model).fit(["a", "b"], [0, 1]).prompts,
+        "FewShotClassifier.fit": lambda X: few_shot(model).fit(X, [0, 1, 0]),
+        "partial_fit": model.partial_fit,
+    }
+    for call in calls.values():
+        call(half)
+        with pytest.warns(UserWarning, match="little of X: 67% .*'<unk>'.*bpe") as warned:
+            call(most)
+        assert [one.filename for one in warned] == [__file__]
+
+
+def few_shot(model):
+    return FewShotClassifier(model, template="{text}c{label}", labels=["a", "b"], calibration=False)
+
+
+def test_integers_of_which_most_are_unknown_are_told():
+    model = RNNLanguageModel(hidden_size=4, max_iter=1).fit([[1, 2, 3], [3, 1, 2]])
+    model.score([[1, 2, 7], [8, 9, 3], [1, -1, -1]])  # 3 of 7
+    with pytest.warns(UserWarning, match="57% of the tokens are unknown"):
+        model.score([[1, 2, 7], [8, 9, 9], [1, -1, -1]])  # 4 of 7
 
 
 @each_model

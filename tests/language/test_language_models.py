@@ -261,7 +261,8 @@ def test_half_a_character_waits_for_the_other_half(tokenizer, seed):
     model = RNNLanguageModel(tokenizer=tokenizer, max_iter=10, random_state=seed).fit(X)
     for draw in range(5):
         settings = {"strategy": "sample", "random_state": draw, "temperature": 2.0, "max_new_tokens": 30}
-        assert "".join(model.generate("żó", stream=True, **settings)) == model.generate("żó", **settings)
+        prompt = "żółw" if tokenizer == "word" else "żó"
+        assert "".join(model.generate(prompt, stream=True, **settings)) == model.generate(prompt, **settings)
 
 
 def test_half_a_character_may_end_where_it_shall_stop():
