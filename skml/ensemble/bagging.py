@@ -15,6 +15,7 @@ from skml.base import (
     Step,
     fit_task,
     fitting,
+    refuse_series,
     require_memory,
     run_steps,
     validate_weights,
@@ -168,6 +169,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
 
     def _numbers(self, X, reset):
         """Return X as numbers, its categories found (at fit) or looked up; members of other kinds take it as it is."""
+        refuse_series(X)
         if self.estimator is not None:
             return members.as_rows(self, X, reset)
         if reset:
