@@ -336,8 +336,30 @@ def test_nan_in_rows_of_numbers_is_refused(make, rng):
     model = make().fit(X)
     X[2, 1] = np.nan
     for method in ("fit", "predict", "score_samples", "transform"):
-        with pytest.raises(ValueError, match="NaN"):
+        with pytest.raises(ValueError, match="NaN, in row 2 first: documents are strings, or rows of numbers"):
             getattr(model, method)(X)
+
+
+SHAPELESS = {
+    "nothing": (None, "None"),
+    "a number": (5, "5"),
+    "a row": ([1, 2, 3], "1D array"),
+    "a row with nothing": ([1.5, None], "1D array"),
+    "an array of one dimension": (np.arange(3), "1D array"),
+    "a Series of numbers": (pandas.Series([1, 2]), "1D array"),
+    "three dimensions": (np.zeros((2, 3, 4)), "3D array"),
+    "three dimensions in lists": ([[[1, 2], [3, 4]]], "3D array"),
+}
+
+
+@pytest.mark.parametrize("fault", SHAPELESS)
+def test_what_has_other_than_two_dimensions_is_told_what_documents_are(fault):
+    X, found = SHAPELESS[fault]
+    model = MODELS["rnn"]().fit([[1, 2], [2, 1]])
+    fits = [one.fit for one in (RNNLanguageModel(), FewShotClassifier(), FineTunedClassifier())]
+    for method in (*fits, model.partial_fit, model.score):
+        with pytest.raises(ValueError, match=f"2D array, got {found} instead: X must be a list of strings, one per"):
+            method(X, [0, 1])
 
 
 @each_model
