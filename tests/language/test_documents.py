@@ -195,7 +195,8 @@ def test_numbers_keep_their_type_and_may_have_a_tokenizer(make, rng):
     assert len([v for v in model.vocabulary_ if not isinstance(v, str)]) == 4
     text = model.generate(X[0, :4], 5)
     assert text.dtype == np.float32
-    assert np.isin(text, model.tokenizer_.centers_).all()
+    # a network that has learnt little may write the token for unknown numbers, which is NaN
+    assert np.isin(text[~np.isnan(text)], model.tokenizer_.centers_).all()
     assert len(model.generate(X[:3, :2], 5)) == 3
     several = [X[0], X[1, :3], X[2, :0].tolist()]
     for text, prompt in zip(model.generate(several, 5), several, strict=True):
