@@ -608,6 +608,7 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
             If a parameter makes no sense, or the prompts are no documents of the model's kind.
         """
         check_is_fitted(self)
+        _check_flags(use_cache=use_cache, stream=stream)
         settings = Settings(
             max_new_tokens, strategy, temperature, top_k, top_p, n_beams, length_penalty, repetition_penalty,
             as_stops(stop, self.coder_.kind), n_samples,
@@ -652,6 +653,12 @@ def _check_tuning(layers, learning_rate, max_iter, rank):
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
     if learning_rate is not None and not (isinstance(learning_rate, Real) and 0 < learning_rate < math.inf):
         raise ValueError(f"learning_rate must be a number above 0 or None, got {learning_rate!r}.")
+
+
+def _check_flags(**flags):
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name} must be True or False, got {value!r}.")
 
 
 def _what_learns(network):

@@ -255,6 +255,15 @@ def test_draws_depend_on_the_random_state_alone(writer):
     assert len(set(writer.generate("", 20, strategy="sample", temperature=3.0, n_samples=8))) > 1
 
 
+@pytest.mark.parametrize("name", ["use_cache", "stream"])
+def test_flags_of_writing_that_are_none_are_refused(name):
+    model = RNNLanguageModel(hidden_size=4, max_iter=1).fit(["ab"])
+    for value in ("no", 1, None):
+        with pytest.raises(ValueError, match=f"{name} must be True or False, got {value!r}"):
+            model.generate("a", 1, **{name: value})
+    assert "".join(model.generate("a", 1, **{name: np.True_})) == model.generate("a", 1)
+
+
 @pytest.mark.parametrize("tokenizer", ["word", "bpe"])
 def test_half_a_character_waits_for_the_other_half(tokenizer, seed):
     X = ["żółw 🙂 żółw", "🙂🙂🙂 ok"] * 3
