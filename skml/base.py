@@ -21,6 +21,7 @@ __all__ = [
     "chunk_slices",
     "fit_task",
     "fitting",
+    "refuse_series",
     "require_memory",
     "run_steps",
     "validate_X",
@@ -64,12 +65,14 @@ def validate_X(estimator, X, *, reset, accept_sparse=False, allow_nan=False, **c
     Raises
     ------
     ValueError
-        If X is not a finite two-dimensional float array, a sparse structure is broken, or entries are masked.
+        If X is not a finite two-dimensional float array, is a Series, a sparse structure is broken, or entries are
+        masked.
     TypeError
         If X is sparse where only dense data is accepted, or holds times.
     """
     if not reset and _is_plain(estimator, X, allow_nan, check_params):
         return X
+    refuse_series(X)
     _refuse_times(X)
     if np.ma.is_masked(X):
         raise ValueError("X is a masked array, whose mask would be ignored; give X.filled(np.nan) for missing entries.")
@@ -142,6 +145,21 @@ def validate_codes(X, n_components, dtype=None):
     if Z.shape[1] != n_components:
         raise ValueError(f"{expected}, got {Z.shape}: the codes of this model have {n_components} components.")
     return Z
+
+
+def refuse_series(X):
+    """Raise a ValueError if X is a Series, which may be a row or a column of a table, in place of a table.
+
+    Parameters
+    ----------
+    X : object
+        What a user gives as rows.
+    """
+    if hasattr(X, "to_frame") and getattr(X, "ndim", len(getattr(X, "shape", ()))) == 1:
+        raise ValueError(
+            "Expected 2D array, got a Series, which is one-dimensional: a column of a table is X[['name']], a row "
+            "X.iloc[[i]] (pandas) or X[[i]] (polars)."
+        )
 
 
 def _refuse_times(X):

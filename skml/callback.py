@@ -29,8 +29,6 @@ _CONTAINERS = tuple(
     for form in ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
     for kind in ("array", "matrix")
 )
-# the one function that fitted estimators hold: trusting them all would let a file call any of them on what it holds
-_FUNCTIONS = frozenset({"skml.recommendation.item_features._plain_name"})
 
 
 class _TaskCallback:
@@ -292,7 +290,7 @@ class Checkpoint(_TaskCallback):
         """
         skops = _skops()
         estimators = {_name_of(cls) for _, cls in all_estimators()} | set(trusted)
-        known = estimators | {_name_of(cls) for cls in (np.dtype, *_CONTAINERS)} | _FUNCTIONS
+        known = estimators | {_name_of(cls) for cls in (np.dtype, *_CONTAINERS)}
         data = pathlib.Path(path).read_bytes()
         try:
             held = set(skops.get_untrusted_types(data=data)) - known

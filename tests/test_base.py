@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 
+from skml import BaggingForest
 from skml.base import (
     Step,
     chunk_slices,
@@ -104,6 +105,19 @@ def test_what_overflows_in_float32_is_refused_without_other_warnings():
         validate_X(Mean(), np.array([[1e300, -1e300]]), reset=True, dtype=[np.float32])
     with pytest.raises(ValueError, match="infinity"):
         validate_X(Mean(), np.array([[np.inf, -np.inf]]), reset=True)
+
+
+def test_a_series_is_refused_with_what_to_do():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    series = [frame["a"], frame.iloc[0], pd.Series(["u", "v"]), pytest.importorskip("polars").Series([1.0, 2.0])]
+    message = r"Expected 2D array, got a Series.*X\[\['name'\]\].*X\.iloc\[\[i\]\]"
+    for X in series:
+        for estimator in (Mean(), BaggingForest(n_estimators=1)):
+            with pytest.raises(ValueError, match=message):
+                estimator.fit(X, [0, 1])
+    forest = BaggingForest(n_estimators=1).fit(frame.assign(b=pd.Categorical(["x", "y"])), [0, 1])
+    with pytest.raises(ValueError, match="got a Series"):
+        forest.predict(frame.iloc[0])
 
 
 @pytest.mark.parametrize("unit", ["datetime64[s]", "timedelta64[D]"])

@@ -319,7 +319,7 @@ def observed(agent):
     return np.zeros((3, agent.n_features_in_)) + np.arange(3)[:, None] / (1 if agent.n_features_in_ == 1 else 100)
 
 
-def test_checkpoint_trusts_no_other_function_of_skml(tmp_path, monkeypatch):
+def test_checkpoint_trusts_no_function_of_skml(tmp_path, monkeypatch):
     monkeypatch.setattr(skops.io, "get_untrusted_types", lambda data: ["skml.callback._write_whole"])
     path = tmp_path / "model.skops"
     path.write_bytes(b"never read")

@@ -15,6 +15,7 @@ from skml.base import (
     Step,
     fit_task,
     fitting,
+    refuse_series,
     require_memory,
     run_steps,
     validate_weights,
@@ -168,6 +169,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
 
     def _numbers(self, X, reset):
         """Return X as numbers, its categories found (at fit) or looked up; members of other kinds take it as it is."""
+        refuse_series(X)
         if self.estimator is not None:
             return members.as_rows(self, X, reset)
         if reset:
@@ -462,6 +464,25 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         n_nodes_ptr : ndarray of shape (n_estimators + 1,), int
             The nodes of tree i are the columns from ``n_nodes_ptr[i]`` up to ``n_nodes_ptr[i + 1]``, in the order of
             its ``tree_``.
+
+        Raises
+        ------
+        ValueError
+            If the members are no trees of our own but made by `estimator`, or X is not as it was at fit.
+
+        Examples
+        --------
+        >>> from skml import BaggingForest
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+        >>> forest = BaggingForest(n_estimators=2, bootstrap=False).fit(X, y)
+        >>> indicator, n_nodes_ptr = forest.decision_path(X)
+        >>> n_nodes_ptr
+        array([0, 3, 6])
+        >>> indicator.toarray()
+        array([[1, 1, 0, 1, 1, 0],
+               [1, 1, 0, 1, 1, 0],
+               [1, 0, 1, 1, 0, 1],
+               [1, 0, 1, 1, 0, 1]])
         """
         ends, forest = self.apply(X), self._model.forest
         children = [children_of(forest, number).T for number in range(forest.n_trees)]

@@ -9,7 +9,10 @@ import scipy.sparse as sp
 from skml.base import validate_X
 
 # What to do with columns of strings.
-STRINGS_IN_TREES = "name it in categorical_features to split it by categories, or convert it to numbers"
+STRINGS_IN_TREES = (
+    "name it in categorical_features, with all other columns of categories, to split it by categories, or convert it "
+    "to numbers"
+)
 # What a category that was not there at fit becomes: no category's number.
 _OTHER = -1.0
 
@@ -164,7 +167,8 @@ def validate_numbers(estimator, X, cure, **takes):
             raise
         f, value = found
         names = None if takes["reset"] else getattr(estimator, "feature_names_in_", None)
-        raise ValueError(f"Column {_named(X, f, names)} holds strings such as {value!r}; {cure}.") from error
+        column = f"{_named(X, f, names)}{_typed(X, f)}"
+        raise ValueError(f"Column {column} holds strings such as {value!r}; {cure}.") from error
 
 
 def _first_string(X):
@@ -190,6 +194,12 @@ def _named(X, f, names=None):
     """Return what a column is called: its name, if it or that at fit has one, or its number."""
     names = getattr(X, "column_names", getattr(X, "columns", names))  # the columns of pyarrow are no names
     return str(f) if names is None or f >= len(names) else repr(list(names)[f])
+
+
+def _typed(X, f):
+    """Return what is said of a column's type; of arrays nothing."""
+    dtypes = _dtypes(X, 0)
+    return f", of dtype {dtypes[f]}," if dtypes else ""
 
 
 def _categories(values, name):
@@ -233,7 +243,8 @@ def as_numbers(X, columns):
             try:
                 out[:, f] = _plain_numbers(values)
             except (TypeError, ValueError):
-                raise ValueError(f"Column {_named(X, f)} holds strings or objects; {STRINGS_IN_TREES}.") from None
+                column = f"{_named(X, f)}{_typed(X, f)}"
+                raise ValueError(f"Column {column} does not hold numbers; {STRINGS_IN_TREES}.") from None
     return out
 
 

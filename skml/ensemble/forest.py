@@ -87,7 +87,8 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
         of two classes).
     categorical_features : "from_dtype", array-like of bool, int or str, or None, default="from_dtype"
         Which columns are split by subsets of their values, needing no encoding: those of a categorical type (pandas,
-        polars), or a mask, indices, or names. Beyond `max_bins` (254 at most) categories the rare ones share a branch.
+        polars), or just those of a mask, indices, or names. Beyond `max_bins` (254 at most) categories the rare ones
+        share a branch.
     max_bins : int, default=255
         Numbers with more distinct values are cut into so many bins at their quantiles; others are exact.
     voting : {"soft", "hard"}, default="soft"
@@ -540,7 +541,8 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         1 where the prediction may only rise with a feature, -1 where it may only fall, 0 elsewhere.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, default="from_dtype"
         Which columns are split by subsets of their values, needing no encoding: those of a categorical type (pandas,
-        polars), or a mask, indices, or names. Beyond `max_bins` (254 at most) categories the rare ones share a branch.
+        polars), or just those of a mask, indices, or names. Beyond `max_bins` (254 at most) categories the rare ones
+        share a branch.
     max_bins : int, default=255
         Numbers with more distinct values are cut into so many bins at their quantiles; others are exact.
     n_jobs : int or None, default=None

@@ -249,7 +249,7 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         index, merged = distinct_documents(rows, weights)
         known = rows.take(index)
         coder = self.coder_ if goes_on else learn_coder(known, self.tokenizer)
-        sequences = coder.encode(known)
+        sequences = coder.read(known)
         if not any(map(len, sequences)):
             raise ValueError("All documents in X are empty; there is nothing to learn from.")
         as_given = rows.kind != "texts" and self.tokenizer is not None
@@ -279,16 +279,24 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
 
     def _last(self, network, length, again):
         """Return the last fit's program, and where its training stands, if the parameters still ask for them."""
+        if asked := self._disagreement(network):
+            raise self._refusal(asked)
         last = self.reader_.program
         start = self.training_.again() if again else self.training_
-        if _what_learns(network) != _what_learns(last.network):
-            raise self._refusal("another network than the last fit's")
-        if self.dtype not in (None, last.dtype.name):
-            raise self._refusal(f"dtype={self.dtype!r}; the last fit computed in {last.dtype}")
         program = Program(network, (2, length), last.dtype)
         if program.states.count != len(start.states):
             start = replace(start, states=program.states.flat.copy())
         return program, start
+
+    def _disagreement(self, network=None):
+        """Return what the parameters ask for, which is a network if given, that the fitted model is not, or None."""
+        last = self.reader_.program
+        network = self._network(self.coder_, 1) if network is None else network
+        if _what_learns(network) != _what_learns(last.network):
+            return "another network than the last fit's"
+        if self.dtype not in (None, last.dtype.name):
+            return f"dtype={self.dtype!r}; the last fit computed in {last.dtype}"
+        return None
 
     def _window(self, corpus):
         """Return how many moments a window has, and how many windows a batch."""
@@ -378,7 +386,7 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
         """Return what a fitted model is asked about: documents, and their tokens."""
         check_is_fitted(self)
         rows = read_rows(self, X, reset=False)
-        return rows, self.coder_.encode(rows)
+        return rows, self.coder_.read(rows)
 
     def _asked(self, X):
         """Return what functions of the core are given to answer about X."""
@@ -600,6 +608,7 @@ class BaseLanguageModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callb
             If a parameter makes no sense, or the prompts are no documents of the model's kind.
         """
         check_is_fitted(self)
+        _check_flags(use_cache=use_cache, stream=stream)
         settings = Settings(
             max_new_tokens, strategy, temperature, top_k, top_p, n_beams, length_penalty, repetition_penalty,
             as_stops(stop, self.coder_.kind), n_samples,
@@ -644,6 +653,12 @@ def _check_tuning(layers, learning_rate, max_iter, rank):
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
     if learning_rate is not None and not (isinstance(learning_rate, Real) and 0 < learning_rate < math.inf):
         raise ValueError(f"learning_rate must be a number above 0 or None, got {learning_rate!r}.")
+
+
+def _check_flags(**flags):
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name} must be True or False, got {value!r}.")
 
 
 def _what_learns(network):

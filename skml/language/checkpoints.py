@@ -15,7 +15,7 @@ import numpy as np
 
 from skml.base import require_memory
 from skml.language.documents import Coder
-from skml.language.files import file_in, read_object, write_all
+from skml.language.files import as_folder, file_in, read_object, write_all
 from skml.language.tensor_files import read_arrays, read_places, safetensors
 from skml.language.tokenizers import BPETokenizer
 from skml.network.parameters import Parameters
@@ -103,10 +103,12 @@ def look_into(folder):
     ------
     ValueError
         If something is missing, broken, or not of that kind.
+    TypeError
+        If it is no path.
     OSError
         If it cannot be read.
     """
-    folder = pathlib.Path(folder)
+    folder = as_folder(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; a checkpoint is one, with {CONFIG} and {WEIGHTS}.")
     safetensors()
@@ -387,6 +389,7 @@ def write(folder, program, coder):
     OSError
         If it cannot be written.
     """
+    folder = as_folder(folder)
     if reasons := _reasons(program.network, coder):
         raise ValueError(f"Checkpoints of GPT-2's kind have no place for {', nor for '.join(reasons)}.")
     package, tensors = safetensors(), {f"transformer.{name}": array for name, array in program.parameters.items()}

@@ -80,6 +80,32 @@ class BaseDocumentClassifier(ClassifierMixin, CallbackSupportMixin, BaseEstimato
     A class of it returns logarithms of what is proportional to the probabilities of classes in ``_logs(rows)``.
     """
 
+    # Parameters of a fitted language model that still have a meaning.
+    _live = ("n_jobs", "pooling", "random_state")
+
+    def set_params(self, **params):
+        """Set parameters, those of the language model by names such as ``language_model__hidden_size``.
+
+        Parameters
+        ----------
+        **params : dict
+            By name.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or a language model that is fitted would have to be fitted anew for it.
+        """
+        model = params.get("language_model", self.language_model)
+        if isinstance(model, BaseLanguageModel) and is_fitted(model):
+            _refuse_idle(model, params, self._live)
+        return super().set_params(**params)
+
     def __sklearn_clone__(self):
         """Return an unfitted copy, in which a language model that was given fitted still is."""
         if not is_fitted(self.language_model):
@@ -108,6 +134,11 @@ class BaseDocumentClassifier(ClassifierMixin, CallbackSupportMixin, BaseEstimato
                 raise ValueError(f"language_model must be a language model, got a frozen {type(model).__name__}.")
             check_is_fitted(model)
         if is_fitted(model):
+            if asked := model._disagreement():
+                raise ValueError(
+                    f"language_model is fitted and used as it is, but its parameters now ask for {asked}. Set them "
+                    "back, or give clone(language_model), which is fitted here."
+                )
             return copy.copy(model)
         model = default() if model is None else clone(model)
         if self.random_state is not None and model.random_state is None:
@@ -178,3 +209,17 @@ def is_fitted(model):
     """Tell whether something is a language model that is fitted."""
     inner = model.estimator if isinstance(model, FrozenEstimator) else model
     return isinstance(inner, BaseLanguageModel) and hasattr(inner, "reader_")
+
+
+def _refuse_idle(model, params, live):
+    """Raise a ValueError if parameters of a fitted language model are to be others, and are none of the live ones."""
+    now = model.get_params()
+    for key, value in params.items():
+        name = key.removeprefix("language_model__")
+        if name == key or name not in now or name.partition("__")[0] in live:
+            continue
+        if value is not now[name] and value != now[name]:
+            raise ValueError(
+                f"{key}={value!r} would change nothing: language_model is fitted, with {name}={now[name]!r}, and is "
+                "used as it is. To search its parameters give it unfitted, clone(language_model), which is fitted here."
+            )

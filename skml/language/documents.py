@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skml._rows import distinct_rows
-from skml.base import validate_X
+from skml.base import validate_X, warn_caller
 from skml.language.quantile_tokenizer import QuantileTokenizer
 from skml.language.texts import check_documents
 from skml.language.tokenizers import BPETokenizer, CharTokenizer, WordTokenizer
@@ -93,7 +93,10 @@ def read_rows(estimator, X, *, reset):
         raise ValueError(f"{type(estimator).__name__} was fitted on texts; X must be a list of strings.")
     _refuse_table_of_texts(X)
     _refuse_ragged(X)
-    return Rows(kind, validate_X(estimator, X, reset=reset, order="C"))
+    _refuse_other_shapes(X)
+    values = validate_X(estimator, X, reset=reset, order="C", allow_nan=True)
+    _refuse_missing(values)
+    return Rows(kind, values)
 
 
 def _refuse_table_of_texts(X):
@@ -114,6 +117,33 @@ def _refuse_ragged(X):
         raise ValueError(
             f"The rows of X have {min(lengths)} to {max(lengths)} numbers; of sequences of integers make one array by "
             "skml.language.pad_sequences(X)[0], which fills up with -1."
+        )
+
+
+def _refuse_other_shapes(X):
+    """Raise a ValueError if X has not two dimensions, as scikit-learn's would, but says what documents are."""
+    n = len(X.shape) if hasattr(X, "shape") else _depth(X)
+    if n != 2:
+        found = f"{n}D array" if n else f"{X!r:.40}"
+        raise ValueError(
+            f"Expected 2D array, got {found} instead: X must be a list of strings, one per document, or an array of "
+            "numbers, one row per document. Reshape your data: a single row of numbers is [row]."
+        )
+
+
+def _depth(X):
+    """Return how many dimensions a list has by its first elements."""
+    if not isinstance(X, (list, tuple)):
+        return np.asarray(X).ndim
+    return 1 + (_depth(X[0]) if len(X) else 0)
+
+
+def _refuse_missing(values):
+    """Raise a ValueError that names the first document with NaN."""
+    if len(bad := np.flatnonzero(np.isnan(values).any(axis=1))):
+        raise ValueError(
+            f"X contains NaN, in row {bad[0]} first: documents are strings, or rows of numbers none of which is "
+            "missing (rows of tokens are filled up with -1). Fill it, or leave such rows out."
         )
 
 
@@ -276,6 +306,38 @@ class Coder:
                 self._mark_unseen(ids, values)
         kept = values != PADDING if self.padded else np.ones(values.shape, dtype=bool)
         return [row[there] for row, there in zip(ids, kept)]
+
+    def read(self, rows, name="X"):
+        """Return the tokens of each document as :meth:`encode` does, and warn if most of them are unknown.
+
+        Parameters
+        ----------
+        rows : Rows
+            The documents.
+        name : str, default="X"
+            What the user calls them.
+
+        Returns
+        -------
+        sequences : list of ndarray of shape (n,), int32
+            Without the tokens that begin and end them.
+
+        Raises
+        ------
+        ValueError
+            If there is no token for something in them.
+        """
+        sequences, unknown = self.encode(rows), getattr(self.tokenizer, "unknown_id_", None)
+        n = sum(map(len, sequences))
+        strange = 0 if unknown is None else sum(int((ids == unknown).sum()) for ids in sequences)
+        if strange > n / 2:
+            cure = ", or fit one with tokenizer='bpe', to which no text is unknown" if self.kind == "texts" else ""
+            warn_caller(
+                f"The language model knows little of {name}: {strange / n:.0%} of the tokens are unknown, all read as "
+                f"{self.tokenizer.vocabulary_[unknown]!r}. Give it documents like those of its fit{cure}.",
+                UserWarning,
+            )
+        return sequences
 
     def _checked(self, rows):
         values = rows.values

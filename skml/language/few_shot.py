@@ -76,10 +76,10 @@ class FewShotClassifier(BaseDocumentClassifier):
     Parameters
     ----------
     language_model : RNNLanguageModel, TransformerLanguageModel, FrozenEstimator or None, default=None
-        A fitted one of texts is used as it is, also in clones, and stays as it is. Of one that isn't fitted a clone is
-        trained on the examples, each written as `template` says with its label, so that it learns to tell labels [3]_.
-        None is a small recurrent network with byte-pair encoding, trained likewise; where documents are rows of numbers
-        or integers, each class has a token of its own.
+        A fitted one of texts is used as it is, also in clones, and stays as it is; its parameters cannot be searched.
+        Of one that isn't fitted a clone is trained on the examples, each written as `template` says with its label, so
+        that it learns to tell labels [3]_. None is a small recurrent network with byte-pair encoding, trained likewise;
+        where documents are rows of numbers or integers, each class has a token of its own.
     template : str, default="{text}\n{label}\n\n"
         How an example is written; ``{text}`` and ``{label}`` must be in it once each, and a brace is written twice. If
         the label comes first, the probability of the text after it counts as well (a noisy channel [4]_). Rows of
@@ -243,7 +243,7 @@ class FewShotClassifier(BaseDocumentClassifier):
     def _learn(self, examples):
         model = self._given(_SMALL[examples.rows.kind == "texts"])
         way = (_of_texts if examples.rows.kind == "texts" else _of_numbers)(self, model, examples)
-        sequences = way.coder.encode(examples.rows)
+        sequences = way.coder.read(examples.rows)
         if not is_fitted(model):
             model = self._trained(model, way, examples, sequences)
         fitted = {"classes_": examples.classes, "coder_": way.coder, "language_model_": model}
@@ -334,7 +334,7 @@ class FewShotClassifier(BaseDocumentClassifier):
         return logs[:n].reshape(len(shots), len(free), -1), logs[n:]
 
     def _logs(self, rows):
-        sequences = self.coder_.encode(rows)
+        sequences = self.coder_.read(rows)
         shots = self._shots_of(sequences)
         if self._shots.words is not None and self._calibrates() == "contextual":
             free, logs = self._ask(shots, sequences)
@@ -358,7 +358,7 @@ class FewShotClassifier(BaseDocumentClassifier):
         check_is_fitted(self)
         rows = read_rows(self, X, reset=False)
         with _kernels.blas_threads(1):
-            sequences = self.coder_.encode(rows)
+            sequences = self.coder_.read(rows)
             questions = self._questions(sequences, self._shots_of(sequences))
         found = [one.prompt[1:] for one in questions]
         return [self.coder_.decode(ids) for ids in found] if self.coder_.kind == "texts" else found

@@ -13,6 +13,29 @@ _PER_CHARACTER = (
 )
 
 
+def as_folder(folder):
+    """Return the path of a folder.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        As the user gave it.
+
+    Returns
+    -------
+    folder : pathlib.Path
+        It need not exist.
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    """
+    if not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(f"folder must be the path of a folder, a string or path-like, got {folder!r}.")
+    return pathlib.Path(folder)
+
+
 def read_text(path):
     """Return the text of a file of a bearable size.
 
@@ -167,7 +190,7 @@ def write_all(folder, contents):
     OSError
         If they cannot be written; then no temporary file is left.
     """
-    folder = pathlib.Path(folder)
+    folder = as_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     mark = secrets.token_hex(8)
     beside = {name: folder / f"{name}.{mark}" for name in contents}

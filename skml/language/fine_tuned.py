@@ -51,9 +51,10 @@ class FineTunedClassifier(BaseDocumentClassifier):
     Parameters
     ----------
     language_model : RNNLanguageModel, TransformerLanguageModel, FrozenEstimator or None, default=None
-        A fitted one is where training begins, also in clones, and stays itself as it is. Of one that isn't fitted a
-        clone is fitted on the documents first, without their classes. None is a small recurrent network with byte-pair
-        encoding, or bins for rows of numbers.
+        A fitted one is where training begins, also in clones, and stays itself as it is; its parameters cannot be
+        searched, but for its `learning_rate_init`, and `stride`. Of one that isn't fitted a clone is fitted on the
+        documents first, without their classes. None is a small recurrent network with byte-pair encoding, or bins for
+        rows of numbers.
     layers : {"all", "last", "head", "lora"}, default="all"
         What learns beside the new head: all of the language model; its last layer; nothing; or the matrices of all
         layers, by a product of two matrices of rank `rank` [2]_.
@@ -156,6 +157,8 @@ class FineTunedClassifier(BaseDocumentClassifier):
         "learning_rate_init": [*TRAINING_CONSTRAINTS["learning_rate_init"], None],
     }
 
+    _live = (*BaseDocumentClassifier._live, "learning_rate_init", "stride")
+
     def __init__(
         self,
         language_model=None,
@@ -250,7 +253,7 @@ class FineTunedClassifier(BaseDocumentClassifier):
 
     def _tuning(self, model, rows, codes, weights):
         """Return what is trained: the language model and a head, or where only the head learns, that alone."""
-        sequences = self._cut(model, model.coder_.encode(rows))
+        sequences = self._cut(model, model.coder_.read(rows))
         reader, K = model.reader_, int(codes.max()) + 1
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         dtype = reader.program.dtype
@@ -347,7 +350,7 @@ class FineTunedClassifier(BaseDocumentClassifier):
 
     def _logs(self, rows):
         model = self.language_model_
-        pooled = self._pooled(model, self._cut(model, self.coder_.encode(rows))).astype(np.float64)
+        pooled = self._pooled(model, self._cut(model, self.coder_.read(rows))).astype(np.float64)
         return np.einsum("ij,jk->ik", pooled, self.coef_.astype(np.float64)) + self.intercept_
 
     def decision_function(self, X):

@@ -262,6 +262,8 @@ class TransformerLanguageModel(BaseLanguageModel):
         ------
         ValueError
             If something is missing or broken, or the checkpoint is of another kind.
+        TypeError
+            If `folder` is no path.
         MemoryError
             If the model needs more memory than is free.
         ImportError
@@ -305,6 +307,8 @@ class TransformerLanguageModel(BaseLanguageModel):
         ValueError
             If GPT-2 has no place for something in the model: positions that are not learned, another norm or none,
             norms after short cuts, no short cuts, or another tokenizer than :class:`BPETokenizer`.
+        TypeError
+            If `folder` is no path.
         ImportError
             If the package `safetensors` is not installed.
         OSError

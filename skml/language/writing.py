@@ -80,7 +80,7 @@ def read_prompts(coder, prompts):
     if coder.kind == "texts":
         alone = isinstance(prompts, str)
         texts = check_documents([prompts] if alone else prompts)
-        return begun(coder.encode(Rows("texts", texts)), coder), alone
+        return begun(coder.read(Rows("texts", texts), "prompts"), coder), alone
     if holds_texts([prompts] if isinstance(prompts, str) else prompts) and len(prompts):
         raise ValueError("The language model was fitted on rows of numbers, but prompts holds texts.")
     if isinstance(prompts, (list, tuple)) and len({np.size(row) for row in prompts}) > 1:  # of different lengths
@@ -92,7 +92,7 @@ def read_prompts(coder, prompts):
     kind = "integers" if values.dtype.kind in "iub" else "numbers"
     checked = check_array(values, dtype=[np.float64, np.float32], ensure_min_features=0, input_name="prompts")
     kind = coder.kind if nothing or coder.tokenizer is not None and not checked.size else kind
-    return begun(coder.encode(Rows(kind, checked)), coder), alone
+    return begun(coder.read(Rows(kind, checked), "prompts"), coder), alone
 
 
 def written_texts(request, prompts):

@@ -325,7 +325,7 @@ def _default(table, text):
     ]
     parts += [(f"text{i}", TfidfVectorizer(), i) for i in text]
     parts = [(name, part, columns) for name, part, columns in parts if columns != []]
-    return ColumnTransformer(parts, verbose_feature_names_out=_plain_name)
+    return ColumnTransformer(parts, verbose_feature_names_out=PlainNames())
 
 
 def _require_plain(values, i):
@@ -347,8 +347,16 @@ def _as_text(value):
     return "" if value != value else str(value)
 
 
-def _plain_name(transformer, feature):
-    return f"{transformer}_{feature}" if transformer.startswith("text") else feature
+@dataclass(frozen=True)
+class PlainNames:
+    """What attributes are called: words of texts after their transformer too, all others by their own names alone.
+
+    A class and no function, so that a checkpoint that holds it holds nothing but classes of skml.
+    """
+
+    def __call__(self, transformer, feature):
+        """Return the name of what a transformer makes of a feature."""
+        return f"{transformer}_{feature}" if transformer.startswith("text") else feature
 
 
 def _take(table, rows):

@@ -20,7 +20,15 @@ from skml.network.schedules import SCHEDULES, constant, schedule
 from skml.network.training import Job, Plan, split_rows, start_training, training_outcome, training_steps
 from skml.vision.architectures import Body, body_layers, n_bytes
 from skml.vision.augmentation import AUGMENTATIONS, augmentation
-from skml.vision.images import as_shape, flat_rows, is_square_pair, scale_images, shape_of_rows
+from skml.vision.images import (
+    as_shape,
+    flat_rows,
+    is_square_pair,
+    n_axes,
+    scale_images,
+    shape_of_rows,
+    warn_of_signals_as_images,
+)
 from skml.vision.running import Pool, threads_for
 from skml.vision.validation import NONE, Rows, given_rows, of_validation, weighted_rows
 from skml.vision.weighting import Weighted, spread
@@ -147,7 +155,9 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
         images = None if reset else images or self.images_
         first = self.data_format == "channels_first" if reset else images.channels_first
         pair = is_square_pair(self.image_shape)
-        X, shape = flat_rows(X, images.shape if pair and not reset else self.image_shape, first)
+        known = images.shape if pair and not reset else self.image_shape
+        doubtful = reset and self.image_shape is None and n_axes(X) == 3
+        X, shape = flat_rows(X, known, first, self.image_shape)
         if not reset and shape not in (None, images.shape):
             found, known = (" x ".join(map(str, some)) for some in (shape, images.shape))
             raise ValueError(f"X holds images of {found} (height, width, channels); those of fit were {known}.")
@@ -157,6 +167,8 @@ class BaseConvNet(CallbackSupportMixin, BaseEstimator):
             shape = as_shape(shape) if told else shape_of_rows(X.shape[1], self.image_shape)
             if pair and not told:
                 self._warn_of_signals()
+        if doubtful:
+            warn_of_signals_as_images(shape[:2], first)
         return X, shape
 
     def _warn_of_signals(self):

@@ -53,6 +53,7 @@ class ConvClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, Transform
         What a flat row is: (height, width, channels), always in this order; for signals (length, channels) or the
         length alone. None: square and grey if the number of features is a square, else a signal of one channel.
         Two equal numbers are a signal too, with a warning; but (h, h) beside an X of shape (n, h, h) means grey images.
+        Without it any X of three dimensions holds grey images, with a warning if its sizes are rather those of signals.
     data_format : {"channels_last", "channels_first"}, default="channels_last"
         Whether the numbers of X come pixel by pixel or channel by channel.
     architecture : list of layers or None, default=None

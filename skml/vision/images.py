@@ -19,6 +19,8 @@ _ROUNDING = 1e-12
 # Deviations by which float32 numbers can be divided as such.
 _ORDINARY = (1e-30, 1e30)
 _CHUNK = 2**20  # numbers
+# So few numbers beside many are channels of a signal rather than a width.
+_FEW_CHANNELS = 4
 
 
 def as_shape(image_shape):
@@ -102,7 +104,7 @@ def shape_of_rows(n_features, image_shape):
     return shape
 
 
-def flat_rows(X, image_shape, channels_first):
+def flat_rows(X, image_shape, channels_first, told=None):
     """Make flat rows of arrays of images; whatever else X may be is handed back.
 
     Parameters
@@ -114,6 +116,8 @@ def flat_rows(X, image_shape, channels_first):
         As the user gave it.
     channels_first : bool
         Whether channels come before height and width.
+    told : int, sequence of int or None, default=None
+        What errors call `image_shape`, if not that.
 
     Returns
     -------
@@ -125,14 +129,18 @@ def flat_rows(X, image_shape, channels_first):
     Raises
     ------
     ValueError
-        If arrays of images are of another shape than `image_shape`, or their shape is ambiguous.
+        If X has too many dimensions or is empty, or images are of another shape than `image_shape`, or ambiguous.
     """
     if isinstance(X, (list, tuple)):
         X = _stacked(X)
     sizes = getattr(X, "shape", ())
-    if len(sizes) > 4:
-        raise ValueError(f"X has shape {tuple(sizes)}; images are (n, height, width, channels) at most.")
-    if len(sizes) not in (3, 4) or 0 in sizes:
+    if len(sizes) > 4 or (len(sizes) > 2 and 0 in sizes):
+        order = "channels, height, width" if channels_first else "height, width, channels"
+        raise ValueError(
+            f"X has shape {tuple(sizes)}; it must be flat rows (n, n_features), grey images (n, height, width), images "
+            f"(n, {order}) or, with image_shape, signals (n, length, channels), and not be empty."
+        )
+    if len(sizes) not in (3, 4):
         return X, None
     asked = None if image_shape is None else as_shape(image_shape)
     grey = (*asked[1:], 1) if is_square_pair(image_shape) else None
@@ -142,10 +150,17 @@ def flat_rows(X, image_shape, channels_first):
     if asked not in (None, shape):
         found, wanted = (" x ".join(map(str, some)) for some in (shape, asked))
         raise ValueError(
-            f"X of shape {tuple(sizes)} holds images of {found} (height, width, channels); image_shape={image_shape!r} "
-            f"means {wanted}."
+            f"X of shape {tuple(sizes)} holds images of {found} (height, width, channels); "
+            f"image_shape={image_shape if told is None else told!r} means {wanted}."
         )
     return np.asarray(X).reshape(len(X), -1), shape
+
+
+def n_axes(X):
+    """Return how many dimensions an array, or a list of arrays, has; 0 of anything else."""
+    if isinstance(X, (list, tuple)):
+        return 1 + np.ndim(X[0]) if len(X) else 1
+    return len(getattr(X, "shape", ()))
 
 
 def _stacked(X):
@@ -171,6 +186,26 @@ def _shape_of(sizes, asked, channels_first):
     if asked is not None and asked[0] == 1 and (asked[2] > 1 or sizes[0] != 1):
         return (1, *(sizes[::-1] if channels_first else sizes))
     return (*sizes, 1)
+
+
+def warn_of_signals_as_images(sizes, channels_first):
+    """Warn if (n, height, width) has the sizes of signals, to which nothing but an `image_shape` would make them.
+
+    Parameters
+    ----------
+    sizes : (int, int)
+        Height and width of grey images.
+    channels_first : bool
+        Whether signals would be (n, channels, length).
+    """
+    length, channels = sizes[::-1] if channels_first else sizes
+    if max(sizes) > 8 * min(sizes) or (channels <= _FEW_CHANNELS and length > 2 * channels):
+        warn_caller(
+            f"X is read as grey images of height {sizes[0]} and width {sizes[1]}. Signals of length {length} with "
+            f"{channels} channels are image_shape=({length}, {channels}); image_shape=({sizes[0]}, {sizes[1]}, 1) says "
+            "images without this warning.",
+            UserWarning,
+        )
 
 
 # ------------------------------------------------------------------------------------------------- scaling

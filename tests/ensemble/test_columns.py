@@ -145,16 +145,32 @@ def test_columns_of_strings_that_nobody_named(rng):
     frame = pandas.DataFrame({"colour": colours, "x": x})
     with pytest.raises(ValueError, match="convert|string"):
         BaggingForest(n_estimators=1).fit(frame, y)
-    with pytest.raises(ValueError, match="Column 'colour' holds strings or objects; name it in categorical_features"):
+    with pytest.raises(ValueError, match="Column 'colour'.* not hold numbers; name it in categorical_features, with"):
         BaggingForest(n_estimators=1, categorical_features=["x"]).fit(frame.assign(x=colours), y)
     mixed = np.array([["a"], [1], ["b"]], dtype=object)
     with pytest.raises(ValueError, match="categories of several types"):
         BaggingForest(n_estimators=1, categorical_features=[0]).fit(mixed, [0, 1, 0])
 
 
+def test_a_column_that_names_leave_out_is_told_with_its_type():
+    pandas = pytest.importorskip("pandas")
+    letters = {name: pandas.Categorical(values) for name, values in (("b", ["x", "y"]), ("c", ["u", "v"]))}
+    frame = pandas.DataFrame({"a": [1.0, 2.0], **letters})
+    frame["day"] = pandas.to_datetime(["2020-01-01", "2020-01-02"])
+    told = "Column {}, of dtype {}.*; name it in categorical_features, with all other columns of categories"
+    for named in (["b"], [1], [False, True, False, False]):
+        with pytest.raises(ValueError, match=told.format("'c'", "category")):
+            BaggingForest(n_estimators=1, categorical_features=named).fit(frame, [0, 1])
+    with pytest.raises(ValueError, match=told.format("'day'", "datetime64")):
+        BaggingForest(n_estimators=1, categorical_features=["b", "c"]).fit(frame, [0, 1])
+    with pytest.raises(ValueError, match=told.format("'b'", "category")):
+        BaggingForest(n_estimators=1, categorical_features=None).fit(frame[["a", "b"]], [0, 1])
+    BaggingForest(n_estimators=1, categorical_features=["b", "c"]).fit(frame.drop(columns="day"), [0, 1])
+
+
 KINDS = [
-    (BaggingForest, "; name it in categorical_features to split it by categories, or convert"),
-    (BaggingForestRegressor, "; name it in categorical_features to split it by categories, or convert"),
+    (BaggingForest, "; name it in categorical_features, with all other columns of categories, to split it by"),
+    (BaggingForestRegressor, "; name it in categorical_features, with all other columns of categories, to split it by"),
     (AdaBoost, "; encode it before, e.g. by a OneHotEncoder or OrdinalEncoder"),
 ]
 
@@ -165,12 +181,14 @@ def test_a_column_of_strings_is_told_by_its_name(rng, kind, cure, package):
     library = pytest.importorskip(package)
     colours, _, x, y = table(rng)
     strings, numbers = (library.DataFrame({"x": x, "colour": column}) for column in (colours.tolist(), x))
-    pattern = f"Column 'colour' holds strings such as '[a-z]+'{cure}"
-    with pytest.raises(ValueError, match=pattern):
+    pattern = f"Column 'colour'{{}} holds strings such as '[a-z]+'{cure}"
+    typed = pattern.format(f", of dtype {strings['colour'].dtype},")
+    with pytest.raises(ValueError, match=typed):
         kind(n_estimators=1).fit(strings, y)
     fitted = kind(n_estimators=1).fit(numbers, y)
-    with pytest.raises(ValueError, match=pattern):
+    with pytest.raises(ValueError, match=typed):
         fitted.predict(strings)
+    pattern = pattern.format("")
     with (
         pytest.warns(UserWarning, match="X does not have valid feature names"),
         pytest.raises(ValueError, match=pattern),

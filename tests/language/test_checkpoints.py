@@ -280,6 +280,13 @@ def test_rows_of_numbers_are_not_written(tmp_path, rng):
     assert not hasattr(RNNLanguageModel, "save_pretrained")
 
 
+@pytest.mark.parametrize("path", [None, 5, b"model", ["model"]])
+def test_what_is_no_path_is_refused_in_words(path, folder, tokenizer):
+    for method in (TransformerLanguageModel.from_pretrained, load(folder).save_pretrained, tokenizer.save):
+        with pytest.raises(TypeError, match="folder must be the path of a folder, a string or path-like, got"):
+            method(path)
+
+
 def test_a_failed_write_leaves_the_older_files(folder, monkeypatch):
     model = load(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}

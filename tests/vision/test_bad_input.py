@@ -242,3 +242,47 @@ def test_a_rate_that_diverges_short_of_infinity(data, cls):
     assert model.n_iter_ == 2
     assert model.history_["loss"][-1] > 5
     assert np.isfinite(model.transform(X)).all()
+
+
+# --------------------------------------------------------------------------------------------- shapes of X
+
+
+@each
+def test_arrays_that_look_like_signals_are_told_to_be_read_as_images(cls, rng):
+    y = [0, 1] * 4
+    for sizes, first, signals in (
+        ((30, 3), False, r"length 30 with 3 channels are image_shape=\(30, 3\)"),
+        ((3, 30), True, r"length 30 with 3 channels are image_shape=\(30, 3\)"),
+        ((54, 6), False, r"image_shape=\(54, 6\)"),
+        ((6, 54), False, r"image_shape=\(6, 54\)"),
+    ):
+        X = rng.normal(size=(8, *sizes))
+        order = {"data_format": "channels_first" if first else "channels_last"}
+        for given in (X, list(X)):
+            with pytest.warns(UserWarning, match=f"height {sizes[0]} and width {sizes[1]}.*{signals}") as seen:
+                model = cls(**QUICK, **order).fit(given, y)
+            assert [one.filename for one in seen] == [__file__]
+        assert model.image_shape_ == (*sizes, 1)
+        model.partial_fit(X, y)
+        model._rows(X, reset=False)
+        cls(**QUICK, **order, image_shape=(*sizes, 1)).fit(X, y)
+
+
+@each
+def test_arrays_that_look_like_images_are_no_reason_to_warn(cls, rng):
+    for sizes in ((4, 4), (8, 4), (5, 40), (8, 3, 1), (30, 3, 1)):
+        assert cls(**QUICK).fit(rng.normal(size=(8, *sizes)), [0, 1] * 4).image_shape_ == (*sizes, 1)[:3]
+    assert cls(**QUICK, image_shape=(30, 3)).fit(rng.normal(size=(8, 30, 3)), [0, 1] * 4).image_shape_ == (1, 30, 3)
+
+
+@each
+def test_arrays_of_other_dimensions_are_told_which_are_taken(cls):
+    for X in (np.zeros((8, 2, 2, 2, 2)), np.zeros((0, 8, 8)), np.zeros((8, 0, 8)), [np.zeros((2, 2, 2, 2))] * 8):
+        with pytest.raises(ValueError, match=r"flat rows .*grey images .*images .*, width, channels\) or.*signals"):
+            cls(**QUICK).fit(X, [0, 1] * 4)
+
+
+def test_an_image_shape_of_two_equal_numbers_is_told_as_it_was_given(rng):
+    model = ConvClassifier(**QUICK, image_shape=(8, 8)).fit(rng.normal(size=(8, 8, 8)), [0, 1] * 4)
+    with pytest.raises(ValueError, match=r"holds images of 9 x 9 x 1 .*; image_shape=\(8, 8\) means 8 x 8 x 1"):
+        model.predict(np.zeros((2, 9, 9)))
