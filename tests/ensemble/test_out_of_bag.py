@@ -118,7 +118,8 @@ def test_the_share_of_copies_out_of_a_bag_is_that_of_all_ways_to_draw_them(n_cop
 def test_copies_out_of_bag_by_hand(rng, estimator):
     X = rng.integers(3, size=(200, 2)) * 1.0  # few distinct rows, all in nearly every bag
     y = (X.sum(axis=1) + rng.normal(size=200) > 2) * 1
-    forest = BaggingForest(estimator, n_estimators=8, oob_score=True, random_state=0).fit(X, y)
+    # A row without copies is in all 40 bags with probability (1 - 1/e)^40 = 1e-8; in all 8 it would be at times.
+    forest = BaggingForest(estimator, n_estimators=40, oob_score=True, random_state=0).fit(X, y)
     expected = means_out_of_bag(forest, X, lambda member: member.predict_proba(X), out=copies_outside(forest, X, y))
     np.testing.assert_allclose(forest.oob_decision_function_, expected, atol=1e-12)
     assert forest.oob_score_ == pytest.approx(accuracy_score(y, expected.round(12).argmax(axis=1)))
