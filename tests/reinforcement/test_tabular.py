@@ -499,7 +499,7 @@ def test_logs_in_parts_are_one_log(double, rng):
 def test_a_log_that_does_not_settle_says_so(rng):
     X, y = rng.integers(3, size=(50, 1)) * 1.0, np.r_[0, rng.integers(2, size=48), 1]
     with pytest.warns(ConvergenceWarning, match="raise max_steps or tol"):
-        QLearning(max_steps=3).fit(X, y, reward=rng.normal(size=50))
+        QLearning(max_steps=3).fit(X, y, reward=rng.normal(size=50), terminated=np.zeros(50))
 
 
 # -------------------------------------------------------------------------------------------------------- bad input
