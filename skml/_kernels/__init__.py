@@ -56,11 +56,8 @@ def __getattr__(family):
 
 
 def _load(family):
-    if LEVEL == "reference":
-        return importlib.import_module(f"skml._kernels.reference.{family}")
-    at_most = LEVELS[LEVELS.index(LEVEL) :: -1]
-    for level in (*at_most, "base"):
-        name = f"skml._kernels.{family}_{level}"
+    at_most = () if LEVEL == "reference" else (*LEVELS[LEVELS.index(LEVEL) :: -1], "base")
+    for name in [f"skml._kernels.{family}_{level}" for level in at_most] or [f"skml._kernels.reference.{family}"]:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:

@@ -104,6 +104,8 @@ def multiply(
         return
     if K == 0:
         raise ValueError("x has no columns.")
+    _apart(y, x)
+    _apart(y, w)
     cdef const floating* bias = &b[0] if b.shape[0] else NULL
     cdef const floating* more = &add[0, 0] if add.shape[0] * add.shape[1] else NULL
     wide = _columns(w, K, M)
@@ -124,6 +126,13 @@ def multiply(
                     finish_rows(&y[0, 0] + at, bias + left if bias != NULL else bias,
                                 more + at if more != NULL else more, n, columns, M)
             breathe()
+
+
+cdef int _apart(const floating[:, ::1] out, const floating[:, ::1] read) except -1:
+    """Raise if what is written shares memory with what is read; neither is empty."""
+    if &out[0, 0] < &read[0, 0] + read.shape[0] * read.shape[1] and &read[0, 0] < &out[0, 0] + out.shape[0] * out.shape[1]:
+        raise ValueError("What is written may share no memory with what is read.")
+    return 0
 
 
 cdef int _check_add(const floating[:, ::1] add, const floating[:, ::1] y) except -1:
@@ -161,6 +170,9 @@ def feed_forward(
         return
     if K * M * L == 0:
         raise ValueError("x, z or y has no columns.")
+    _apart(z, x)
+    _apart(y, x)
+    _apart(y, z)
     wide = min(M, max(<Py_ssize_t> DEPTH, BOTH // (K + L) // DEPTH * DEPTH))
     cdef Py_ssize_t width = width_of(&x[0, 0]), first = _rounded(wide, width) * K, last = _rounded(L, width) * wide
     cdef Room[floating] room
@@ -208,6 +220,9 @@ def feed_backward(
         return
     if L == 0:
         raise ValueError("dy has no columns.")
+    _apart(z, dy)
+    _apart(dw_out, dy)
+    _apart(dw_out, z)
     width = width_of(&dy[0, 0])
     wide = min(M, max(width, BOTH // 2 // L // width * width))
     space = scratch_of(wide, width)
@@ -257,6 +272,8 @@ def gradients(
         np.asarray(dw)[:] = 0
         np.asarray(db)[:] = np.asarray(dy).sum(axis=0) if db.shape[0] else 0
         return
+    _apart(dw, x)
+    _apart(dw, dy)
     cdef double[::1] sums = np.zeros(db.shape[0])
     cdef Slopes[floating] g
     g.K, g.M, g.dw, g.sums = K, M, &dw[0, 0], &sums[0] if db.shape[0] else NULL

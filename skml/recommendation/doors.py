@@ -300,6 +300,15 @@ def known_codes(column, ids, name):
     return codes
 
 
+def _told_codes(column, item_ids, name):
+    """Return the codes of items of histories, -1 for those that are unknown, with a warning if all are."""
+    codes = look_up(column, item_ids, name)
+    if len(codes) and codes.max() < 0:
+        words = other_kind(column, item_ids, codes) or f"({len(codes)}) are all unknown to training"
+        warn_caller(f"{name} {words}: these people are taken for such of whom nothing is known.", UserWarning)
+    return codes
+
+
 # -------------------------------------------------------------------------------------------------- matrix
 
 
@@ -407,7 +416,7 @@ def frame_histories(frame, item_ids, implicit):
         A row for each; rows may be empty.
     """
     names = as_column(list(frame.columns), "The columns of histories")
-    items = known_codes(names, item_ids, "The columns of histories")
+    items = _told_codes(names, item_ids, "The columns of histories")
     if len(np.unique(names)) < len(names):
         raise ValueError("The columns of histories name an item twice.")
     R = check_array(frame, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan", input_name="histories")
@@ -453,7 +462,7 @@ def read_histories(histories, item_ids, dtype, implicit, duplicates):
     given = np.array([_rating(pair, person) for person, pairs in enumerate(told) for pair in pairs], dtype)
     assert_all_finite(given, input_name="histories")
     y = _not_too_large(given, "histories")
-    items = known_codes(as_column(names, "histories"), item_ids, "The items of histories")
+    items = _told_codes(as_column(names, "histories"), item_ids, "The items of histories")
     users = np.repeat(np.arange(len(histories), dtype=np.int32), [len(pairs) for pairs in told])
     kept = (items >= 0) & _history_kept(y, implicit)
     shape = (len(histories), len(item_ids))

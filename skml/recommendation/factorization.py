@@ -53,7 +53,8 @@ class MatrixFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     Parameters
     ----------
     n_components : int, default=20
-        The length of the vectors.
+        The length of the vectors. More than there are users or items cost time, and say nothing that as many could not:
+        "svd" refuses them.
     solver : {"als", "sgd", "svd", "ccd"}, default="als"
         "als" alternates exact least squares of items and users, for ratings and confidences. "sgd" descends one
         interaction at a time [1]_, also under losses of ranking. "svd" is the singular value decomposition of what mean

@@ -372,7 +372,8 @@ class BaseRecommender(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         histories : sequence of dict {item: rating}, matrix of shape (n_users, n_items), or None, default=None
             In place of `users`: people who need not be known, by what they have said; an empty history is one. With
             implicit feedback lists of items will do. A matrix (sparse, or dense with NaN) has a column for each of
-            ``item_ids_``, or after ``fit(R)`` those of R; a DataFrame columns named by items, in any order.
+            ``item_ids_``, or after ``fit(R)`` those of R; a DataFrame columns named by items, in any order. Items that
+            training has not seen are left out, with a warning if it has seen none.
 
         Returns
         -------

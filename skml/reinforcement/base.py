@@ -8,7 +8,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skml._labels import labels_of
-from skml.base import fitting, validate_weights, validate_X
+from skml.base import fitting, validate_weights, validate_X, warn_caller
 from skml.reinforcement.evaluation import evaluate_policy, record_frames, rollout_table
 from skml.reinforcement.logged import LogColumns, episode_log, imitation_log, read_table
 from skml.reinforcement.ope import estimate_return
@@ -60,7 +60,8 @@ class BaseAgent(
             them. None makes the rows one episode, which ends and begins anew where `terminated` is true.
         terminated : array-like of shape (n_steps,) of bool, default=None
             Whether the episode truly ended with the step. The last step of an episode that did not has no known
-            successor, and tells nothing of what it was worth. None means that none ended.
+            successor, and tells nothing of what it was worth. None means that none ended, and warns of it where there
+            are rewards: zeros say the same in silence.
 
         Returns
         -------
@@ -121,7 +122,10 @@ class BaseAgent(
             self.classes_, self.observation_space_, self.action_space_ = labels.classes, None, None
         if columns.reward is None:
             return imitation_log(X, labels.y, len(labels.classes), weights)
-        return episode_log(X, labels.y, len(labels.classes), weights, columns)
+        log = episode_log(X, labels.y, len(labels.classes), weights, columns)
+        if (assumed := columns.assumed()) is not None:
+            warn_caller(f"{type(self).__name__} learns from a log {assumed}", UserWarning)
+        return log
 
     # ---------------------------------------------------------------------------------------------------- use
 

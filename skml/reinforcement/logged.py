@@ -69,6 +69,21 @@ class LogColumns:
         """Return the names of what was given."""
         return [name for name, value in vars(self).items() if value is not None]
 
+    def assumed(self):
+        """Return in words what is taken for granted of a log with rewards that doesn't say where they end, or None."""
+        if self.reward is None or self.terminated is not None:
+            return None
+        if self.episode is None:
+            return (
+                "with 'reward', but with neither 'episode' nor 'terminated': all rows are taken for the successive "
+                "steps of one episode that never ended. Give these columns; terminated=ones if each step stands alone, "
+                "zeros if this is what you mean."
+            )
+        return (
+            "with 'reward' and 'episode', but without 'terminated': no episode is taken to have ended, so that what "
+            "the last step of each earned teaches nothing. Give this column; zeros if this is what you mean."
+        )
+
 
 def read_table(X, y, columns):
     """Return observations, actions and :class:`LogColumns` of a log that is a table, as `rollout` returns it.

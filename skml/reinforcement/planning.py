@@ -14,6 +14,7 @@ from skml.reinforcement.bellman import model_of, pair_values, rounding, solution
 from skml.reinforcement.chains import reach
 from skml.reinforcement.endings import ending_pairs
 from skml.reinforcement.models import DISCOUNT, model_of_log, model_of_worlds
+from skml.reinforcement.states import warn_of_passing_states
 
 __all__ = ["PolicyIteration", "ValueIteration"]
 
@@ -54,7 +55,8 @@ class ValueIteration(BaseAgent):
         The most iterations.
     discretizer : transformer or None, default=None
         Makes states of the observations of a log, e.g. ``KBinsDiscretizer(encode="ordinal")``; None takes each
-        distinct row for a state, and an unseen row for the nearest.
+        distinct row for a state, and an unseen row for the nearest; if hardly any comes twice, a log with rewards
+        teaches little, and `fit` warns of it.
 
     Attributes
     ----------
@@ -201,7 +203,8 @@ class PolicyIteration(BaseAgent):
         The most policies.
     discretizer : transformer or None, default=None
         Makes states of the observations of a log, e.g. ``KBinsDiscretizer(encode="ordinal")``; None takes each
-        distinct row for a state, and an unseen row for the nearest.
+        distinct row for a state, and an unseen row for the nearest; if hardly any comes twice, a log with rewards
+        teaches little, and `fit` warns of it.
 
     Attributes
     ----------
@@ -302,6 +305,8 @@ def _plan_worlds(planner, worlds):
 
 def _plan_log(planner, log):
     mdp, states = model_of_log(log, planner.discretizer)
+    if log.reward is not None:
+        warn_of_passing_states(states, len(log.actions), type(planner).__name__)
     discount = DISCOUNT if planner.discount is None else float(planner.discount)
     seen = {"X": log.observations, "y": planner.classes_[log.actions], "sample_weight": log.weights}
     _plan(planner, mdp, states, 0.0 if log.reward is None else discount, seen, log.observations.dtype)

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.metrics import pairwise_distances_argmin
 
 from skml._rows import distinct_rows, row_hashes
+from skml.base import warn_caller
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,30 @@ def cells(observations, discretizer):
     rows = discretizer.transform(observations)
     rows = rows.toarray() if sp.issparse(rows) else np.asarray(rows)
     return np.ascontiguousarray(rows, dtype=rows.dtype if rows.dtype in (np.float32, np.float64) else np.float64)
+
+
+def warn_of_passing_states(states, n_steps, name):
+    """Warn if a log with rewards hardly ever comes back to a state, so that no two actions are compared in one.
+
+    States of whole numbers may be few in a longer log; measurements never come twice in any.
+
+    Parameters
+    ----------
+    states : KnownStates
+        Of the log.
+    n_steps : int
+        How many it has.
+    name : str
+        Of the agent.
+    """
+    if 2 * states.n_states > n_steps and (states.keys != np.floor(states.keys)).any():
+        warn_caller(
+            f"{name} found {states.n_states} states in the {n_steps} steps of the log: where observations hardly ever "
+            "come twice, no actions are compared, and it learns little but to do what was done. Set discretizer "
+            "(KBinsDiscretizer(encode='ordinal')), or take an agent that learns from measurements as they are "
+            "(Reinforce, ActorCritic, AdvantageActorCritic).",
+            UserWarning,
+        )
 
 
 def known_states(observations, discretizer=None):

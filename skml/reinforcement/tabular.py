@@ -87,6 +87,8 @@ class QLearning(BaseAgent):
     discretizer : transformer or None, default=None
         Makes states of observations, e.g. ``KBinsDiscretizer(encode="ordinal")``: equal rows that it returns are one
         state. A clone of it is fitted on the log, or on 1000 observations of random play and the corners of the space.
+        None takes each distinct row of a log for a state; if hardly any comes twice, rewards teach little, and `fit`
+        warns of it.
         :class:`~skml.reinforcement.TileCoding` is taken as `feature_map`.
     feature_map : transformer or None, default=None
         Makes features of observations; values are then sums of weights, one for each feature and action, and a step
@@ -310,6 +312,8 @@ class SARSA(BaseAgent):
     discretizer : transformer or None, default=None
         Makes states of observations, e.g. ``KBinsDiscretizer(encode="ordinal")``: equal rows that it returns are one
         state. A clone of it is fitted on the log, or on 1000 observations of random play and the corners of the space.
+        None takes each distinct row of a log for a state; if hardly any comes twice, rewards teach little, and `fit`
+        warns of it.
         :class:`~skml.reinforcement.TileCoding` is taken as `feature_map`.
     feature_map : transformer or None, default=None
         Makes features of observations; values are then sums of weights, one for each feature and action, and a step

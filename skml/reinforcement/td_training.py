@@ -12,7 +12,7 @@ from skml.reinforcement.encoders import Features, FoundStates, fitted_on_play, s
 from skml.reinforcement.environments import Table, until_failure
 from skml.reinforcement.exploration import KINDS, knots_of
 from skml.reinforcement.spaces import Box, Discrete
-from skml.reinforcement.states import known_states
+from skml.reinforcement.states import known_states, warn_of_passing_states
 from skml.reinforcement.td import COUNTED, RESCALED, SCHEDULED, Learned, Linear, Rule, Walk, is_over, walk_steps
 from skml.reinforcement.td import Table as Values
 from skml.reinforcement.td_logs import Steps, frequencies, sweeps
@@ -306,6 +306,8 @@ def learn_log(agent, log, rule, before=None, warm=False):
         Whether sweeps begin with the values that the agent has.
     """
     states, prior = _states_of_log(agent, log, before, warm)
+    if log.reward is not None and before is None:
+        warn_of_passing_states(states, len(log.actions), type(agent).__name__)
     at, shape, dtype = states.of(log.observations), prior[0].shape, log.observations.dtype
     reward = np.zeros(len(at)) if log.reward is None else log.reward
     steps = Steps(at, log.actions.astype(np.int64), log.weights, reward, log.following, shape)

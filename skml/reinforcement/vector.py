@@ -113,10 +113,10 @@ def is_own(env):
 
 
 def checked_number(number, name="n_envs"):
-    """Return a number; raise a ValueError that names it if it is no whole number from 1."""
+    """Return a number as an int; raise a ValueError that names it if it is no integer from 1 (10.0 is none)."""
     whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
     if not whole or number < 1:
-        raise ValueError(f"{name} must be a whole number from 1, got {number!r}.")
+        raise ValueError(f"{name} must be a whole number from 1, of an integer type, got {number!r}.")
     return int(number)
 
 

@@ -136,6 +136,23 @@ def test_what_does_not_fit_is_refused(module):
     refused(module.gradients, good, [*bad, *((4, n) for n in threads)])
 
 
+@pytest.mark.skipif(_kernels.LEVEL == "reference", reason="a twin computes before it writes")
+def test_what_is_written_shares_nothing_with_what_is_read():
+    room, square, c, none = np.ones((10, 4)), np.ones((4, 4)), np.ones(4), np.empty((0, 0))
+    x, y, z = room[:5], room[5:], np.ones((5, 4))  # side by side is apart
+    calls = [
+        (dense.multiply, [x, square, False, c, none, y, 1], [(5, room[4:9]), (5, room[1:6]), (1, room[5:9])]),
+        (dense.feed_forward, [x, square, c, square, c, none, z, y, False, 1], [(6, y), (6, x), (7, room[4:9])]),
+        (dense.feed_backward, [x, square, y, square.copy(), c, False, 1], [(2, room[1:6]), (3, room[:4]), (3, y[:4])]),
+        (dense.gradients, [x, y, square, c, 1], [(2, room[:4]), (2, room[6:])]),
+    ]
+    for function, good, bad in calls:
+        function(*good)
+        for at, value in bad:
+            with pytest.raises(ValueError, match="may share no memory"):
+                function(*[value if i == at else argument for i, argument in enumerate(good)])
+
+
 def refused(function, good, bad):
     for at, value in bad:
         with pytest.raises(ValueError):

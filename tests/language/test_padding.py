@@ -30,7 +30,7 @@ def test_by_hand(length, padding, truncation, expected):
     assert mask.tolist() == [[token != -1 for token in row] for row in expected]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(
     st.lists(st.lists(st.integers(0, 9), max_size=8), max_size=6),
     st.sampled_from(["left", "right"]),

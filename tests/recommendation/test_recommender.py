@@ -602,6 +602,16 @@ def test_histories_may_name_unknown_items():
     np.testing.assert_array_equal(plain[0], odd[0])
 
 
+@pytest.mark.parametrize("histories", [[{77: 3.0, 78: 1.0}, {}], pandas.DataFrame([[3.0, 1.0]], columns=[77, 78])])
+def test_histories_of_nothing_but_unknown_items_are_warned_of(histories):
+    model = Tastes().fit(*board_rows())
+    with pytest.warns(UserWarning, match=r"histories \(2\) are all unknown to training") as said:
+        found = model.recommend(histories=histories, n=3)
+    assert len(said) == 1
+    for ids, expected in zip(found[0], model.recommend(histories=[{}], n=3)[0]):
+        np.testing.assert_array_equal(ids, expected)
+
+
 def test_rank_orders_items():
     model = Tastes().fit(*board_rows())
     ranked, scores = model.rank([0, 1], [3, 2, 999])

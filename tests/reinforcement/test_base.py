@@ -65,7 +65,8 @@ def test_a_log_is_learnt_from(rng):
     np.testing.assert_allclose(agent.predict_proba(X).sum(axis=1), 1)
     assert agent.score(X, y) == pytest.approx(max(np.mean(y == "left"), np.mean(y == "right")))
     assert agent.log_.reward is None
-    assert agent.fit(X, y, reward=np.ones(30), episode=np.arange(30) // 3).log_.following[:3].tolist() == [1, 2, -1]
+    agent.fit(X, y, reward=np.ones(30), episode=np.arange(30) // 3, terminated=np.zeros(30))
+    assert agent.log_.following[:3].tolist() == [1, 2, -1]
 
 
 def test_an_environment_is_learnt_from():

@@ -157,6 +157,8 @@ def test_several_environments_count_the_same():
     assert found.mean == 2.5
     with pytest.raises(ValueError, match="n_episodes=1 is too few"):
         evaluate(mdps, right, 1)
+    with pytest.raises(ValueError, match="n_episodes must be a whole number from 1, of an integer type, got 10.0"):
+        evaluate(mdps, right, 10.0)
     with pytest.raises(ValueError, match="empty"):
         evaluate([], right)
 

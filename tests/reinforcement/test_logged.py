@@ -5,8 +5,18 @@ import pandas as pd
 import polars
 import pytest
 from sklearn.base import clone
+from sklearn.preprocessing import KBinsDiscretizer
 
-from skml.reinforcement import AdvantageActorCritic, CartPole, CliffWalking, QLearning, ValueIteration, rollout
+from skml.reinforcement import (
+    SARSA,
+    AdvantageActorCritic,
+    CartPole,
+    CliffWalking,
+    PolicyIteration,
+    QLearning,
+    ValueIteration,
+    rollout,
+)
 from skml.reinforcement.logged import LogColumns, episode_log, imitation_log
 
 
@@ -82,7 +92,12 @@ def test_what_rollout_returns_is_a_log(as_frame):
     np.testing.assert_array_equal(one.partial_fit(as_frame(table)).visit_counts_, 2 * counts)
 
 
-@pytest.mark.parametrize("planner", [AdvantageActorCritic(max_iter=3, random_state=0), ValueIteration()])
+CELLS = KBinsDiscretizer(4, encode="ordinal", strategy="uniform")
+
+
+@pytest.mark.parametrize(
+    "planner", [AdvantageActorCritic(max_iter=3, random_state=0), ValueIteration(discretizer=CELLS)]
+)
 def test_tables_of_several_numbers_are_logs(planner):
     table = rollout(CartPole(), swing, 2, max_episode_steps=40)
     X = np.stack([table[f"observation_{j}"] for j in range(4)], axis=1)
@@ -94,6 +109,31 @@ def test_tables_of_several_numbers_are_logs(planner):
     paid = clone(planner).fit(table, reward=2 * table["reward"])
     twice = clone(planner).fit(X, table["action"], **(steps | {"reward": 2 * table["reward"]}))
     np.testing.assert_array_equal(paid.predict_proba(X), twice.predict_proba(X))
+
+
+@pytest.mark.parametrize("agent", [QLearning(), SARSA(), ValueIteration(), PolicyIteration()])
+def test_agents_of_states_warn_of_observations_that_never_come_twice(agent, rng):
+    X, y = rng.normal(size=(40, 2)), np.arange(40) % 2
+    steps = {"reward": rng.normal(size=40), "episode": np.arange(40) // 4, "terminated": np.arange(40) % 4 == 3}
+    with pytest.warns(UserWarning, match=f"{type(agent).__name__} found 40 states in the 40 steps.*KBins.*Reinforce"):
+        clone(agent).fit(X, y, **steps)
+    # in silence: to imitate, in cells, in states that are numbers, and in those that come again
+    clone(agent).fit(X, y)
+    clone(agent).set_params(discretizer=CELLS).fit(X, y, **steps)
+    clone(agent).fit(np.arange(80.0).reshape(40, 2), y, **steps)
+    clone(agent).fit(np.tile(X[:20], (2, 1)), y, **steps)
+
+
+def test_a_log_that_does_not_say_where_it_ends_is_warned_of():
+    table = rollout(CliffWalking(max_episode_steps=50), lambda X: np.arange(len(X)) % 4, n_episodes=3)
+    steps = {name: table[name] for name in ("observation", "action", "reward")}
+    for agent in (QLearning(), AdvantageActorCritic(max_iter=1)):
+        with pytest.warns(UserWarning, match="neither 'episode' nor 'terminated': all rows are .* one episode"):
+            agent.fit(pd.DataFrame(steps))
+        with pytest.warns(UserWarning, match="'reward' and 'episode', but without 'terminated'"):
+            agent.fit(pd.DataFrame(steps | {"episode": table["episode"]}))
+        agent.fit(pd.DataFrame(steps | {"terminated": table["terminated"]}))
+        agent.fit(pd.DataFrame(steps), terminated=np.zeros(len(table["step"])))  # is what one means
 
 
 def test_tables_of_other_things_are_refused():

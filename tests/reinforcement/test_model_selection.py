@@ -226,6 +226,8 @@ def test_what_cannot_be_scored_says_so(log):
     X, y, metadata = log
     with pytest.raises(ValueError, match="needs the rewards of the steps"):
         OPEScorer()(ValueIteration().fit(X, y), X, y)
+    with pytest.raises(ValueError, match=r"one of \['doubly_robust', 'ordinary', 'weighted'\], got 'dr'"):
+        OPEScorer("dr")(ValueIteration().fit(X, y), X, y, **metadata)
     with pytest.raises(TypeError, match="needs an agent with ope_score, got StandardScaler"):
         OPEScorer()(StandardScaler().fit(X), X, y, **metadata)
 

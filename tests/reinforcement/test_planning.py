@@ -498,7 +498,7 @@ def test_an_action_that_the_log_never_tried_is_not_allowed():
 def test_a_log_that_leads_nowhere():
     X, y = np.array([[0.0], [1.0]]), np.array([0, 1])
     with pytest.raises(ValueError, match="No step of the log is followed by another"):
-        ValueIteration().fit(X, y, reward=[1.0, 1.0], episode=[0, 1])
+        ValueIteration().fit(X, y, reward=[1.0, 1.0], episode=[0, 1], terminated=[False, False])
 
 
 def test_a_discretizer_makes_states_of_observations(rng):

@@ -558,6 +558,6 @@ def test_a_behavior_that_cannot_have_written_the_log_is_refused(rng):
     X, y, reward = logged(rng, 40)
     y[:2] = 0, 1
     with pytest.raises(ValueError, match="probability 0"):
-        Reinforce(behavior=Never()).fit(X, y, reward=reward)
+        Reinforce(behavior=Never()).fit(X, y, reward=reward, terminated=np.ones(40))
     with pytest.raises(ValueError, match="knows the actions"):
-        Reinforce(behavior=Never()).fit(X, y + 5, reward=reward)
+        Reinforce(behavior=Never()).fit(X, y + 5, reward=reward, terminated=np.ones(40))

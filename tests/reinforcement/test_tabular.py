@@ -499,7 +499,7 @@ def test_logs_in_parts_are_one_log(double, rng):
 def test_a_log_that_does_not_settle_says_so(rng):
     X, y = rng.integers(3, size=(50, 1)) * 1.0, np.r_[0, rng.integers(2, size=48), 1]
     with pytest.warns(ConvergenceWarning, match="raise max_steps or tol"):
-        QLearning(max_steps=3).fit(X, y, reward=rng.normal(size=50))
+        QLearning(max_steps=3).fit(X, y, reward=rng.normal(size=50), terminated=np.zeros(50))
 
 
 # -------------------------------------------------------------------------------------------------------- bad input
@@ -573,15 +573,15 @@ def test_without_discount_agents_get_to_the_end(agent, seed):
 @pytest.mark.parametrize("agent", [QLearning, SARSA])
 def test_without_discount_the_default_rate_averages(agent, wrapped, seed):
     # Action 0 earns 1 or -1 with even chances, action 1 nothing. With rates near 5 / n the variance of the mean is
-    # 25 / 9 / n, n = 5000 or so: a standard deviation of .024.
+    # 25 / 9 / n, n = 5000 or so: a standard deviation of .024; .034 in Python, where steps take long and n is 2500.
     ends = [[0, 0.5, 0.5], [0, 1, 0], [0, 0, 1]]
     rewards = np.zeros((2, 3, 3))
     rewards[0, 0, 1:] = 1, -1
     mdp = FiniteMDP([ends, [[0, 0, 1], *ends[1:]]], rewards, 1.0, terminal=[1, 2], start=0)
-    given = {"discount": 1, "epsilon": 1.0, "max_steps": 10_000, "random_state": seed}
+    given = {"discount": 1, "epsilon": 1.0, "max_steps": 5_000 if wrapped else 10_000, "random_state": seed}
     if wrapped:
         given["discretizer"] = FunctionTransformer()
-    assert abs(agent(**given).fit(mdp).action_values_[0, 0]) < 6 * 0.024
+    assert abs(agent(**given).fit(mdp).action_values_[0, 0]) < 6 * (0.034 if wrapped else 0.024)
 
 
 @pytest.mark.parametrize("discount", [0.0, 0.5, 0.99, 0.9999])

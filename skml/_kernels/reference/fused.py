@@ -1,7 +1,7 @@
 """Twin of fused.pyx: activations, normalisation, cross-entropy, optimisers and dropout in plain NumPy."""
 
 import numpy as np
-from scipy.special import erf, expit, log_softmax, softmax
+from scipy.special import expit, log_softmax, ndtr, softmax
 
 _PART, _LOW = 8192, np.uint64(0xFFFFFFFF)
 
@@ -22,7 +22,8 @@ def activation_backward(dy, y_or_z, dz, activation, n_threads):
 def _activated(z, activation):
     """Return identity, relu, leaky relu, gelu, tanh or sigmoid of z."""
     if activation == 3:
-        return 0.5 * z * (1 + erf(z / np.sqrt(z.dtype.type(2))))
+        with np.errstate(invalid="ignore"):  # -inf times 0 is NaN
+            return z * ndtr(z)
     if activation == 1:
         return np.where(z < 0, z.dtype.type(0), z)
     if activation == 2:
@@ -33,7 +34,7 @@ def _activated(z, activation):
 def _derivative(y, activation):
     """Return the derivative, from what came out; of gelu from what went in."""
     if activation == 3:
-        return 0.5 * (1 + erf(y / np.sqrt(y.dtype.type(2)))) + y * np.exp(-0.5 * y * y) / np.sqrt(2 * np.pi)
+        return ndtr(y) + y * np.exp(-0.5 * y * y) / np.sqrt(2 * np.pi)
     if activation in (1, 2):
         return np.where(y > 0, 1, 0 if activation == 1 else 0.01)
     return {0: np.ones_like(y), 4: 1 - y * y, 5: y * (1 - y)}[activation]
@@ -49,7 +50,8 @@ def softmax_cross_entropy(z, target_codes, sample_weight, smoothing, class_weigh
     q = (1 - smoothing) * np.eye(K)[target_codes] + smoothing / max(K, 1)
     w = sample_weight if len(sample_weight) else np.ones(B)
     w = w * (class_weight[target_codes] if len(class_weight) else 1)
-    loss[:] = -w * (q * log_softmax(z.astype(np.float64), axis=1)).sum(axis=1) if B else 0
+    with np.errstate(over="ignore"):
+        loss[:] = -w * (q * log_softmax(z.astype(np.float64), axis=1)).sum(axis=1) if B else 0
     dz[:] = w[:, None] * (softmax(z.astype(np.float64), axis=1) - q) if B else 0
 
 
@@ -64,7 +66,8 @@ def layer_norm(x, gamma, beta, eps, y, mean, rstd, n_threads):
 def batch_norm_statistics(x, mean, var, n_threads):
     """Write the mean and the variance of each column."""
     _same(len(x) > 0, x.shape[1] == len(mean) == len(var))
-    mean[:], var[:] = x.mean(axis=0, dtype=np.float64), x.astype(np.float64).var(axis=0)
+    apart = x.astype(np.float64) - x[0]  # equal numbers are then 0
+    mean[:], var[:] = x[0] + apart.mean(axis=0), apart.var(axis=0)
 
 
 def batch_norm(x, scale, shift, y, activation, n_threads):

@@ -9,4 +9,5 @@ def multiply(left, right, out, add, n_threads):
         raise ValueError(f"{left.shape} times {right.shape} does not give {out.shape}, or n_threads is below 1.")
     if out.size and out.shape[1] > 1 and out.strides[1] != out.itemsize:
         raise ValueError("The rows of out must be contiguous.")
-    out[:] = np.matmul(left, right) + (out if add else 0)
+    with np.errstate(invalid="ignore"):
+        out[:] = np.matmul(left, right) + (out if add else 0)

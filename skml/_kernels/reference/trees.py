@@ -186,7 +186,7 @@ def _fetch(table, f, rows):
 
 def _fetch_packed(table, f, rows):
     """Return codes of packed rows: of each 48 features the bits of those held, above them how many come before."""
-    packed, bit = table.packed, np.uint64(1 << f % 48)
+    packed, bit = table.packed, np.uint64(1) << np.uint64(f % 48)
     words = packed.words[rows, f // 48]
     held = (words & bit) > 0
     before = (words >> np.uint64(48)).astype(np.int64) + np.bitwise_count(words & (bit - np.uint64(1)))
