@@ -218,7 +218,7 @@ def _refuse_idle(model, params, live):
         name = key.removeprefix("language_model__")
         if name == key or name not in now or name.partition("__")[0] in live:
             continue
-        if value is not now[name] and value != now[name]:
+        if value is not now[name] and not np.array_equal(value, now[name]):
             raise ValueError(
                 f"{key}={value!r} would change nothing: language_model is fitted, with {name}={now[name]!r}, and is "
                 "used as it is. To search its parameters give it unfitted, clone(language_model), which is fitted here."

@@ -329,9 +329,10 @@ class Coder:
         """
         sequences, unknown = self.encode(rows), getattr(self.tokenizer, "unknown_id_", None)
         n = sum(map(len, sequences))
-        strange = 0 if unknown is None else sum(int((ids == unknown).sum()) for ids in sequences)
+        strange = 0 if unknown is None or n == 0 else np.count_nonzero(np.concatenate(sequences) == unknown)
         if strange > n / 2:
-            cure = ", or fit one with tokenizer='bpe', to which no text is unknown" if self.kind == "texts" else ""
+            other = ", or fit one whose tokenizer leaves out less: to tokenizer='bpe' no text is unknown"
+            cure = other if self.kind == "texts" else ""
             warn_caller(
                 f"The language model knows little of {name}: {strange / n:.0%} of the tokens are unknown, all read as "
                 f"{self.tokenizer.vocabulary_[unknown]!r}. Give it documents like those of its fit{cure}.",

@@ -80,6 +80,8 @@ def test_parameters_that_stay_are_set_and_others_of_an_unfitted_language_model_t
     assert (model.language_model.max_iter, fitted.max_iter) == (8, 1)
     with pytest.raises(ValueError, match="max_iter=8 would change nothing"):
         model.set_params(language_model=fitted, language_model__max_iter=8)
+    with pytest.raises(ValueError, match="would change nothing"):  # arrays are compared as a whole
+        cls(fitted).set_params(language_model__max_iter=np.array([1, 8]))
 
 
 @CLASSIFIERS
