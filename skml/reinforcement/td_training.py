@@ -119,7 +119,7 @@ def go_on(agent, X, y, sample_weight, columns, classes):
     first, worlds = not hasattr(agent, "_model"), worlds_of(X)
     if worlds is None:
         log = agent._log(X, y, sample_weight, columns, reset=first, classes=classes if first else agent.classes_)
-        learn_log(agent, log, agent._rule(), None if first else (agent._learned, agent._model))
+        learn_log(agent, log, agent._rule(), None if first else (agent._learned, agent._model), part=True)
     elif first:
         agent._fit_worlds(worlds, y, sample_weight, columns)
     else:
@@ -289,7 +289,7 @@ def _table_model(encoder, learned):
 # ---------------------------------------------------------------------------------------------------------- logs
 
 
-def learn_log(agent, log, rule, before=None, warm=False):
+def learn_log(agent, log, rule, before=None, warm=False, part=False):
     """Train an agent on a log.
 
     Parameters
@@ -304,9 +304,11 @@ def learn_log(agent, log, rule, before=None, warm=False):
         What the agent knew from other logs, to which this one adds.
     warm : bool, default=False
         Whether sweeps begin with the values that the agent has.
+    part : bool, default=False
+        Whether others may follow, so that this one need not tell how often states come again.
     """
     states, prior = _states_of_log(agent, log, before, warm)
-    if log.reward is not None and before is None:
+    if log.reward is not None and not part:
         warn_of_passing_states(states, len(log.actions), type(agent).__name__)
     at, shape, dtype = states.of(log.observations), prior[0].shape, log.observations.dtype
     reward = np.zeros(len(at)) if log.reward is None else log.reward

@@ -122,6 +122,8 @@ def test_agents_of_states_warn_of_observations_that_never_come_twice(agent, rng)
     clone(agent).set_params(discretizer=CELLS).fit(X, y, **steps)
     clone(agent).fit(np.arange(80.0).reshape(40, 2), y, **steps)
     clone(agent).fit(np.tile(X[:20], (2, 1)), y, **steps)
+    if hasattr(agent, "partial_fit"):  # a part of a log need not come back
+        clone(agent).partial_fit(X, y, **steps)
 
 
 def test_a_log_that_does_not_say_where_it_ends_is_warned_of():
