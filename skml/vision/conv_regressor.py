@@ -328,7 +328,8 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
             In the units of y. The network may compute in float32, but of standard targets: what these are times the
             deviation, plus the mean, is float64.
         """
-        y = self.scale_.undo(self._outputs(self._checked(X)))
+        z = self._outputs(self._checked(X))
+        y = self.scale_.undo(z)
         return y[:, 0] if self.single_ else y
 
     def transform(self, X):
