@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from sklearn import get_config
 from sklearn.utils.validation import check_array, validate_data
 
+from skml._dtypes import kept_dtype
 from skml._sklearn import check_sample_weight, fit_context, open_fit
 
 __all__ = [
@@ -54,8 +55,8 @@ def validate_X(estimator, X, *, reset, accept_sparse=False, allow_nan=False, **c
     allow_nan : bool, default=False
         Whether NaN (missing) is allowed; infinity never is.
     **check_params : dict
-        Passed to :func:`sklearn.utils.check_array`; the default ``dtype`` keeps float32 and makes float64 of
-        everything else.
+        Passed to :func:`sklearn.utils.check_array`; the default ``dtype`` keeps float32, in whatever container and
+        byte order, and makes float64 of everything else.
 
     Returns
     -------
@@ -78,8 +79,7 @@ def validate_X(estimator, X, *, reset, accept_sparse=False, allow_nan=False, **c
         raise ValueError("X is a masked array, whose mask would be ignored; give X.filled(np.nan) for missing entries.")
     if sp.issparse(X):
         check_sparse_structure(X)
-    check_params.setdefault("dtype", (np.float64, np.float32))
-    check_params["dtype"] = list(check_params["dtype"])
+    check_params["dtype"] = kept_dtype(X, check_params.get("dtype", (np.float64, np.float32)))
     with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused in words
         X = validate_data(
             estimator,
@@ -141,7 +141,7 @@ def validate_codes(X, n_components, dtype=None):
     if not hasattr(X, "shape") and np.ndim(X) == 0:
         raise ValueError(f"{expected}, got {X!r}.")
     with np.errstate(over="ignore"):
-        Z = check_array(X, dtype=dtype or [np.float64, np.float32], input_name="X")
+        Z = check_array(X, dtype=dtype or kept_dtype(X, (np.float64, np.float32)), input_name="X")
     if Z.shape[1] != n_components:
         raise ValueError(f"{expected}, got {Z.shape}: the codes of this model have {n_components} components.")
     return Z

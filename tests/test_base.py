@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 from sklearn import config_context
@@ -20,6 +21,7 @@ from skml.base import (
     fitting,
     require_memory,
     run_steps,
+    validate_codes,
     validate_weights,
     validate_X,
     warn_caller,
@@ -84,6 +86,55 @@ def test_a_step_of_several_parts_has_a_figure_for_each(rng):
 def test_floats_stay_and_others_become_float64(given, expected):
     X = validate_X(Mean(), np.eye(3).astype(given), reset=True)
     assert X.dtype == expected
+
+
+NUMBERS = pd.DataFrame({"a": [1, 0, 200], "b": [3, 4, 5]})
+HOLES = pd.DataFrame({"a": [1, None, 200], "b": [3, 4, 5]})
+POLARS = {"a": pl.Float32, "b": pl.Float32}
+BYTES = {"a": pl.UInt8, "b": pl.UInt8}
+
+
+@pytest.mark.parametrize(
+    ("X", "expected"),
+    [
+        (NUMBERS.to_numpy().astype(">f4"), "float32"),
+        (NUMBERS.to_numpy().astype(">f8"), "float64"),
+        (NUMBERS.astype(">f4"), "float32"),
+        (NUMBERS.astype("Float32"), "float32"),
+        (HOLES.astype("Float32"), "float32"),
+        (NUMBERS.astype("float[pyarrow]"), "float32"),
+        (NUMBERS.astype("Float64"), "float64"),
+        (NUMBERS.astype({"a": "Float32", "b": "float64"}), "float64"),
+        (NUMBERS.astype("UInt8"), "uint8"),
+        (HOLES.astype("UInt8"), "float64"),
+        (pl.DataFrame(NUMBERS.to_dict("list"), POLARS), "float32"),
+        (pl.DataFrame(HOLES.to_dict("list"), POLARS, strict=False), "float32"),
+        (pl.DataFrame(NUMBERS.to_dict("list"), POLARS | {"b": pl.Boolean}, strict=False), "float32"),
+        (pl.DataFrame(NUMBERS.to_dict("list"), POLARS | {"b": pl.Int32}, strict=False), "float64"),
+        (pl.DataFrame(NUMBERS.to_dict("list"), BYTES), "uint8"),
+        (pl.DataFrame({"a": [1, None, 200], "b": [3, 4, 5]}, BYTES), "float64"),
+        (pl.DataFrame(NUMBERS.to_dict("list"), POLARS).to_arrow(), "float32"),
+        (NUMBERS.to_numpy().astype("float32").tolist(), "float64"),
+    ],
+)
+def test_a_type_is_kept_in_every_container_and_byte_order(X, expected):
+    made = validate_X(Mean(), X, reset=True, allow_nan=True, dtype=(np.float64, np.float32, np.uint8))
+    assert made.dtype == expected
+    assert made.dtype.isnative
+    wanted = NUMBERS if isinstance(X, (np.ndarray, list)) else X.to_pandas() if hasattr(X, "to_pandas") else X
+    np.testing.assert_array_equal(made, wanted.astype("float64"))
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_frames_of_no_numbers_are_refused_in_words(frame):
+    for column in (["x", "y"], [[1, 2], [3, 4]]):
+        with pytest.raises(ValueError, match=".* .* .*"):
+            validate_X(Mean(), frame({"a": column, "b": [1.0, 2.0]}), reset=True)
+
+
+def test_codes_in_a_frame_keep_their_type():
+    codes = pl.DataFrame(NUMBERS.to_dict("list"), POLARS)
+    assert validate_codes(codes, 2).dtype == validate_codes(NUMBERS.to_numpy(">f4"), 2).dtype == np.float32
 
 
 def test_valid_data_is_not_copied(rng):
@@ -158,6 +209,7 @@ SMALL = {
     "plain": np.array([[1.0, 2.0]]),
     "float32": np.array([[1, 2]], dtype=np.float32),
     "integers": np.array([[1, 2]]),
+    "float32 in the other byte order": np.array([[1, 2]], dtype=np.dtype(np.float32).newbyteorder()),
     "the other byte order": np.array([[1.0, 2.0]], dtype=np.dtype(float).newbyteorder()),
     "objects": np.array([[1.0, 2.0]], dtype=object),
     "masked": np.ma.masked_equal([[1.0, 2.0]], 2),

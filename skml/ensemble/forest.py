@@ -9,6 +9,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import Bunch, check_array
 from sklearn.utils.multiclass import check_classification_targets
 
+from skml._dtypes import kept_dtype
 from skml._sklearn import StrOptions
 from skml.base import warn_caller
 from skml.ensemble.bagging import BaseBaggingForest
@@ -727,9 +728,10 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         -------
         y : ndarray of shape (n_samples,), (n_samples, n_outputs), (n_samples, n_quantiles) or \
                 (n_samples, n_outputs, n_quantiles)
-            Means or quantiles; a single number as `quantiles` adds no dimension.
+            Means or quantiles, float64 whatever X is: targets may be finer than float32. A single number as
+            `quantiles` adds no dimension.
         std : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Only if asked for.
+            Likewise float64. Only if asked for.
 
         Raises
         ------
@@ -746,12 +748,12 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         else:
             found = self._quantiles(rows, quantiles)
         if not return_std:
-            return in_kind(found, rows)
+            return found
         self._need_trees("return_std")
         codes = self._model.codes(rows, threads)
         means = self._model.means(rows, threads)
         std = deviations(self._model.forest, self._rows_of_leaves(), codes, self._y, means, threads)
-        return in_kind(found, rows), in_kind(self._shaped(std), rows)
+        return found, self._shaped(std)
 
     def _quantiles(self, rows, asked):
         self._need_trees("quantiles")
@@ -794,7 +796,7 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
 
         Returns
         -------
-        intervals : ndarray of shape (n_samples, 2)
+        intervals : ndarray of shape (n_samples, 2), float64
             Lower and upper ends, in this order also where a coverage near 0 would cross those of "jackknife+"; infinite
             where the training set is too small for the coverage.
 
@@ -815,12 +817,12 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
         if self.n_outputs_ > 1:
             raise ValueError(f"predict_interval needs a single output; the forest has {self.n_outputs_}.")
         if method == "quantile":
-            return in_kind(self._quantiles(rows, [(1 - coverage) / 2, (1 + coverage) / 2]), rows)
+            return self._quantiles(rows, [(1 - coverage) / 2, (1 + coverage) / 2])
         if method != "jackknife+":
             raise ValueError(f"method must be 'quantile' or 'jackknife+', got {method!r}.")
         if not hasattr(self, "_residuals"):
             raise ValueError("method='jackknife+' needs out-of-bag answers: fit with oob_score=True.")
-        return in_kind(self._jackknife(rows, 1 - coverage), rows)
+        return self._jackknife(rows, 1 - coverage)
 
     def _jackknife(self, rows, alpha):
         said = ((part, values[:, :, 0]) for part, values in self._model.of_members(rows, self._n_threads()))
@@ -838,12 +840,12 @@ class BaggingForestRegressor(RegressorMixin, BaseBaggingForest):
 
         Yields
         ------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs), float64
             Means.
         """
         rows = self._rows(X)
         for means in self._model.staged(rows, self._n_threads()):
-            yield in_kind(self._shaped(means), rows)
+            yield self._shaped(means)
 
     def _kept_targets(self, training, grove):
         y = np.ascontiguousarray(training.y[training.index].T)
@@ -882,4 +884,4 @@ def as_targets(y):
 
 def in_kind(values, X):
     """Return numbers in the float type of X."""
-    return values.astype(np.float32) if getattr(X, "dtype", None) == np.float32 else values
+    return values.astype(np.float32) if kept_dtype(X, (np.float64, np.float32)) == np.float32 else values

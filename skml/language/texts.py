@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from sklearn.utils.validation import check_array
 
+from skml._dtypes import kept_dtype
+
 
 def check_documents(X):
     """Return documents as a list.
@@ -77,7 +79,7 @@ def check_rows(X):
     if isinstance(X, (str, bytes, Mapping)) or not isinstance(X, Iterable) or getattr(X, "ndim", 2) == 0:
         raise ValueError(f"X must be rows of numbers, got {type(X).__name__}.")
     if hasattr(X, "shape") and len(X.shape) == 2:
-        dtype = [np.float64, np.float32]
+        dtype = kept_dtype(X, (np.float64, np.float32))
         return list(check_array(X, dtype=dtype, ensure_all_finite="allow-nan", ensure_min_features=0))
     rows = [_checked_row(row, i) for i, row in enumerate(X)]
     dtype = np.result_type(*rows) if rows else np.float64

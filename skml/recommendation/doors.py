@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
+from skml._dtypes import kept_dtype
 from skml.base import validate_weights, validate_X, warn_caller
 from skml.recommendation.ids import as_objects, encode, is_numeric, kind_of, look_up, other_kind
 from skml.recommendation.interactions import (
@@ -256,9 +257,9 @@ def _checked_numbers(estimator, X, reset):
     if X.ndim == 2 and X.dtype.kind == "f" and (lost := np.isnan(X)).any():
         row, column = np.argwhere(lost)[0]
         raise ValueError(f"Input X contains NaN, the first in row {row}, column {column}. {TWO_DOORS}")
-    return (
-        check_array(X, dtype=list(_KEPT)) if estimator is None else validate_X(estimator, X, reset=reset, dtype=_KEPT)
-    )
+    if estimator is None:
+        return check_array(X, dtype=kept_dtype(X, _KEPT))
+    return validate_X(estimator, X, reset=reset, dtype=_KEPT)
 
 
 def _compare(estimator, table, reset):
@@ -385,7 +386,8 @@ def matrix_histories(estimator, R, implicit, n_items):
     else:
         refuse_large(R)
         allow = False if sp.issparse(R) else "allow-nan"
-        R = check_array(R, dtype=[np.float64, np.float32], accept_sparse="csr", ensure_all_finite=allow, input_name="R")
+        dtype = kept_dtype(R, (np.float64, np.float32))
+        R = check_array(R, dtype=dtype, accept_sparse="csr", ensure_all_finite=allow, input_name="R")
         R = sorted_matrix(R)
     if R.shape[1] != n_items and estimator._door != "matrix":
         raise ValueError(f"The matrix has {R.shape[1]} columns; expected {n_items}, one for each of item_ids_.")
@@ -419,7 +421,8 @@ def frame_histories(frame, item_ids, implicit):
     items = _told_codes(names, item_ids, "The columns of histories")
     if len(np.unique(names)) < len(names):
         raise ValueError("The columns of histories name an item twice.")
-    R = check_array(frame, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan", input_name="histories")
+    dtype = kept_dtype(frame, (np.float64, np.float32))
+    R = check_array(frame, dtype=dtype, ensure_all_finite="allow-nan", input_name="histories")
     R = sorted_matrix(R)
     _not_too_large(R.data, "histories")
     users = np.repeat(np.arange(R.shape[0], dtype=np.int32), np.diff(R.indptr))

@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 from sklearn.utils import check_array
 
+from skml._dtypes import kept_dtype
 from skml.reinforcement.mdp import FiniteMDP
 from skml.reinforcement.spaces import Box, Discrete, MultiDiscrete, flat_space
 
@@ -133,7 +134,8 @@ def validate_observations(X, space, name):
         If there are none, their number of features is another one, or numbers of states are none. The bounds of a box
         are not enforced: environments leave them themselves.
     """
-    rows = check_array(X, dtype=[np.float64, np.float32], ensure_2d=False, allow_nd=True, input_name="X", order="C")
+    dtype = kept_dtype(X, (np.float64, np.float32))
+    rows = check_array(X, dtype=dtype, ensure_2d=False, allow_nd=True, input_name="X", order="C")
     n = number_of_features(space)
     if rows.ndim == 0 or (rows.ndim == 1 and not isinstance(space, Discrete)):
         raise ValueError(f"X has {rows.ndim} axes; give an array of observations, of one observation X[None].")

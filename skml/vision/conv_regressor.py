@@ -88,7 +88,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         What counts as an improvement; used with `early_stopping`.
     dtype : {"float32", "float64"} or None, default=None
         What to compute in. None takes float32 for float32 and uint8 data, and float64 for all else.
-        A fit that goes on computes in what the last one did.
+        A fit that goes on computes in what the last one did. `predict` returns float64 in any case.
     random_state : int, RandomState instance or None, default=None
         Draws weights, batches, and rows set aside. Neither the order of the rows nor writing a weight as copies changes
         a draw.
@@ -325,11 +325,12 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            In the units of y.
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets), float64
+            In the units of y. The network may compute in float32, but of standard targets: what these are times the
+            deviation, plus the mean, is float64.
         """
         z = self._outputs(self._checked(X))
-        y = self.scale_.undo(z).astype(z.dtype)
+        y = self.scale_.undo(z)
         return y[:, 0] if self.single_ else y
 
     def transform(self, X):

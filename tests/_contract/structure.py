@@ -18,6 +18,7 @@ OPTIONAL |= {"safetensors"}
 GROUND, BASE, NETWORK, PACKAGE, SHARED_PACKAGE = range(5)
 FLOORS = {
     "_sklearn": GROUND,
+    "_dtypes": GROUND,
     "_kernels": GROUND,
     "_arrays": BASE,
     "_axes": BASE,

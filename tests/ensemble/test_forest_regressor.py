@@ -3,6 +3,8 @@
 import pickle
 
 import numpy as np
+import pandas
+import polars
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
@@ -217,13 +219,30 @@ def test_stages_end_with_the_whole(rng):
     np.testing.assert_allclose(stages[0], forest[0].predict(X), rtol=1e-12)
 
 
-def test_single_precision_gives_single_precision(rng):
+def answers_about_targets(forest, X):
+    said = [forest.predict(X), forest.predict(X, quantiles=0.5), *forest.predict(X, return_std=True)]
+    intervals = [forest.predict_interval(X, method=method) for method in ("quantile", "jackknife+")]
+    return [*said, *intervals, *forest.staged_predict(X), *(tree.predict(X) for tree in forest)]
+
+
+@pytest.mark.parametrize("kind", ["numpy", "pandas", "polars"])
+def test_rows_of_single_precision_do_not_round_what_is_said_of_targets(rng, kind):
+    rows, y = data(rng)
+    rows, y = rows.astype(np.float32), y + 1.7e9  # where float32 knows every 128th number
+    frames = {"numpy": np.asarray, "pandas": pandas.DataFrame, "polars": polars.DataFrame}
+    X, wide = frames[kind](rows), frames[kind](rows.astype(np.float64))
+    forest = BaggingForestRegressor(n_estimators=40, oob_score=True, random_state=0).fit(X, y)
+    for said, expected in zip(answers_about_targets(forest, X), answers_about_targets(forest, wide), strict=True):
+        np.testing.assert_array_equal(said, expected, strict=True)
+        assert said.dtype == np.float64
+    assert forest.score(X, y) == forest.score(wide, y)
+    assert not np.array_equal(forest.predict(X), forest.predict(X).astype(np.float32))
+
+
+def test_targets_beyond_single_precision_are_said_of_rows_in_it(rng):
     X, y = data(rng)
-    forest = BaggingForestRegressor(n_estimators=3, random_state=0).fit(X.astype(np.float32), y)
-    rows = X.astype(np.float32)
-    assert forest.predict(rows).dtype == np.float32
-    assert forest.predict(rows.astype(np.float64)).dtype == np.float64
-    np.testing.assert_array_equal(forest.predict(rows), forest.predict(rows.astype(float)).astype(np.float32))
+    forest = BaggingForestRegressor(**ALONE).fit(X.astype(np.float32), y * 1e40)
+    np.testing.assert_array_equal(forest.predict(X.astype(np.float32)), y * 1e40)
 
 
 @pytest.mark.parametrize("max_leaf_nodes", [None, 300, 30])

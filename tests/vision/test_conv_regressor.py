@@ -24,7 +24,8 @@ def test_it_learns(rng, params, dtype):
     X, y = slopes(rng, 600, dtype)
     regressor = quick(**params).fit(X[:400], y[:400])
     assert regressor.score(X[400:], y[400:]) > 0.4
-    assert regressor.predict(X).dtype == dtype
+    assert regressor.pool_.program.dtype == dtype
+    assert regressor.predict(X).dtype == np.float64
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(1e-200, 0.0), (1e200, 0.0), (1.0, 1e6)])
@@ -33,6 +34,20 @@ def test_any_unit_of_y_is_learnt(rng, factor, shift):
     regressor = quick().fit(X[:200], y[:200] * factor + shift)
     # 0.71 on average with a deviation of 0.07, for any unit; without scaling it would be nothing or less
     assert r2_score(y[200:], (regressor.predict(X[200:]) - shift) / factor) > 0.25
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+@pytest.mark.parametrize(("factor", "shift"), [(1.0, 1.7e9), (1e40, 0.0)])
+def test_a_network_of_single_precision_does_not_round_targets(rng, kind, factor, shift):
+    X, y = slopes(rng)
+    X = (255 * X).astype(kind)
+    regressor = quick(max_iter=3).fit(X, y * factor + shift)
+    assert regressor.pool_.program.dtype == np.float32
+    z, (scale,) = regressor._outputs(X.reshape(len(X), -1)), regressor.scale_.deviation
+    said = regressor.predict(X)
+    np.testing.assert_array_equal(said, z[:, 0].astype(np.float64) * scale + regressor.scale_.mean[0], strict=True)
+    assert np.isfinite(said).all()
+    assert len(np.unique(said)) > 200  # of 300; float32 knows every 128th number near 1.7e9, and none of 1e40
 
 
 def test_several_targets(rng):
