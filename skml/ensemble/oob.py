@@ -16,6 +16,8 @@ from skml.ensemble.sampling import stratum_sizes, total_weight, whole
 # Bags that draw so many times the rows there are leave less than a seventh of them out; and so many copies of a row,
 # on average, leave but a seventh of the rows without a copy in the bag.
 _LARGE = 2
+# What scikit-learn's metrics say where y_true lacks a class.
+_OF_LACKING_CLASSES = "y_pred contains classes not in y_true|A single label was found in 'y_true' and 'y_pred'"
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ def _classes_may_lack(said):
         yield
         return
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true", UserWarning)
+        warnings.filterwarnings("ignore", _OF_LACKING_CLASSES, UserWarning)
         yield
 
 
