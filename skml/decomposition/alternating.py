@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skml.base import Step
+from skml.base import Step, require_memory
 from skml.decomposition.autoencoding import LinearCode, Trained, encode_incomplete, gains, solve_systems
 from skml.decomposition.magnitude import has_missing
 from skml.decomposition.missing import symmetric, triangles
@@ -64,6 +64,7 @@ def start_alternation(X, weights, centre, n_components, seed):
         it and the "mean" of the next iteration, "n_iter", "loss" and "converged" of the last.
     """
     if has_missing(X):
+        require_memory(X.nbytes + X.size, "The data with means in its gaps")
         filled = np.where(np.isnan(X), centre.mean.astype(X.dtype), X)
         _, directions, variances, _ = principal_directions(filled, weights, n_components, seed)
         basis, variances = directions.T.astype(np.float64, order="C"), variances / centre.scale**2

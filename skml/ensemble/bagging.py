@@ -37,7 +37,7 @@ from skml.ensemble.importance import by_impurity, by_permutation
 from skml.ensemble.intervals import leaf_pairs
 from skml.ensemble.origins import contents, origin, require_same
 from skml.ensemble.paths import ways_of_rows
-from skml.ensemble.sampling import UNITS, Bagging, Bags, as_counts, least, total_weight
+from skml.ensemble.sampling import UNITS, Bagging, Bags, as_counts, least, total_weight, warn_of_small_bags
 from skml.ensemble.training import Training, read_groups
 from skml.ensemble.trees import BinnedForest, TreeMaker, children_of
 
@@ -136,8 +136,9 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
             for name in _OF_ONE_FIT.intersection(vars(self)).difference(found):
                 delattr(self, name)  # an earlier fit kept it, this one does not
             vars(self).update(found)
-        if grove.oob is not None and self.oob_score:
-            oob.warn_of_rows_never_out(grove.oob, self._bags.bagging)
+        if grove.oob is not None:
+            few = "n_iter_no_change" if self.n_estimators == "auto" else "n_estimators"
+            oob.warn_of_rows_never_out(grove.oob, self._bags.bagging, few, self._labels_of_rows(training))
             oob.warn_of_copies(training.weights, self._bags.bagging)
         return self
 
@@ -215,20 +216,31 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if groups is not None:
             groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
             total = groups.max() + 1
-        size = self.max_samples
-        size = total if size is None else size if isinstance(size, Integral) else max(1, round(size * total))
+        strata, size = self._strata(training), self.max_samples
+        if size is None:
+            size = self._usual_size(training, strata, total)
+        elif not isinstance(size, Integral):
+            size = max(1, round(size * total))
         if size >= 2 * UNITS:
             raise ValueError(f"max_samples={self.max_samples!r} makes bags of {size} draws; 2**31 - 1 are the most.")
-        strata, shares = self._strata(training, int(size))
         if strata is not None and groups is not None:
             raise ValueError(f"sampling={self.sampling!r} draws rows, groups draw groups; use one of them.")
+        shares = None if strata is None else self._shares(training, strata, int(size))
         return Bagging(training.merged, entropy, True, int(size), strata, shares, groups)
 
-    def _strata(self, training, size):
-        return None, None
+    def _strata(self, training):
+        """Return the stratum of each distinct row, or None: bags draw from all rows alike."""
+
+    def _usual_size(self, training, strata, total):
+        """Return how many rows, or groups, a bag draws where `max_samples` does not say."""
+        return total
 
     def _weights_of_classes(self, training):
         return None, False
+
+    def _labels_of_rows(self, training):
+        """Return the classes of each output, and which of them each distinct row has; numbers have none."""
+        return []
 
     def _rule(self, training, criterion, n_outputs):
         """Return when nodes are split."""
@@ -267,6 +279,7 @@ class BaseBaggingForest(CallbackSupportMixin, BaseEstimator):
         if not n_before:
             self._entropy = int(check_random_state(self.random_state).randint(2**31 - 1))
         bagging = self._bagging(training, self._entropy)
+        warn_of_small_bags(bagging, self.max_samples)
         watched = self.oob_score or self.n_estimators == "auto"
         if watched and not self.bootstrap:
             what = "oob_score" if self.oob_score else "n_estimators='auto'"

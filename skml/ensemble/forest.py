@@ -18,7 +18,7 @@ from skml.ensemble.grower import Classes, fixed_point
 from skml.ensemble.intervals import deviations, draws, entropies, jackknife_plus, quantiles
 from skml.ensemble.labels import as_given, balancing_weights, numbered
 from skml.ensemble.leaf_rows import rows_of_leaves
-from skml.ensemble.sampling import largest_bag, least
+from skml.ensemble.sampling import largest_bag, least, stratum_sizes
 from skml.ensemble.trees import ForestTreeClassifier, ForestTreeRegressor
 
 
@@ -64,10 +64,12 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     bootstrap : bool, default=True
         Whether each member has a bag of its own; otherwise each learns from all rows.
     max_samples : int, float or None, default=None
-        How many rows (or groups) a bag draws; None draws as many as there are, weights counted as copies.
+        How many rows (or groups) a bag draws, a float as a share of all; None draws as many as there are, weights
+        counted as copies, but with ``sampling="balanced"`` from each class as many as the smallest has.
     sampling : {"uniform", "stratified", "balanced"}, default="uniform"
         Whether bags draw from all rows, a fixed number from each class in proportion to its weight, or as many from
-        each class.
+        each class: as many as the smallest has (the balanced forest of Chen, Liaw & Breiman 2004), or of
+        `max_samples` in all an equal part. Of several outputs each combination of classes is one.
     oob_score : bool, str or callable, default=False
         Whether each member is asked about the rows out of its bag: True scores accuracy, a name is that of a scorer,
         a callable is ``metric(y_true, y_pred)``. A row that has copies (equal rows,
@@ -156,8 +158,10 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
     ----------
     .. [1] L. Breiman (1996). Bagging predictors. Machine Learning 24.
     .. [2] L. Breiman (2001). Random forests. Machine Learning 45.
-    .. [3] G. Ke et al. (2017). LightGBM: a highly efficient gradient boosting decision tree. NeurIPS.
-    .. [4] D. Coppersmith, S. J. Hong and J. R. M. Hosking (1999). Partitioning nominal attributes in decision trees.
+    .. [3] C. Chen, A. Liaw and L. Breiman (2004). Using random forest to learn imbalanced data. Technical report 666,
+       Department of Statistics, University of California, Berkeley.
+    .. [4] G. Ke et al. (2017). LightGBM: a highly efficient gradient boosting decision tree. NeurIPS.
+    .. [5] D. Coppersmith, S. J. Hong and J. R. M. Hosking (1999). Partitioning nominal attributes in decision trees.
        Data Mining and Knowledge Discovery 3.
 
     Examples
@@ -323,18 +327,29 @@ class BaggingForest(ClassifierMixin, BaseBaggingForest):
             raise ValueError("class_weight and sample_weight leave no row of any weight.")
         return weights
 
-    def _strata(self, training, size):
+    def _labels_of_rows(self, training):
+        return list(zip(self._all_classes(), training.y[training.index].T))
+
+    def _strata(self, training):
         if self.sampling == "uniform":
-            return None, None
-        y = training.y[training.index]
-        strata = np.unique(y, axis=0, return_inverse=True)[1].reshape(-1)
+            return None
+        return np.unique(training.y[training.index], axis=0, return_inverse=True)[1].reshape(-1)
+
+    def _usual_size(self, training, strata, total):
+        if self.sampling != "balanced":
+            return total
+        sizes = stratum_sizes(training.merged, strata)
+        return len(sizes) * int(sizes.min())
+
+    def _shares(self, training, strata, size):
+        """Return how many of a bag's draws fall on each stratum."""
         held = np.bincount(strata, training.merged)
         shares = held / held.sum() if self.sampling == "stratified" else np.full(len(held), 1 / len(held))
         exact = shares * size
         counts = np.floor(exact + 1e-9).astype(np.int64)
         rest = np.argsort(counts - exact, kind="stable")[: size - counts.sum()]
         counts[rest] += 1
-        return strata, np.maximum(counts, 1)
+        return np.maximum(counts, 1)
 
     def _written_y(self, y):
         return (

@@ -1,6 +1,8 @@
 """Out of bag: what members say of rows that they were not trained on."""
 
 import inspect
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
 
@@ -9,11 +11,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import check_scoring, r2_score
 
 from skml.base import warn_caller
-from skml.ensemble.sampling import total_weight, whole
+from skml.ensemble.sampling import stratum_sizes, total_weight, whole
 
 # Bags that draw so many times the rows there are leave less than a seventh of them out; and so many copies of a row,
 # on average, leave but a seventh of the rows without a copy in the bag.
 _LARGE = 2
+# What scikit-learn's metrics say where y_true lacks a class.
+_OF_LACKING_CLASSES = "y_pred contains classes not in y_true|A single label was found in 'y_true' and 'y_pred'"
 
 
 @dataclass(frozen=True)
@@ -60,17 +64,48 @@ def add_answers(oob, rows, shares, values):
     oob.times[rows] += shares
 
 
-def warn_of_rows_never_out(oob, bagging):
-    """Warn if some rows were in every bag, and say why."""
-    if np.all(oob.times > 0):
+def warn_of_rows_never_out(oob, bagging, few, labels=()):
+    """Warn once if some rows were in every bag, and say why.
+
+    Parameters
+    ----------
+    oob : OutOfBag
+        What was said.
+    bagging : Bagging
+        How bags are drawn.
+    few : str
+        The parameter to raise for more members.
+    labels : sequence of (ndarray of shape (n_classes,), ndarray of shape (n_rows,))
+        Of each output the classes, and which of them each row has.
+    """
+    never = oob.times == 0
+    if not never.any():
         return
     some = "Some inputs do not have OOB scores"
-    if oob.times.any():
-        cure = _of_large_bags(bagging) or "This probably means too few trees were used to compute any reliable OOB "
-        warn_caller(f"{some}. {cure}" + ("" if cure.endswith(".") else "estimates."), UserWarning)
-    else:
+    if never.all():
         cure = _of_large_bags(bagging) or "Use more members, or a smaller max_samples."
         warn_caller(f"{some}: no row was out of any bag, so oob_score_ is NaN. {cure}", UserWarning)
+    elif (found := _class_never_out(never, labels)) is not None:
+        name, rows = found
+        cure = _of_large_strata(bagging, rows) or _of_large_bags(bagging) or f"Use more members: raise {few}."
+        text = f"{some}: no row of class {name} was out of any bag, so oob_score_ is that of other classes. {cure}"
+        warn_caller(text, UserWarning)
+    else:
+        too_few = f"This probably means too few trees were used to compute any reliable OOB estimates; raise {few}."
+        cure = _of_large_strata(bagging, never) or _of_large_bags(bagging) or too_few
+        warn_caller(f"{some}. {cure}", UserWarning)
+
+
+def _class_never_out(never, labels):
+    """Return the first class of which every row was in every bag, as text, and its rows; None: there is none."""
+    for number, (classes, codes) in enumerate(labels):
+        counts = np.bincount(codes, minlength=len(classes))
+        missing = np.flatnonzero((np.bincount(codes, never, len(classes)) == counts) & (counts > 0))
+        if len(missing):
+            of = f" of output {number}" if len(labels) > 1 else ""
+            more = f" (nor of {len(missing) - 1} more)" if len(missing) > 1 else ""
+            return f"{classes[missing[0]]!s}{of}{more}", codes == missing[0]
+    return None
 
 
 def warn_of_copies(weights, bagging):
@@ -100,6 +135,29 @@ def require_rows_out(oob, bagging, asked):
     if not oob.times.any():
         cure = _of_large_bags(bagging) or "Set a smaller max_samples."
         raise ValueError(f"{asked} needs out-of-bag scores, and no row is out of any bag. {cure}")
+
+
+def _of_large_strata(bagging, never):
+    """Say that bags draw so many of a stratum that hardly a row of it is left out, and what helps; None: they don't.
+
+    Parameters
+    ----------
+    bagging : Bagging
+        How bags are drawn.
+    never : ndarray of shape (n_rows,), bool
+        The rows that were in every bag.
+    """
+    if bagging.strata is None:
+        return None
+    sizes, of_rows = stratum_sizes(bagging.weights, bagging.strata), np.bincount(bagging.strata[never])
+    at = of_rows.argmax()  # the stratum that lacks most
+    drawn, held = int(bagging.shares[at]), int(sizes[at])
+    if held == 1:
+        return "Bags draw from each class, so the only row of one is in all; sampling='uniform' leaves it out of some."
+    if drawn < _LARGE * held:
+        return None
+    lower = int(bagging.size * held / drawn)
+    return f"Each bag draws {drawn} of the {held} rows of a class, so hardly any is left out; set max_samples={lower}."
 
 
 def _of_large_bags(bagging):
@@ -167,7 +225,8 @@ def scored(score, groups, y, weights):
         if said.sum() < 2:
             return np.nan
         try:
-            return score(y[said], found.means()[groups[said]], None if weights is None else weights[said])
+            with _classes_may_lack(said):
+                return score(y[said], found.means()[groups[said]], None if weights is None else weights[said])
         except (ValueError, ArithmeticError) as error:
             if last or said.all():
                 what = f"{said.sum()} of {len(said)} rows were out of a bag"
@@ -175,6 +234,17 @@ def scored(score, groups, y, weights):
             return np.nan
 
     return scored
+
+
+@contextmanager
+def _classes_may_lack(said):
+    """Silence what scikit-learn says after each member while a class has no row that was out of a bag."""
+    if said.all():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _OF_LACKING_CLASSES, UserWarning)
+        yield
 
 
 class _Said(BaseEstimator):

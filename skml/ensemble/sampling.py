@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skml.base import require_memory
+from skml.base import require_memory, warn_caller
 
 # Weights that are no whole numbers are rounded to so many units in all.
 UNITS = 2**30
@@ -106,6 +106,42 @@ def whole(weights):
 def total_weight(weights):
     """Return what weights add up to: copies, or relative to a mean of 1."""
     return float(weights.sum()) if whole(weights) else float(len(weights))
+
+
+def stratum_sizes(weights, strata):
+    """Return how many rows each stratum has, copies counted if weights are whole.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_rows,)
+        Positive.
+    strata : ndarray of shape (n_rows,), int
+        The stratum of each row, from 0.
+
+    Returns
+    -------
+    sizes : ndarray of shape (n_strata,)
+        Whole numbers.
+    """
+    return np.bincount(strata, weights if whole(weights) else None)
+
+
+def warn_of_small_bags(bagging, max_samples):
+    """Warn if balanced bags hold one row of each class because one class has no more.
+
+    Parameters
+    ----------
+    bagging : Bagging
+        How bags are drawn.
+    max_samples : int, float or None
+        As the user set it; None lets the smallest class rule.
+    """
+    if max_samples is None and bagging.strata is not None and bagging.size == len(bagging.shares) < len(bagging.strata):
+        warn_caller(
+            "sampling='balanced' draws from each class as many rows as the smallest has, and one has a single row: "
+            f"bags are of {bagging.size} rows. Set max_samples for larger ones.",
+            UserWarning,
+        )
 
 
 def as_counts(weights):

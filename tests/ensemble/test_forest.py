@@ -260,7 +260,23 @@ def test_strata_are_drawn_as_promised(rng, sampling):
     forest = BaggingForest(n_estimators=5, sampling=sampling, random_state=0).fit(X, y)
     for rows in forest.estimators_samples_:
         held = np.bincount(y[rows], minlength=3).tolist()
-        assert held == ([200, 80, 20] if sampling == "stratified" else [100, 100, 100])
+        assert held == ([200, 80, 20] if sampling == "stratified" else [20, 20, 20])
+
+
+@pytest.mark.parametrize(("max_samples", "held"), [(None, 20), (300, 100), (0.5, 50), (30, 10)])
+def test_balanced_bags_share_max_samples_or_follow_the_smallest_class(rng, max_samples, held):
+    y = np.repeat([0, 1, 2], [200, 80, 20])
+    forest = BaggingForest(n_estimators=3, sampling="balanced", max_samples=max_samples, random_state=0)
+    forest.fit(rng.normal(size=(300, 3)), y)
+    assert [np.bincount(y[rows]).tolist() for rows in forest.estimators_samples_] == [[held] * 3] * 3
+
+
+@pytest.mark.parametrize(("rare", "other", "held"), [(3.0, 1.0, 60), (0.5, 1.5, 20), (9.5, 0.1, 20), (20.0, 1.0, 100)])
+def test_the_smallest_class_counts_copies_or_rows(rng, rare, other, held):
+    y = np.repeat([0, 1], [100, 20])
+    forest = BaggingForest(n_estimators=3, sampling="balanced", random_state=0)
+    forest.fit(rng.normal(size=(120, 3)), y, sample_weight=np.where(y == 1, rare, other))
+    assert [np.bincount(y[rows]).tolist() for rows in forest.estimators_samples_] == [[held] * 2] * 3
 
 
 def test_a_stratum_follows_its_weight(rng):

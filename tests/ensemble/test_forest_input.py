@@ -30,14 +30,25 @@ def test_one_class(rng, label):
     assert np.all(forest.feature_importances_ == 0)
 
 
-@pytest.mark.parametrize("sampling", ["uniform", "stratified", "balanced"])
-def test_a_class_with_one_row(rng, sampling):
+@pytest.mark.parametrize(("sampling", "max_samples"), [("uniform", None), ("stratified", None), ("balanced", 60)])
+def test_a_class_with_one_row(rng, sampling, max_samples):
     X, y = data(rng)
     y[0], X[0] = 2, 50
-    forest = BaggingForest(n_estimators=30, sampling=sampling, class_weight="balanced", random_state=0).fit(X, y)
+    forest = BaggingForest(n_estimators=30, sampling=sampling, max_samples=max_samples, random_state=0)
+    forest.set_params(class_weight="balanced").fit(X, y)
     assert list(forest.classes_) == [0, 1, 2]
     assert forest.predict_proba(X)[0, 2] > 0.4
     assert (forest.predict(X[1:]) == y[1:]).mean() > 0.9
+
+
+def test_a_class_with_one_row_makes_small_bags(rng):
+    X, y = data(rng)
+    y[0] = 2
+    message = r"one has a single row: bags are of 3 rows. Set max_samples"
+    with pytest.warns(UserWarning, match=message) as told:
+        forest = BaggingForest(n_estimators=3, sampling="balanced", random_state=0).fit(X, y)
+    assert len(told) == 1
+    assert [len(rows) for rows in forest.estimators_samples_] == [3] * 3
 
 
 LABELS = {

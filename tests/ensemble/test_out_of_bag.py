@@ -1,5 +1,6 @@
 """Out of bag: answers and scores written out by hand, curves, scorers, and forests that end by themselves."""
 
+import dataclasses
 import itertools
 import warnings
 
@@ -7,10 +8,19 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, log_loss, make_scorer, mean_absolute_error, r2_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    log_loss,
+    make_scorer,
+    mean_absolute_error,
+    r2_score,
+)
 
 from skml import BaggingForest, BaggingForestRegressor
-from skml.ensemble.sampling import shares_out
+from skml.ensemble.oob import OutOfBag, warn_of_rows_never_out
+from skml.ensemble.sampling import Bagging, shares_out
 
 QUIET = pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 
@@ -210,6 +220,97 @@ def test_rows_that_were_in_all_bags_are_told(rng):
     never = ~outside(forest, 150).any(axis=0)
     assert never.any()
     np.testing.assert_array_equal(np.isnan(forest.oob_decision_function_).all(axis=1), never)
+
+
+def test_forests_that_end_by_themselves_tell_it_too(rng):
+    X, y = data(rng)
+    few = {"n_estimators": "auto", "n_iter_no_change": 1, "tol": 10, "random_state": 0}
+    for kind in (BaggingForest, BaggingForestRegressor):
+        with pytest.warns(UserWarning, match="Some inputs do not have OOB scores.*raise n_iter_no_change") as told:
+            assert len(kind(**few).fit(X, y)) == 2
+        assert len(told) == 1
+
+
+def test_forests_that_end_by_themselves_tell_of_copies(rng):
+    X, y = data(rng)
+    forest = BaggingForest(n_estimators="auto", n_iter_no_change=30, random_state=0)
+    with pytest.warns(UserWarning, match="divide the weights by their mean") as told:
+        forest.fit(X, y, sample_weight=np.full(150, 4))
+    assert len(told) == 1
+
+
+def rare(rng, n=400, n_rare=8):
+    return rng.normal(size=(n, 3)), np.where(np.arange(n) < n_rare, "rare", "usual")
+
+
+@pytest.mark.parametrize("params", [{}, {"max_samples": 16}])
+def test_balanced_bags_leave_rows_of_each_class_out(rng, params):
+    X, y = rare(rng)
+    forest = BaggingForest(n_estimators=100, sampling="balanced", oob_score="balanced_accuracy", random_state=0)
+    forest.set_params(**params).fit(X, y)
+    assert np.isfinite(forest.oob_decision_function_).all()
+    right = forest.classes_[forest.oob_decision_function_.argmax(axis=1)] == y
+    assert forest.oob_score_ == pytest.approx((right[:8].mean() + right[8:].mean()) / 2)
+    assert 0 < forest.oob_score_ < 0.9  # nothing is to be learned: by the usual class alone it would be 1
+
+
+@pytest.mark.parametrize("params", [{"n_estimators": 30, "oob_score": True}, {"n_estimators": "auto"}])
+@pytest.mark.parametrize("metric", [None, "balanced_accuracy", balanced_accuracy_score])
+def test_a_class_in_every_bag_is_told_once(rng, params, metric):
+    X, y = rare(rng)
+    forest = BaggingForest(sampling="balanced", max_samples=800, random_state=0).set_params(**params)
+    if metric is not None:
+        forest.set_params(oob_score=metric)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        forest.fit(X, y)
+    assert np.isnan(forest.oob_decision_function_[:8]).all()
+    assert len(told) == 1
+    text = str(told[0].message)
+    assert "no row of class rare was out of any bag, so oob_score_ is that of other classes" in text
+    assert "Each bag draws 400 of the 8 rows of a class, so hardly any is left out; set max_samples=16." in text
+
+
+def told_of(times, bagging, *labels):
+    with pytest.warns(UserWarning, match="Some inputs do not have OOB scores") as told:
+        warn_of_rows_never_out(OutOfBag(np.zeros((6, 2)), np.array(times)), bagging, "n_estimators", labels)
+    assert len(told) == 1
+    return str(told[0].message)
+
+
+def test_what_is_told_of_rows_that_were_in_all_bags():
+    even, strata = Bagging(np.ones(6), 0, True, 6), np.array([0, 0, 0, 1, 1, 1])
+    first, second = (np.array(["a", "b"]), strata), (np.array([7, 8, 9]), np.array([0, 1, 2, 0, 1, 2]))
+    few = "raise n_estimators."
+    assert told_of([1, 1, 1, 1, 0, 1], even, first).endswith(f"reliable OOB estimates; {few}")
+    text = told_of([1, 1, 1, 0, 0, 0], even, first)
+    assert "no row of class b was" in text
+    assert text.endswith(f"Use more members: {few}")
+    assert "no row of class 8 of output 1 was" in told_of([1, 0, 1, 1, 0, 1], even, first, second)
+    assert "no row of class 8 of output 1 (nor of 1 more) was" in told_of([1, 0, 0, 1, 0, 0], even, first, second)
+    assert "set max_samples=6." in told_of([1, 1, 1, 1, 0, 1], dataclasses.replace(even, size=60), first)
+    drawn = dataclasses.replace(even, strata=strata, shares=np.array([3, 3]))
+    assert told_of([1, 1, 1, 0, 0, 0], drawn, first).endswith(f"Use more members: {few}")
+    drawn = dataclasses.replace(even, size=12, strata=strata, shares=np.array([3, 9]))
+    assert told_of([1, 1, 1, 0, 0, 0], drawn, first).endswith("set max_samples=4.")
+    assert told_of([1, 1, 1, 0, 0, 1], drawn, first).endswith("set max_samples=4.")
+    alone = np.array([0, 0, 0, 0, 0, 1])
+    drawn = dataclasses.replace(even, size=2, strata=alone, shares=np.array([1, 1]))
+    assert "the only row of one is in all" in told_of([1, 1, 1, 1, 1, 0], drawn, (np.array(["a", "b"]), alone))
+
+
+def test_a_metrics_own_warnings_are_heard(rng):
+    def metric(y, said):
+        warnings.warn(f"of {len(y)} rows", UserWarning, stacklevel=1)
+        return np.mean(y == said)
+
+    X, y = data(rng)
+    forest = BaggingForest(n_estimators=4, oob_score=metric, random_state=0)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        forest.fit(X, y)
+    out = np.logical_or.accumulate(outside(forest, 150)).sum(axis=1)
+    assert [str(one.message) for one in told][:4] == [f"of {n} rows" for n in out]
 
 
 @QUIET
