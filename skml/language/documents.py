@@ -127,7 +127,7 @@ def _refuse_other_shapes(X):
         found = f"{n}D array" if n else f"{X!r:.40}"
         raise ValueError(
             f"Expected 2D array, got {found} instead: X must be a list of strings, one per document, or an array of "
-            "numbers, one row per document. Reshape your data: a single row of numbers is [row]."
+            "numbers with two dimensions, one row per document. Reshape your data: a single row of numbers is [row]."
         )
 
 
