@@ -88,7 +88,7 @@ class ConvRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, Transformer
         What counts as an improvement; used with `early_stopping`.
     dtype : {"float32", "float64"} or None, default=None
         What to compute in. None takes float32 for float32 and uint8 data, and float64 for all else.
-        A fit that goes on computes in what the last one did. `predict` returns float64 in any case.
+        A fit that goes on computes in what the last one did.
     random_state : int, RandomState instance or None, default=None
         Draws weights, batches, and rows set aside. Neither the order of the rows nor writing a weight as copies changes
         a draw.
