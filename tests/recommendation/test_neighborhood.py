@@ -39,10 +39,13 @@ def checkerboard(n=8):
 
 
 def some_ratings(rng, n_users=25, n_items=12, share=0.5):
-    """Return ratings of two factors and biases, as interactions."""
+    """Return ratings of two factors and biases, as interactions; each user and item has one at least."""
     taste = rng.normal(size=(n_users, 2)) @ rng.normal(size=(2, n_items))
     R = 3 + taste + rng.normal(size=(n_users, 1)) + rng.normal(size=n_items)
-    u, i = np.nonzero(rng.random(R.shape) < share)
+    held = rng.random(R.shape) < share
+    held[~held.any(axis=1), 0] = True
+    held[0, ~held.any(axis=0)] = True
+    u, i = np.nonzero(held)
     return np.c_[u, i], R[u, i]
 
 
